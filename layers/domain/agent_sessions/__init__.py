@@ -1,1 +1,1 @@
-"""Sessions of agents: the rules, the store and the API that the functions share."""
+"""Conversation sessions between users and AI agents: their rules, their store, their events, their HTTP API."""

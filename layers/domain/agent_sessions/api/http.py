@@ -1,0 +1,271 @@
+"""The HTTP API: routes, the status of each error, and the one way a request goes through. Knows no AWS client."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, NamedTuple, Protocol
+from urllib.parse import unquote
+
+from agent_sessions.api import responses
+from agent_sessions.api.json_body import read_object
+from agent_sessions.api.requests import list_query, merged_timeout, new_session
+from agent_sessions.clock import Clock
+from agent_sessions.errors import (
+    IdempotencyKeyReused,
+    InvalidRequest,
+    MethodNotAllowed,
+    PayloadTooLarge,
+    RouteNotFound,
+    ServiceUnavailable,
+    SessionExpired,
+    SessionNotFound,
+    SessionRenewalFailed,
+    SessionServiceError,
+    TooManyConflicts,
+    Unauthorized,
+)
+from agent_sessions.health import HealthService
+from agent_sessions.listing import SessionList
+from agent_sessions.metrics import (
+    REQUEST_ERRORS,
+    SESSION_HEARTBEATS,
+    SESSIONS_CREATED,
+    SESSIONS_ENDED,
+    SESSIONS_PATCHED,
+    SESSIONS_RENEWED,
+)
+from agent_sessions.model import TimeoutConfig
+from agent_sessions.sessions import SessionService, Snapshot
+from agent_sessions.settings import SessionSettings
+
+BASE_PATH: Final = "/api/messaging/sessions"
+
+STATUS: Final[Mapping[type[SessionServiceError], int]] = {
+    SessionServiceError: 500,
+    InvalidRequest: 400,
+    Unauthorized: 401,
+    SessionNotFound: 404,
+    RouteNotFound: 404,
+    MethodNotAllowed: 405,
+    SessionExpired: 410,
+    PayloadTooLarge: 413,
+    SessionRenewalFailed: 422,
+    IdempotencyKeyReused: 422,
+    ServiceUnavailable: 503,
+    TooManyConflicts: 503,
+}
+"""The HTTP status of every leaf of the error tree."""
+
+Event = Mapping[str, Any]
+Response = dict[str, Any]
+
+
+class TelemetryPort(Protocol):
+    """Where the line and the counts of a request go."""
+
+    def line(self, message: str, facts: Mapping[str, Any], crash: BaseException | None = None) -> None:
+        """Write one log line, with the stack of a crash."""
+        ...
+
+    def count(self, values: Mapping[str, float]) -> None:
+        """Publish counts."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the routes need of API Gateway's event (payload version 2.0)."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    query: Mapping[str, str]
+    body: str | None
+    is_base64: bool
+    tenant_id: str
+    request_id: str
+    session_id: str = ""
+
+    @classmethod
+    def from_event(cls, event: Event) -> "Request":
+        """Read the event; header names are compared without case, and what is missing counts as empty."""
+        context = event.get("requestContext") or {}
+        authorizer = context.get("authorizer") or {}
+        tenant_id = (authorizer.get("lambda") or {}).get("tenantId")
+        return cls(
+            method=str((context.get("http") or {}).get("method", "")).upper(),
+            path=str(event.get("rawPath") or ""),
+            headers={name.lower(): value for name, value in (event.get("headers") or {}).items()},
+            query=event.get("queryStringParameters") or {},
+            body=event.get("body"),
+            is_base64=bool(event.get("isBase64Encoded")),
+            tenant_id=tenant_id if isinstance(tenant_id, str) else "",
+            request_id=str(context.get("requestId", "")),
+        )
+
+
+class Answer(NamedTuple):
+    """A status, a JSON body, headers beyond those that every answer has, and what happened, to be counted."""
+
+    status: int
+    body: str
+    headers: Mapping[str, str] | None = None
+    happened: str | None = None
+
+
+class Route(NamedTuple):
+    """One path: its name in logs, its verbs, the session id where the path has one, and whether it needs no tenant."""
+
+    name: str
+    verbs: Mapping[str, Callable[[Request], Answer]]
+    session_id: str = ""
+    public: bool = False
+
+    @property
+    def allow(self) -> tuple[str, ...]:
+        """The verbs that this path answers."""
+        head = ("HEAD",) if "GET" in self.verbs else ()
+        return (*self.verbs, *head, "OPTIONS")
+
+
+class SessionApi:
+    """Answers API Gateway's events. Whatever happens, an answer in the one shape and one log line come of it."""
+
+    def __init__(
+        self,
+        *,
+        sessions: SessionService,
+        listing: SessionList,
+        health: HealthService,
+        settings: SessionSettings,
+        clock: Clock,
+        telemetry: TelemetryPort,
+    ) -> None:
+        """Wire the routes to the use cases."""
+        self._sessions = sessions
+        self._listing = listing
+        self._health = health
+        self._settings = settings
+        self._clock = clock
+        self._telemetry = telemetry
+        self._collection = Route("/", {"GET": self._list, "POST": self._create})
+        self._health_route = Route("/health", {"GET": self._check_health}, public=True)
+        self._session = Route("/{id}", {"GET": self._get, "DELETE": self._delete})
+        self._actions = {
+            "heartbeat": Route("/{id}/heartbeat", {"POST": self._heartbeat}),
+            "renew": Route("/{id}/renew", {"POST": self._renew}),
+            "timeout": Route("/{id}/timeout", {"PATCH": self._patch_timeout}),
+        }
+
+    def handle(self, event: Event) -> Response:
+        """Answer one request."""
+        started_ms = self._clock.now_ms()
+        request = Request.from_event(event)
+        facts: dict[str, Any] = {"request_id": request.request_id, "route": "unmatched", "tenant": request.tenant_id}
+        crash: Exception | None = None
+        try:
+            answer = self._answer(request, facts)
+        except SessionServiceError as error:
+            answer = self._refusal(error, facts)
+        except Exception as error:  # noqa: BLE001 - the edge: nothing of it may reach the caller, all of it the log
+            crash = error
+            answer = self._refusal(SessionServiceError("Something went wrong on our side."), facts)
+        facts |= {"status": answer.status, "milliseconds": self._clock.now_ms() - started_ms}
+        self._telemetry.line("request", facts, crash)
+        if answer.happened:
+            self._telemetry.count({answer.happened: 1})
+        return {
+            "statusCode": answer.status,
+            "headers": {
+                "content-type": "application/json",
+                "cache-control": "no-store",
+                "x-request-id": request.request_id,
+                **(answer.headers or {}),
+            },
+            "body": "" if request.method == "HEAD" else answer.body,
+            "isBase64Encoded": False,
+        }
+
+    def _answer(self, request: Request, facts: dict[str, Any]) -> Answer:
+        """Find the route and the verb, then let the use case answer."""
+        route = self._route(request.path)
+        if route is not None:
+            facts["route"] = f"{request.method} {route.name}"
+            if request.method == "OPTIONS":
+                return Answer(204, "", {"allow": ", ".join(route.allow)})
+        if not request.tenant_id and not (route and route.public):
+            raise Unauthorized
+        if route is None:
+            raise RouteNotFound
+        verb = route.verbs.get("GET" if request.method == "HEAD" else request.method)
+        if verb is None:
+            raise MethodNotAllowed(route.allow)
+        return verb(replace(request, session_id=route.session_id) if route.session_id else request)
+
+    def _route(self, path: str) -> Route | None:
+        """Return the route of a path; one trailing slash is tolerated, percent escapes stand for what they say."""
+        if not path.startswith(BASE_PATH):
+            return None
+        match path.removeprefix(BASE_PATH).removesuffix("/").split("/"):
+            case [""]:
+                return self._collection
+            case ["", "health"]:
+                return self._health_route
+            case ["", session_id]:
+                return self._session._replace(session_id=unquote(session_id))
+            case ["", session_id, action] if action in self._actions:
+                return self._actions[action]._replace(session_id=unquote(session_id))
+            case _:
+                return None
+
+    def _refusal(self, error: SessionServiceError, facts: dict[str, Any]) -> Answer:
+        """Put an error into the one shape, with the headers that its kind asks for."""
+        facts["code"] = error.code
+        headers: dict[str, str] = {}
+        if isinstance(error, MethodNotAllowed):
+            headers["allow"] = ", ".join(error.allow)
+        if isinstance(error, ServiceUnavailable):
+            headers["retry-after"] = str(error.retry_after_seconds)
+        status = STATUS[type(error)]
+        happened = REQUEST_ERRORS if status >= 500 else None  # noqa: PLR2004 - HTTP's server errors
+        return Answer(status, responses.error_json(error, self._clock.now_ms()), headers, happened)
+
+    def _create(self, request: Request) -> Answer:
+        body = read_object(request.body, is_base64=request.is_base64)
+        wanted = new_session(body, request.headers.get("idempotency-key"), self._settings)
+        (session, now_ms), is_new = self._sessions.create(request.tenant_id, wanted)
+        return Answer(
+            201 if is_new else 200,
+            responses.session_json(session, now_ms),
+            {"location": f"{BASE_PATH}/{session.session_id}"},
+            SESSIONS_CREATED if is_new else None,
+        )
+
+    def _list(self, request: Request) -> Answer:
+        return Answer(200, responses.page_json(self._listing.page(list_query(request.tenant_id, request.query))))
+
+    def _check_health(self, _request: Request) -> Answer:
+        health = self._health.check()
+        return Answer(503 if health.status == "unhealthy" else 200, responses.health_json(health))
+
+    def _get(self, request: Request) -> Answer:
+        return _seen(self._sessions.get(request.tenant_id, request.session_id))
+
+    def _heartbeat(self, request: Request) -> Answer:
+        return _seen(self._sessions.heartbeat(request.tenant_id, request.session_id), SESSION_HEARTBEATS)
+
+    def _renew(self, request: Request) -> Answer:
+        return _seen(self._sessions.renew(request.tenant_id, request.session_id), SESSIONS_RENEWED)
+
+    def _patch_timeout(self, request: Request) -> Answer:
+        def merge(kept: TimeoutConfig) -> TimeoutConfig:
+            return merged_timeout(read_object(request.body, is_base64=request.is_base64), kept, self._settings)
+
+        return _seen(self._sessions.patch_timeout(request.tenant_id, request.session_id, merge), SESSIONS_PATCHED)
+
+    def _delete(self, request: Request) -> Answer:
+        self._sessions.delete(request.tenant_id, request.session_id)
+        return Answer(200, responses.deletion_json(request.session_id), happened=SESSIONS_ENDED)
+
+
+def _seen(snapshot: Snapshot, happened: str | None = None) -> Answer:
+    return Answer(200, responses.session_json(snapshot.session, snapshot.now_ms), happened=happened)

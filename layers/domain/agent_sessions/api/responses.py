@@ -1,0 +1,141 @@
+"""Bodies of answers. Metadata is spliced in as the text that was stored, so that it comes back as it was sent."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from agent_sessions.errors import (
+    MISSING,
+    FieldProblem,
+    InvalidRequest,
+    SessionExpired,
+    SessionRenewalFailed,
+    SessionServiceError,
+)
+from agent_sessions.health import Health
+from agent_sessions.listing import SessionPage
+from agent_sessions.model import Session, TimeoutConfig
+
+MAX_VALUE_CHARACTERS: Final = 100
+"""A value longer than this is cut before it is echoed (API.md section 4)."""
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def timestamp(epoch_ms: int) -> str:
+    """Return ISO 8601 in UTC with milliseconds and `Z`."""
+    return (_EPOCH + timedelta(milliseconds=epoch_ms)).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def timeout_config(timeout: TimeoutConfig) -> dict[str, Any]:
+    """Return the settings in force, in minutes as sent."""
+    return {
+        "timeoutMinutes": timeout.timeout_minutes,
+        "autoRenew": timeout.auto_renew,
+        "maxDurationMinutes": timeout.max_duration_minutes,
+        "warningThresholdMinutes": timeout.warning_threshold_minutes,
+    }
+
+
+def session_json(session: Session, now_ms: int) -> str:
+    """Return a session as seen at `now_ms` (API.md section 2)."""
+    body = {
+        "sessionId": session.session_id,
+        "agentId": session.agent_id,
+        "userId": session.user_id,
+        "createdAt": timestamp(session.created_at_ms),
+        "lastActivity": timestamp(session.last_activity_ms),
+        "expiresAt": timestamp(session.expires_at_ms),
+        "endsAt": timestamp(session.ends_at_ms),
+        "timeoutConfig": timeout_config(session.timeout),
+        "renewalCount": session.renewal_count,
+        "timeRemaining": session.time_remaining_ms(now_ms),
+        "isNearExpiration": session.is_near_expiration(now_ms),
+    }
+    return f'{compact(body)[:-1]},"metadata":{session.metadata_json}}}'
+
+
+def page_json(page: SessionPage) -> str:
+    """Return a page of a list; the counts describe the page, not the tenant."""
+    count = len(page.sessions)
+    rest: dict[str, Any] = {
+        "total": count,
+        "stats": {"totalSessions": count, "activeSessions": count, "expiredSessions": 0},
+    }
+    if page.next_cursor is not None:
+        rest["nextCursor"] = page.next_cursor
+    sessions = ",".join(session_json(session, page.now_ms) for session in page.sessions)
+    return f'{{"sessions":[{sessions}],{compact(rest)[1:]}'
+
+
+def deletion_json(session_id: str) -> str:
+    """Return the answer to a DELETE; `data` is what the ElizaOS client hands to its caller."""
+    return compact(
+        {
+            "success": True,
+            "message": "The session has ended.",
+            "data": {"success": True, "sessionId": session_id},
+        }
+    )
+
+
+def health_json(health: Health) -> str:
+    """Return the service's state (API.md section 6)."""
+    swept_at_ms = health.last_sweep_at_ms
+    return compact(
+        {
+            "status": health.status,
+            "timestamp": timestamp(health.now_ms),
+            "activeSessions": health.active_sessions,
+            "expiringSoon": health.expiring_soon,
+            "lastSweepAt": None if swept_at_ms is None else timestamp(swept_at_ms),
+            "sweepLagSeconds": health.sweep_lag_seconds,
+        }
+    )
+
+
+def error_json(error: SessionServiceError, now_ms: int) -> str:
+    """Return the one error shape."""
+    body: dict[str, Any] = {"code": error.code, "message": printable(str(error)), "timestamp": timestamp(now_ms)}
+    details = _details(error)
+    if details:
+        body["details"] = details
+    return compact({"success": False, "error": body})
+
+
+def compact(value: object) -> str:
+    """Return JSON text without spaces, and without escapes for what UTF-8 can say."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def printable(text: str) -> str:
+    """Return `text` with lone surrogates escaped, as UTF-8 has no way to say them."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _details(error: SessionServiceError) -> dict[str, Any]:
+    match error:
+        case InvalidRequest(problems=problems):
+            return {"fields": [_field(problem) for problem in problems]}
+        case SessionExpired(expires_at_ms=expires_at_ms, reason=reason):
+            return {"expiresAt": timestamp(expires_at_ms), "reason": reason}
+        case SessionRenewalFailed(ends_at_ms=ends_at_ms):
+            return {"endsAt": timestamp(ends_at_ms)}
+        case _:
+            return {}
+
+
+def _field(problem: FieldProblem) -> dict[str, Any]:
+    field = {"field": problem.field, "message": problem.message}
+    return field if problem.value is MISSING else field | {"value": _echo(problem.value)}
+
+
+def _echo(value: object) -> object:
+    """Return a value as sent or, where it is long or no Unicode text, the beginning of it as text."""
+    try:
+        text = value if isinstance(value, str) else compact(value)
+    except RecursionError:
+        return "(nested too deeply to show)"
+    shown = printable(text)
+    if shown != text or len(shown) > MAX_VALUE_CHARACTERS:
+        return shown[:MAX_VALUE_CHARACTERS]
+    return value

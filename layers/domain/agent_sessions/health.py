@@ -1,0 +1,100 @@
+"""Is the service well? Answered from one small record, however many sessions exist. Knows neither HTTP nor AWS."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal, Protocol
+
+from agent_sessions.clock import Clock
+from agent_sessions.errors import ServiceUnavailable
+
+STALE_SWEEP_MS: Final = 3 * 60_000
+"""A sweep older than this, or later than this with its work, is a degraded service (API.md section 6)."""
+STALE_GAUGE_MS: Final = 6 * 60_000
+"""A gauge older than this is not told any more."""
+
+Status = Literal["healthy", "degraded", "unhealthy"]
+
+
+@dataclass(frozen=True, slots=True)
+class ShardSweep:
+    """The last finished sweep of one shard: when, and how far past its time the oldest entry was (seconds)."""
+
+    swept_at_ms: int
+    lag_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """A count of sessions: live ones, and those whose next warning or expiry is close. Taken at `taken_at_ms`."""
+
+    active_sessions: int
+    expiring_soon: int
+    taken_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SweepRecord:
+    """What the sweeper tells of itself: one entry a shard, and the last gauge."""
+
+    shards: Mapping[int, ShardSweep] = field(default_factory=dict)
+    gauge: Gauge | None = None
+
+
+class SweepRecordReader(Protocol):
+    """Where the record is read from."""
+
+    def sweep_record(self) -> SweepRecord:
+        """Read the record; empty before the first sweep. Raises `ServiceUnavailable`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The service's state at `now_ms`; None stands for what is not known."""
+
+    status: Status
+    now_ms: int
+    active_sessions: int | None = None
+    expiring_soon: int | None = None
+    last_sweep_at_ms: int | None = None
+    sweep_lag_seconds: float | None = None
+
+
+class HealthService:
+    """Judges the record by the clock."""
+
+    def __init__(self, records: SweepRecordReader, clock: Clock, due_shards: int) -> None:
+        """Expect an entry for each of `due_shards` shards."""
+        self._records = records
+        self._clock = clock
+        self._due_shards = due_shards
+
+    def check(self) -> Health:
+        """Read once and judge; never raises for a store that does not answer."""
+        try:
+            record = self._records.sweep_record()
+        except ServiceUnavailable:
+            return Health("unhealthy", self._clock.now_ms())
+        now_ms = self._clock.now_ms()
+        sweeps = [record.shards.get(shard) for shard in range(self._due_shards)]
+        known = [sweep for sweep in sweeps if sweep is not None]
+        last_sweep_at_ms = min((sweep.swept_at_ms for sweep in known), default=None)
+        lag_seconds = max((sweep.lag_seconds for sweep in known), default=None)
+        well = (
+            len(known) == self._due_shards
+            and last_sweep_at_ms is not None
+            and now_ms - last_sweep_at_ms <= STALE_SWEEP_MS
+            and lag_seconds is not None
+            and lag_seconds * 1000 <= STALE_SWEEP_MS
+        )
+        gauge = record.gauge
+        if gauge and now_ms - gauge.taken_at_ms > STALE_GAUGE_MS:
+            gauge = None
+        return Health(
+            status="healthy" if well else "degraded",
+            now_ms=now_ms,
+            active_sessions=gauge.active_sessions if gauge else None,
+            expiring_soon=gauge.expiring_soon if gauge else None,
+            last_sweep_at_ms=last_sweep_at_ms,
+            sweep_lag_seconds=lag_seconds,
+        )

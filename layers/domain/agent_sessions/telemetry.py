@@ -1,0 +1,30 @@
+"""Logs and metrics through Powertools: one JSON line a request, EMF for the counts. Sees no body and no metadata."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+
+
+class Telemetry:
+    """Writes to standard output, where Lambda's log group takes it from."""
+
+    def __init__(self, logger: Logger, metrics: Metrics) -> None:
+        """Use a configured logger and metrics collector."""
+        self._logger = logger
+        self._metrics = metrics
+
+    def line(self, message: str, facts: Mapping[str, Any], crash: BaseException | None = None) -> None:
+        """Write one line; a `crash` makes it an error that shows the stack."""
+        if crash is None:
+            self._logger.info(message, extra=dict(facts))
+        else:
+            self._logger.error(message, extra=dict(facts), exc_info=crash)
+
+    def count(self, values: Mapping[str, float]) -> None:
+        """Publish metrics at once; a name that ends in `Seconds` says its unit, the others are counts."""
+        for name, value in values.items():
+            unit = MetricUnit.Seconds if name.endswith("Seconds") else MetricUnit.Count
+            self._metrics.add_metric(name, unit, value)
+        self._metrics.flush_metrics()

@@ -17,6 +17,7 @@ AUTH ?=
 # What the test targets hand on: make test-unit ARGS="-k renew".
 ARGS ?=
 
+, := ,
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 # Every requirement stands in the lock, with its hash: pip has nothing to resolve, and little to compile before the first start.
@@ -37,10 +38,7 @@ test: test-needs ## all tests there are
 	$(PYTEST) -n auto --dist loadgroup $(ARGS)
 
 .PHONY: check
-check: .venv/.dev ## format, lint, types and unit tests: under a minute
-	$(BIN)/ruff format --check
-	$(BIN)/ruff check
-	$(BIN)/mypy
+check: static ## format, lint, types and unit tests: under a minute
 	$(PYTEST) tests/unit -n auto -q $(ARGS)
 
 .PHONY: test-unit
@@ -65,7 +63,8 @@ build: .aws-sam/build/template.yaml ## the deployable functions and layers, with
 .PHONY: lint-template
 lint-template: .venv-sam/.installed ## check template.yaml as SAM and as the CloudFormation it expands to
 	.venv-sam/bin/sam validate --lint --template template.yaml
-	.venv-sam/bin/python -m requirements.expand template.yaml > .cache/template.expanded.json
+	@mkdir -p .cache
+	.venv-sam/bin/python -m local.expand_template > .cache/template.expanded.json
 	.venv-sam/bin/cfn-lint .cache/template.expanded.json
 
 .PHONY: openapi
@@ -86,6 +85,12 @@ clean: ## remove everything that make has made
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+.PHONY: static
+static: .venv/.dev
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
 # --- what a maintainer wants -----------------------------------------------------------------------------------------
 
 # Keeps the versions that are in the locks; `make lock UPGRADE=--upgrade` moves to the newest. What ships is pinned by hand, and pins the rest.
@@ -99,20 +104,26 @@ lock: .venv-lock/.installed
 	$(LOCK) requirements/dev.in -c requirements/run.lock -o requirements/dev.lock
 	$(LOCK) requirements/sam.in -o requirements/sam.lock
 	$(LOCK) requirements/ministack.in -o requirements/ministack.lock
+	$(LOCK) requirements/lambda.in -o requirements/lambda.lock
 	$(LOCK) requirements/lock.in -o requirements/lock.lock
 
 # --- what the targets need -------------------------------------------------------------------------------------------
 
-# A name on PATH need not be a Python that runs (version managers leave shims), so each is tried.
-# The deployed runtime's version first; the code runs on 3.11 and later.
-find_python = for python in $(1); do \
-	  if "$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then break; fi; python=; \
-	done; \
-	if [ -z "$$python" ]; then echo >&2 $(2); exit 1; fi
+# The deployed runtime's Python: on PATH, or with a version manager. A name on PATH need not run (managers leave shims there), so each is tried.
+PYTHON313 := python3.13 "$$(pyenv prefix 3.13)/bin/python3.13" "$$(uv python find --system 3.13)"
+
+# $(call with_python,candidates,lowest version,what to say if none will do,what to do with $$python)
+with_python = @exec 3>&2 2>/dev/null; for python in $(1) ""; do \
+	  if "$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < ($(2)))'; then break; fi; \
+	done; exec 2>&3 3>&-; \
+	if [ -z "$$python" ]; then echo >&2 $(3); exit 1; fi; $(4)
+
+# That version first, though the code runs on 3.11 and later; `make check PYTHON=python3.11` asks for another.
+PYTHON ?= $(PYTHON313) python3 python3.14 python3.12 python3.11
 
 .venv/bin/python:
-	@$(call find_python,python3.13 python3 python3.14 python3.12 python3.11,"No Python 3.11 or later with venv and pip on PATH (Debian and Ubuntu: apt-get install python3-venv).") \
-	&& echo "making .venv with $$($$python --version)" && $$python -m venv --clear .venv
+	$(call with_python,$(PYTHON),3$(,)11,"No Python 3.11 or later that runs (with venv and pip; Debian and Ubuntu: apt-get install python3-venv) was found.",\
+	echo "making .venv with $$("$$python" --version)" && "$$python" -m venv --clear .venv)
 
 # `make run` installs little; the tests' packages come on top of it in the same place, from a lock with the same versions.
 .venv/.run: requirements/run.lock pyproject.toml | .venv/bin/python
@@ -126,16 +137,24 @@ find_python = for python in $(1); do \
 	@$(BIN)/python $(PIP_INSTALL) requirements/dev.lock
 	@touch $@
 
+NO_PYTHON313 := "python3.13, the version of the deployed runtime, is needed for this: none that runs (with venv and pip) was found."
+
 .venv-sam/.installed: requirements/sam.lock
-	@$(call find_python,python3.13,"The deployed runtime is python3.13 and sam build needs it on PATH: no python3.13 that runs (with venv and pip) was found there.") \
-	&& echo "installing the SAM CLI into .venv-sam (once)" && $$python -m venv --clear .venv-sam
+	$(call with_python,$(PYTHON313),3$(,)13,$(NO_PYTHON313),\
+	echo "installing the SAM CLI into .venv-sam (once)" && "$$python" -m venv --clear .venv-sam)
 	@.venv-sam/bin/python $(PIP_INSTALL) requirements/sam.lock
 	@touch $@
 
 .venv-ministack/.installed: requirements/ministack.lock
-	@$(call find_python,python3.13,"The template deployed in tests/e2e runs on python3.13: no python3.13 that runs (with venv and pip) was found on PATH.") \
-	&& echo "installing ministack into .venv-ministack (once)" && $$python -m venv --clear .venv-ministack
+	$(call with_python,$(PYTHON313),3$(,)13,$(NO_PYTHON313),\
+	echo "installing ministack into .venv-ministack (once)" && "$$python" -m venv --clear .venv-ministack)
 	@.venv-ministack/bin/python $(PIP_INSTALL) requirements/ministack.lock
+	@touch $@
+
+# Lambda's runtime client, which runs a built function behind the emulator that the SAM CLI brings.
+.cache/lambda-runtime/.installed: requirements/lambda.lock .venv-sam/.installed
+	@rm -rf $(@D)
+	@.venv-sam/bin/python $(PIP_INSTALL) requirements/lambda.lock --target $(@D)
 	@touch $@
 
 .venv-lock/.installed: requirements/lock.lock | .venv/bin/python
@@ -163,7 +182,7 @@ API_CLIENT_SHA256 := fef74dda541e2e7797acf30dea294dcc760d09963b5db8873e34bceee9d
 	@tar -xzf .cache/npm/api-client/*.tgz -C .cache/npm/api-client && touch $@
 
 .PHONY: test-needs
-test-needs: .venv/.dev .cache/dynamodb-local/.fetched .cache/npm/api-client/package/dist/index.js .venv-ministack/.installed build browser
+test-needs: .venv/.dev .cache/dynamodb-local/.fetched .cache/npm/api-client/package/dist/index.js .venv-ministack/.installed .cache/lambda-runtime/.installed build browser
 
 .PHONY: browser
 browser:

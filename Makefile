@@ -178,7 +178,7 @@ API_CLIENT_SHA256 := fef74dda541e2e7797acf30dea294dcc760d09963b5db8873e34bceee9d
 	@command -v node >/dev/null && command -v npm >/dev/null || { echo >&2 "The real client needs node (20 or later) and npm on PATH."; exit 1; }
 	@rm -rf .cache/npm/api-client && mkdir -p .cache/npm/api-client
 	npm pack --silent --pack-destination .cache/npm/api-client $(API_CLIENT)
-	@cd .cache/npm/api-client && $(CURDIR)/$(BIN)/python -c 'import hashlib, pathlib, sys; found = [hashlib.sha256(p.read_bytes()).hexdigest() for p in pathlib.Path().glob("*.tgz")]; sys.exit(found != sys.argv[1:] and f"$(API_CLIENT) is not what was pinned: {found}")' $(API_CLIENT_SHA256)
+	@cd .cache/npm/api-client && "$(CURDIR)/$(BIN)/python" -c 'import hashlib, pathlib, sys; found = [hashlib.sha256(p.read_bytes()).hexdigest() for p in pathlib.Path().glob("*.tgz")]; sys.exit(found != sys.argv[1:] and f"$(API_CLIENT) is not what was pinned: {found}")' $(API_CLIENT_SHA256)
 	@tar -xzf .cache/npm/api-client/*.tgz -C .cache/npm/api-client && touch $@
 
 .PHONY: test-needs

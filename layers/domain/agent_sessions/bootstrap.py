@@ -5,7 +5,7 @@ system's clock, the process's environment and boto3's clients.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -13,22 +13,19 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Logger, Metrics
 from boto3 import client as boto3_client
 
-from agent_sessions.api.http import SessionApi
 from agent_sessions.aws import client_config
 from agent_sessions.clock import Clock, SystemClock
-from agent_sessions.health import HealthService
 from agent_sessions.ids import new_session_id
-from agent_sessions.listing import SessionList
-from agent_sessions.records import DynamoRecords
-from agent_sessions.sessions import SessionService
-from agent_sessions.settings import SessionSettings
-from agent_sessions.store import DynamoSessionStore
 from agent_sessions.telemetry import Telemetry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from agent_sessions.api.authorizer import ApiKeyAuthorizer
+    from agent_sessions.api.http import SessionApi
+    from agent_sessions.keys import KeyService
+    from agent_sessions.schedule import ScheduledSweeps
 
-    from types_boto3_dynamodb import DynamoDBClient
+# Each builder imports what its own function needs, so that no function pays at its cold start for the others.
+# ruff: noqa: PLC0415
 
 
 @dataclass(frozen=True)
@@ -47,25 +44,34 @@ def wire(wiring: Wiring) -> None:
     """Build everything anew from `wiring` when it is next asked for."""
     global _wiring  # noqa: PLW0603 - a process has one composition
     _wiring = wiring
-    session_api.cache_clear()
+    for builder in (session_api, expiry_sweeper, api_key_authorizer):
+        builder.cache_clear()
 
 
-def prepare(build: "Callable[[], object]") -> None:
+def prepare(build: Callable[[], object]) -> None:
     """Build during Lambda's init phase, which has a whole processor whatever the memory size; elsewhere wait."""
     if "AWS_LAMBDA_RUNTIME_API" in os.environ:
         build()
 
 
 @cache
-def session_api() -> SessionApi:
+def session_api() -> "SessionApi":
     """Build the API.
 
     Raises:
         SettingsError: a setting is missing, malformed, or contradicts another.
 
     """
+    from agent_sessions.api.http import SessionApi
+    from agent_sessions.health import HealthService
+    from agent_sessions.listing import SessionList
+    from agent_sessions.records import DynamoRecords
+    from agent_sessions.sessions import SessionService
+    from agent_sessions.settings import SessionSettings
+    from agent_sessions.store import DynamoSessionStore
+
     settings = SessionSettings.from_env(_wiring.environ)
-    client: DynamoDBClient = _client("dynamodb")
+    client = _client("dynamodb")
     store = DynamoSessionStore(
         client,
         settings.sessions_table,
@@ -85,12 +91,91 @@ def session_api() -> SessionApi:
     )
 
 
+@cache
+def expiry_sweeper() -> "ScheduledSweeps":
+    """Build the sweeper.
+
+    Raises:
+        SettingsError: a setting is missing, malformed, or contradicts another.
+
+    """
+    from random import random
+
+    from agent_sessions.due_store import DynamoDueStore
+    from agent_sessions.gauge import GaugePass
+    from agent_sessions.invoker import LambdaSelfInvoker
+    from agent_sessions.publisher import SnsPublisher
+    from agent_sessions.records import DynamoRecords
+    from agent_sessions.schedule import ScheduledSweeps
+    from agent_sessions.settings import SweepSettings
+    from agent_sessions.sweep import Sweep, SweepTuning
+
+    settings = SweepSettings.from_env(_wiring.environ)
+    client = _client("dynamodb", connections=settings.sweep_threads)
+    store = DynamoDueStore(client, settings.sessions_table)
+    records = DynamoRecords(client, settings.sessions_table)
+    clock = _wiring.clock
+    sweep = Sweep(
+        store=store,
+        claims=records,
+        publisher=SnsPublisher(_client("sns", connections=settings.sweep_threads), settings.events_topic_arn),
+        clock=clock,
+        tuning=SweepTuning(
+            look_ahead_ms=settings.sweep_look_ahead_seconds * 1000,
+            threads=settings.sweep_threads,
+            source=settings.event_source,
+        ),
+        new_id=new_session_id,
+        jitter=random,
+    )
+    return ScheduledSweeps(
+        sweep=sweep,
+        gauge=GaugePass(store, records, clock, settings.soon_ms),
+        invoker=LambdaSelfInvoker(
+            lambda: _client("lambda"), _wiring.environ.get("AWS_LAMBDA_FUNCTION_NAME", "expiry_sweeper")
+        ),
+        telemetry=_telemetry(),
+        shards=settings.shards,
+        fan_out=settings.sweep_fan_out,
+    )
+
+
+@cache
+def api_key_authorizer() -> "ApiKeyAuthorizer":
+    """Build the authorizer.
+
+    Raises:
+        SettingsError: a setting is missing.
+
+    """
+    from agent_sessions.api.authorizer import ApiKeyAuthorizer
+
+    return ApiKeyAuthorizer(api_keys(), _telemetry())
+
+
+def api_keys() -> "KeyService":
+    """Build what checks keys, and makes, lists, revokes and rotates them.
+
+    Raises:
+        SettingsError: a setting is missing.
+
+    """
+    from agent_sessions.key_store import DynamoKeyStore
+    from agent_sessions.keys import KeyService
+    from agent_sessions.settings import KeySettings
+
+    settings = KeySettings.from_env(_wiring.environ)
+    return KeyService(DynamoKeyStore(_client("dynamodb"), settings.api_keys_table), _wiring.clock)
+
+
 def _telemetry() -> Telemetry:
     """Powertools reads its own `POWERTOOLS_*` settings from the environment."""
     return Telemetry(Logger(), Metrics())
 
 
-def _client(service: str) -> Any:  # noqa: ANN401 - boto3's clients have no common type
+def _client(service: str, *, connections: int = 10) -> Any:  # noqa: ANN401 - boto3's clients have no common type
     """Return the given client of a service, or make one."""
     given = _wiring.clients.get(service)
-    return boto3_client(service, config=client_config()) if given is None else given  # type: ignore[call-overload]
+    if given is not None:
+        return given
+    return boto3_client(service, config=client_config(connections=connections))  # type: ignore[call-overload]

@@ -1,7 +1,7 @@
 """The service's own records in the sessions table: the sweep's claims, state and gauge, and the secret of cursors."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 _CLAIMED_UNTIL: Final = "claimedUntil"
+_CLAIMED_BY: Final = "claimedBy"
 _SWEPT_AT: Final = "sweptAt"
 _LAG: Final = "lag"
 _SECRET: Final = "secret"  # noqa: S105 - the name of an attribute
@@ -51,39 +52,32 @@ class DynamoRecords:
         )
         return SweepRecord(shards, gauge)
 
-    def claim(self, shards: Iterable[int], now_ms: int, until_ms: int) -> bool:
-        """Claim all of `shards` until `until_ms`, or none: one conditional write. False while a claim on any holds."""
-        names = [f"{_CLAIMED_UNTIL}{shard}" for shard in shards]
-        free = " AND ".join(f"(attribute_not_exists({name}) OR {name} < :now)" for name in names)
-        try:
-            self._write(
-                "SET " + ", ".join(f"{name} = :until" for name in names),
-                {":now": {"N": str(now_ms)}, ":until": {"N": str(until_ms)}},
-                free,
-            )
-        except ClientError as error:
-            if not is_failed_condition(error):
-                raise
-            return False
-        return True
+    def claim(self, shards: Sequence[int], run_id: str, now_ms: int, until_ms: int) -> bool:
+        """Claim all of `shards` until `until_ms`, or none: one conditional write. False while a claim on any holds.
 
-    def release(self, shards: Iterable[int], until_ms: int, swept: Mapping[int, ShardSweep]) -> bool:
-        """Give up the claim made until `until_ms` and tell how the `swept` shards fared; False if it was lost."""
-        names = [f"{_CLAIMED_UNTIL}{shard}" for shard in shards]
-        values: dict[str, Any] = {":until": {"N": str(until_ms)}}
+        A claim of the same run is no obstacle: the SDK repeats a call whose answer was lost.
+        """
+        free = " AND ".join(
+            f"(attribute_not_exists({_CLAIMED_UNTIL}{shard}) OR {_CLAIMED_UNTIL}{shard} < :now"
+            f" OR {_CLAIMED_BY}{shard} = :run)"
+            for shard in shards
+        )
+        changes = ", ".join(f"{_CLAIMED_UNTIL}{shard} = :until, {_CLAIMED_BY}{shard} = :run" for shard in shards)
+        values = {":now": {"N": str(now_ms)}, ":until": {"N": str(until_ms)}, ":run": {"S": run_id}}
+        return self._write_if(free, f"SET {changes}", values)
+
+    def release(self, shards: Sequence[int], run_id: str, swept: Mapping[int, ShardSweep]) -> bool:
+        """Give up the claim of `run_id` and tell how the `swept` shards fared; False if the claim was lost."""
+        values: dict[str, Any] = {":run": {"S": run_id}}
         changes = []
         for shard, sweep in swept.items():
             changes.append(f"{_SWEPT_AT}{shard} = :at{shard}, {_LAG}{shard} = :lag{shard}")
             values[f":at{shard}"] = {"N": str(sweep.swept_at_ms)}
             values[f":lag{shard}"] = {"N": str(round(sweep.lag_seconds, 3))}
-        update = ("SET " + ", ".join(changes) + " " if changes else "") + "REMOVE " + ", ".join(names)
-        try:
-            self._write(update, values, " AND ".join(f"{name} = :until" for name in names))
-        except ClientError as error:
-            if not is_failed_condition(error):
-                raise
-            return False
-        return True
+        ours = " AND ".join(f"{_CLAIMED_BY}{shard} = :run" for shard in shards)
+        removed = ", ".join(f"{_CLAIMED_UNTIL}{shard}, {_CLAIMED_BY}{shard}" for shard in shards)
+        update = ("SET " + ", ".join(changes) + " " if changes else "") + f"REMOVE {removed}"
+        return self._write_if(ours, update, values)
 
     def write_gauge(self, gauge: Gauge) -> None:
         """Keep a new count."""
@@ -117,6 +111,15 @@ class DynamoRecords:
             ReturnValues="ALL_NEW",
         )
         return dict(written["Attributes"])
+
+    def _write_if(self, condition: str, update: str, values: items.Item) -> bool:
+        try:
+            self._write(update, values, condition)
+        except ClientError as error:
+            if not is_failed_condition(error):
+                raise
+            return False
+        return True
 
     def _write(self, update: str, values: items.Item, condition: str | None = None) -> None:
         options = {} if condition is None else {"ConditionExpression": condition}

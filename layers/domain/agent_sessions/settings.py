@@ -8,7 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from agent_sessions.model import MS_PER_MINUTE, Minutes
+from agent_sessions.model import MS_PER_MINUTE, Minutes, minutes_to_ms
 
 
 class SettingsError(ValueError):
@@ -109,9 +109,26 @@ class SweepSettings(_Settings):
     sweep_look_ahead_seconds: Annotated[int, Field(ge=0, le=180)] = 175
     sweep_threads: Annotated[int, Field(ge=1, le=64)] = 8
     sweep_fan_out: Annotated[int, Field(ge=1, le=32)] = 1
+    sweep_shards: Annotated[int, Field(ge=0, le=32)] = 0
+
+    @property
+    def shards(self) -> int:
+        """How many shards a run sweeps: as many as new sessions are spread over, or more while old ones drain."""
+        return max(self.due_shards, self.sweep_shards)
+
+    @property
+    def soon_ms(self) -> int:
+        """The threshold of the gauge's `expiringSoon`, in milliseconds."""
+        return minutes_to_ms(self.session_warning_threshold_minutes)
 
     def contradictions(self) -> list[str]:
         """Return a sentence for each pair of settings that cannot both hold."""
-        if self.sweep_fan_out > self.due_shards:
-            return [f"SWEEP_FAN_OUT ({self.sweep_fan_out}) must not be larger than DUE_SHARDS ({self.due_shards})"]
+        if self.sweep_fan_out > self.shards:
+            return [f"SWEEP_FAN_OUT ({self.sweep_fan_out}) must not be larger than the {self.shards} shards swept"]
         return []
+
+
+class KeySettings(_Settings):
+    """What the authorizer and the command for keys are told."""
+
+    api_keys_table: str

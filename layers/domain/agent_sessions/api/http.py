@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
 from agent_sessions.api import responses
@@ -36,6 +36,7 @@ from agent_sessions.metrics import (
 from agent_sessions.model import TimeoutConfig
 from agent_sessions.sessions import SessionService, Snapshot
 from agent_sessions.settings import SessionSettings
+from agent_sessions.telemetry_port import TelemetryPort
 
 BASE_PATH: Final = "/api/messaging/sessions"
 
@@ -57,18 +58,6 @@ STATUS: Final[Mapping[type[SessionServiceError], int]] = {
 
 Event = Mapping[str, Any]
 Response = dict[str, Any]
-
-
-class TelemetryPort(Protocol):
-    """Where the line and the counts of a request go."""
-
-    def line(self, message: str, facts: Mapping[str, Any], crash: BaseException | None = None) -> None:
-        """Write one log line, with the stack of a crash."""
-        ...
-
-    def count(self, values: Mapping[str, float]) -> None:
-        """Publish counts."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,5 @@
 """Bodies of answers. Metadata is spliced in as the text that was stored, so that it comes back as it was sent."""
 
-import json
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from agent_sessions.errors import (
@@ -12,28 +10,13 @@ from agent_sessions.errors import (
     SessionRenewalFailed,
     SessionServiceError,
 )
+from agent_sessions.formats import compact, timeout_config, timestamp
 from agent_sessions.health import Health
 from agent_sessions.listing import SessionPage
-from agent_sessions.model import Session, TimeoutConfig
+from agent_sessions.model import Session
 
 MAX_VALUE_CHARACTERS: Final = 100
 """A value longer than this is cut before it is echoed (API.md section 4)."""
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def timestamp(epoch_ms: int) -> str:
-    """Return ISO 8601 in UTC with milliseconds and `Z`."""
-    return (_EPOCH + timedelta(milliseconds=epoch_ms)).isoformat(timespec="milliseconds")[:-6] + "Z"
-
-
-def timeout_config(timeout: TimeoutConfig) -> dict[str, Any]:
-    """Return the settings in force, in minutes as sent."""
-    return {
-        "timeoutMinutes": timeout.timeout_minutes,
-        "autoRenew": timeout.auto_renew,
-        "maxDurationMinutes": timeout.max_duration_minutes,
-        "warningThresholdMinutes": timeout.warning_threshold_minutes,
-    }
 
 
 def session_json(session: Session, now_ms: int) -> str:
@@ -100,11 +83,6 @@ def error_json(error: SessionServiceError, now_ms: int) -> str:
     if details:
         body["details"] = details
     return compact({"success": False, "error": body})
-
-
-def compact(value: object) -> str:
-    """Return JSON text without spaces, and without escapes for what UTF-8 can say."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def printable(text: str) -> str:

@@ -69,15 +69,15 @@ lint-template: .venv-sam/.installed ## check template.yaml as SAM and as the Clo
 
 .PHONY: openapi
 openapi: .venv/.run ## write docs/openapi.json from the request and response models
-	$(BIN)/python -m docs.openapi
+	$(BIN)/python -m local.openapi
 
 .PHONY: demo
 demo: .venv/.run ## a session's life against a local stack of its own, in a few seconds
 	$(BIN)/python -m local.demo
 
 .PHONY: api-key
-api-key: .venv/.run ## make, list or revoke an API key (ARGS="create --tenant acme --table NAME")
-	$(BIN)/python -m local.api_key $(ARGS)
+api-key: .venv/.run ## make, list, revoke or rotate API keys (TENANT=acme makes one; ARGS="list --tenant acme")
+	@$(BIN)/python -m local.keys $(if $(TENANT),create --tenant '$(TENANT)') $(ARGS)
 
 .PHONY: clean
 clean: ## remove everything that make has made

@@ -1,10 +1,14 @@
 """Logs and metrics through Powertools: one JSON line a request, EMF for the counts. Sees no body and no metadata."""
 
 from collections.abc import Mapping
-from typing import Any
+from threading import Lock
+from typing import Any, Final
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
+
+_PUBLISHING: Final = Lock()
+"""Powertools keeps one set of metrics for the whole process, in which the local stack has several threads."""
 
 
 class Telemetry:
@@ -24,7 +28,8 @@ class Telemetry:
 
     def count(self, values: Mapping[str, float]) -> None:
         """Publish metrics at once; a name that ends in `Seconds` says its unit, the others are counts."""
-        for name, value in values.items():
-            unit = MetricUnit.Seconds if name.endswith("Seconds") else MetricUnit.Count
-            self._metrics.add_metric(name, unit, value)
-        self._metrics.flush_metrics()
+        with _PUBLISHING:
+            for name, value in values.items():
+                unit = MetricUnit.Seconds if name.endswith("Seconds") else MetricUnit.Count
+                self._metrics.add_metric(name, unit, value)
+            self._metrics.flush_metrics()

@@ -1,0 +1,12 @@
+"""The authorizer's Lambda function: hands API Gateway's question (payload version 2.0) on and returns the answer."""
+
+from typing import Any
+
+from agent_sessions import bootstrap
+
+bootstrap.prepare(bootstrap.api_key_authorizer)
+
+
+def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    """Tell the gateway whether a caller may come in, and for which tenant."""
+    return bootstrap.api_key_authorizer().handle(event)

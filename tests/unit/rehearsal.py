@@ -1,0 +1,163 @@
+"""One run of everything that the three functions do, in memory and under the environment that the template gives them.
+
+It writes down each call to AWS and each line printed, for tests of what the template allows and watches.
+"""
+
+import io
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, field
+from typing import Any, Final
+from unittest import mock
+
+from agent_sessions import bootstrap
+
+from functions.api_key_authorizer import app as api_key_authorizer
+from functions.expiry_sweeper import app as expiry_sweeper
+from functions.session_api import app as session_api
+from tests.engines.fake_dynamo import FakeDynamo
+from tests.engines.fake_sns import FakeSns
+from tests.engines.tables import create_api_keys_table, create_sessions_table
+from tests.template_reader import Deployment
+from tests.unit.world import AGENT, BASE, USER, MovableClock, gateway_event
+
+SHARDS: Final = 2
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call to AWS as IAM sees it."""
+
+    action: str
+    resource: str
+
+
+@dataclass
+class Notes:
+    """What one function did."""
+
+    calls: list[Call] = field(default_factory=list)
+    operations: set[str] = field(default_factory=set)
+    printed: io.StringIO = field(default_factory=io.StringIO)
+
+    @property
+    def metrics(self) -> dict[str, set[frozenset[str]]]:
+        """The metrics in the embedded metric format: namespace and name, and each set of dimensions they came with."""
+        found: dict[str, set[frozenset[str]]] = {}
+        for line in self.printed.getvalue().splitlines():
+            for directive in json.loads(line).get("_aws", {}).get("CloudWatchMetrics", []):
+                for metric in directive["Metrics"]:
+                    name = f"{directive['Namespace']}/{metric['Name']}"
+                    found.setdefault(name, set()).update(map(frozenset, directive["Dimensions"]))
+        return found
+
+
+class Rehearsal:
+    """The deployment, with its services in memory."""
+
+    def __init__(self) -> None:
+        self.deployment = Deployment(DueShards=str(SHARDS), SweepFanOut=str(SHARDS))
+        self.notes = {name: Notes() for name in self.deployment.of_type("AWS::Lambda::Function")}
+        self.clock = MovableClock()
+        self.dynamo = FakeDynamo(self.clock)
+        self._sns = FakeSns(self.clock)
+        create_sessions_table(self.dynamo.as_client(), "SessionsTable")
+        create_api_keys_table(self.dynamo.as_client(), "ApiKeysTable")
+        self._serve_callers()
+        self._sweep()
+        self._ask_the_authorizer()
+
+    def _serve_callers(self) -> None:
+        with self._function("SessionApiFunction", session_api.handler) as send:
+
+            def call(name: str, **changes: Any) -> Any:
+                response = send(gateway_event(name, **changes))
+                assert response["statusCode"] < 300, response
+                return json.loads(response["body"])
+
+            ids = [call("create-minimal")["sessionId"] for _ in range(4)]
+            call("create-idempotent")
+            call("create-idempotent")
+            call("get", path=f"{BASE}/{ids[0]}")
+            call("heartbeat", path=f"{BASE}/{ids[0]}/heartbeat")
+            call("renew", path=f"{BASE}/{ids[0]}/renew")
+            call("patch", path=f"{BASE}/{ids[0]}/timeout")
+            call("delete", path=f"{BASE}/{ids[0]}")
+            first = call("list", query={"limit": "1"})
+            call("list", query={"limit": "1", "cursor": first["nextCursor"]})
+            call("list", query={"userId": USER, "agentId": AGENT})
+            call("health")
+            self.clock.advance(minutes=20)
+            call("heartbeat", path=f"{BASE}/{ids[1]}/heartbeat")
+
+    def _sweep(self) -> None:
+        with self._function("ExpirySweeperFunction", expiry_sweeper.handler) as send:
+            send({})
+            for minutes in (6, 4, 1):  # re-arms and warnings, then expiries
+                self.clock.advance(minutes=minutes)
+                send({"shards": list(range(SHARDS))})
+            send({"pass": "gauge"})
+
+    def _ask_the_authorizer(self) -> None:
+        with self._function("ApiKeyAuthorizerFunction", api_key_authorizer.handler, unseen=True):
+            key = bootstrap.api_keys().create("acme", "rehearsal", lifetime_ms=60_000).text
+        with self._function("ApiKeyAuthorizerFunction", api_key_authorizer.handler) as send:
+            event = gateway_event("get", headers={"x-api-key": key})
+            assert send(event | {"type": "REQUEST", "identitySource": [key]})["isAuthorized"]
+
+    @contextmanager
+    def _function(
+        self, name: str, handler: Callable[[dict[str, Any], object], Any], *, unseen: bool = False
+    ) -> Iterator[Callable[[dict[str, Any]], Any]]:
+        notes = Notes() if unseen else self.notes[name]
+        environment = self.deployment.environment(name) | {"AWS_LAMBDA_FUNCTION_NAME": name}
+        clients = {
+            "dynamodb": _Noted(self.dynamo, "dynamodb", self.deployment, notes),
+            "sns": _Noted(self._sns, "sns", self.deployment, notes),
+            "lambda": _Noted(mock.Mock(), "lambda", self.deployment, notes),
+        }
+        powertools = {key: value for key, value in environment.items() if key.startswith("POWERTOOLS_")}
+        with mock.patch.dict(os.environ, powertools), redirect_stdout(notes.printed):
+            bootstrap.wire(bootstrap.Wiring(environment, self.clock, clients))
+            yield lambda event: handler(event, None)
+
+
+class _Noted:
+    """A client that writes down what it is asked for."""
+
+    def __init__(self, client: object, service: str, deployment: Deployment, notes: Notes) -> None:
+        self._client = client
+        self._service = service
+        self._deployment = deployment
+        self._notes = notes
+
+    def __getattr__(self, operation: str) -> Any:
+        method = getattr(self._client, operation)
+
+        def call(**request: Any) -> Any:
+            self._notes.operations.add(operation)
+            self._notes.calls += self._as_iam_sees_it(operation, request)
+            return method(**request)
+
+        return call
+
+    def _as_iam_sees_it(self, operation: str, request: Mapping[str, Any]) -> Iterator[Call]:
+        action = "".join(word.capitalize() for word in operation.split("_"))
+        match operation:
+            case "publish_batch":
+                yield Call("sns:Publish", request["TopicArn"])
+            case "invoke":
+                yield Call("lambda:InvokeFunction", self._deployment.arn(request["FunctionName"]))
+            case "batch_execute_statement":
+                for statement in request["Statements"]:
+                    verb, table = re.match(r'(\w+) "([^"]+)"', statement["Statement"]).groups()  # type: ignore[union-attr]
+                    yield Call(f"dynamodb:PartiQL{verb.capitalize()}", self._deployment.arn(table))
+            case "batch_get_item":
+                for table in request["RequestItems"]:
+                    yield Call("dynamodb:BatchGetItem", self._deployment.arn(table))
+            case _:
+                index = f"/index/{request['IndexName']}" if "IndexName" in request else ""
+                yield Call(f"dynamodb:{action}", self._deployment.arn(request["TableName"]) + index)

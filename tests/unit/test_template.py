@@ -1,0 +1,161 @@
+"""The template as a whole: it parses, expands, lints, and says in words what everything is for."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from cfnlint.api import lint  # type: ignore[import-untyped]
+from cfnlint.config import ManualArgs  # type: ignore[import-untyped]
+
+from tests.template_reader import PATH, REGION, Deployment, expanded, template
+
+KEY = f"arn:aws:kms:{REGION}:123456789012:key/1"
+CERTIFICATE = f"arn:aws:acm:{REGION}:123456789012:certificate/1"
+QUEUE = f"arn:aws:sqs:{REGION}:123456789012:warnings"
+EVERYTHING = {
+    "Stage": "prod",
+    "KmsKeyArn": KEY,
+    "Tracing": "on",
+    "SweepFanOut": "4",
+    "CorsAllowOrigins": "https://app.example.com,https://example.org:8443",
+    "DomainName": "sessions.example.com",
+    "DomainCertificateArn": CERTIFICATE,
+    "DomainHostedZoneId": "Z0123456789",
+    "EventsEmail": "ops@example.com",
+    "EventsHttpsEndpoint": "https://example.com/events",
+    "EventsQueueArn": QUEUE,
+    "EventsFilterPolicy": '{"type":["agent-sessions.session.expiring"]}',
+    "AlarmEmail": "ops@example.com",
+}
+
+
+def test_the_linter_for_cloudformation_finds_nothing_in_what_the_template_expands_to() -> None:
+    matches = lint(json.dumps(expanded()), config=ManualArgs(regions=[REGION]))
+    assert [f"{match.rule.id} {match.path}: {match.message}" for match in matches] == []
+
+
+@pytest.mark.parametrize("parameters", [{}, EVERYTHING, {"Gauge": "off", "AmazonCaBundle": "off"}])
+def test_every_reference_leads_somewhere_whatever_is_switched_on(parameters: dict[str, str]) -> None:
+    assert Deployment(**parameters).resources
+
+
+def test_every_condition_is_used_and_switches_something() -> None:
+    without, with_everything = Deployment(), Deployment(**EVERYTHING)
+    for condition in set(expanded()["Conditions"]) - {"HasAmazonCaBundle", "HasGauge", "HasEventSource"}:
+        assert not without.holds(condition), condition
+        assert with_everything.holds(condition), condition
+
+
+@pytest.mark.parametrize("section", ["Parameters", "Outputs"])
+def test_every_parameter_and_output_says_what_it_is_for(section: str) -> None:
+    for name, declaration in template()[section].items():
+        assert len(declaration["Description"]) > 15, name
+        assert not declaration["Description"].endswith(" "), name
+
+
+def test_every_parameter_says_which_values_it_takes_and_has_a_default_among_them() -> None:
+    for name, declaration in template()["Parameters"].items():
+        default = declaration["Default"]
+        if declaration["Type"] == "Number":
+            assert ("MinValue" in declaration) or ("AllowedValues" in declaration), name
+            assert declaration.get("MinValue", default) <= default <= declaration.get("MaxValue", default), name
+        else:
+            assert ("AllowedValues" in declaration) or ("AllowedPattern" in declaration), name
+            for value in default.split(",") if declaration["Type"] == "CommaDelimitedList" else [default]:
+                assert re.fullmatch(declaration.get("AllowedPattern", ".*"), value), name
+        assert default in declaration.get("AllowedValues", [default]), name
+
+
+@pytest.mark.parametrize("name, value", EVERYTHING.items())
+def test_real_values_pass_the_patterns_of_the_parameters(name: str, value: str) -> None:
+    declaration = template()["Parameters"][name]
+    for part in value.split(",") if declaration["Type"] == "CommaDelimitedList" else [value]:
+        assert re.fullmatch(declaration.get("AllowedPattern", ".*"), part)
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("KmsKeyArn", "alias/mine"),
+        ("DomainName", "https://sessions.example.com"),
+        ("DomainCertificateArn", "arn:aws:iam::123456789012:server-certificate/x"),
+        ("EventsEmail", "nobody"),
+        ("EventsHttpsEndpoint", "http://example.com"),
+        ("EventsQueueArn", "https://sqs.eu-west-1.amazonaws.com/123456789012/warnings"),
+        ("EventsFilterPolicy", "type=expiring"),
+        ("CorsAllowOrigins", "https://example.com/page"),
+        ("EventSource", "two words"),
+    ],
+)
+def test_values_of_the_wrong_form_are_refused_before_anything_is_deployed(name: str, value: str) -> None:
+    assert not re.fullmatch(template()["Parameters"][name]["AllowedPattern"], value)
+
+
+def test_a_domain_without_a_certificate_is_refused_before_anything_is_deployed() -> None:
+    rule = template()["Rules"]["DomainNeedsCertificate"]
+    assert rule["RuleCondition"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "DomainName"}, ""]}]}
+    assert rule["Assertions"][0]["Assert"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "DomainCertificateArn"}, ""]}]}
+
+
+def test_every_log_group_forgets_after_the_days_that_were_asked_for() -> None:
+    deployment = Deployment(LogRetentionDays="90")
+    groups = deployment.of_type("AWS::Logs::LogGroup")
+    assert {group["RetentionInDays"] for group in groups.values()} == {"90"}
+    logged_to = {
+        properties["LoggingConfig"]["LogGroup"] for properties in deployment.of_type("AWS::Lambda::Function").values()
+    }
+    assert logged_to < set(groups)
+
+
+def test_nothing_in_the_template_names_an_account_a_region_or_a_secret() -> None:
+    text = PATH.read_text(encoding="utf-8")
+    assert not re.search(r"\b\d{12}\b", text.replace("1209600", ""))
+    assert not re.search(r"\b(us|eu|ap|sa|ca|me|af)-(north|south|east|west|central)[a-z]*-\d\b", text)
+    assert not re.search(r"AKIA|NoEcho", text)
+
+
+def test_production_keeps_its_tables_and_development_leaves_nothing_behind() -> None:
+    for stage, policy, protected in (("prod", "Retain", True), ("dev", "Delete", False)):
+        tables = [
+            resource
+            for resource in Deployment(Stage=stage).resources.values()
+            if resource["Type"] == "AWS::DynamoDB::Table"
+        ]
+        assert len(tables) == 2
+        for table in tables:
+            assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == policy
+            assert table["Properties"]["DeletionProtectionEnabled"] is protected
+
+
+def test_a_policy_for_deletion_that_depends_on_the_stage_has_the_transform_that_it_needs() -> None:
+    assert template()["Transform"] == ["AWS::LanguageExtensions", "AWS::Serverless-2016-10-31"]
+
+
+def test_functions_run_on_the_architecture_that_was_asked_for_and_layers_say_that_they_fit() -> None:
+    for architecture in ("arm64", "x86_64"):
+        deployment = Deployment(Architecture=architecture)
+        made: list[dict[str, Any]] = [
+            *deployment.of_type("AWS::Lambda::Function").values(),
+            *deployment.of_type("AWS::Lambda::LayerVersion").values(),
+        ]
+        assert len(made) == 5
+        assert {tuple(each.get("Architectures") or each["CompatibleArchitectures"]) for each in made} == {
+            (architecture,)
+        }
+
+
+def test_every_function_has_both_layers_and_the_same_runtime() -> None:
+    for name, function in Deployment().of_type("AWS::Lambda::Function").items():
+        assert function["Runtime"] == "python3.13", name
+        assert function["Handler"] == "app.handler", name
+        assert [re.sub("[0-9a-f]{10}$", "", layer) for layer in function["Layers"]] == [
+            "DomainLayer",
+            "DependenciesLayer",
+        ]
+
+
+def test_tracing_is_off_unless_it_was_asked_for() -> None:
+    for choice, mode in (("off", "PassThrough"), ("on", "Active")):
+        functions = Deployment(Tracing=choice).of_type("AWS::Lambda::Function").values()
+        assert {function["TracingConfig"]["Mode"] for function in functions} == {mode}

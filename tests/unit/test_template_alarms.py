@@ -1,0 +1,183 @@
+"""Alarms and the dashboard speak of metrics that exist, and alarms say their rule."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from agent_sessions import metrics
+
+from tests.template_reader import FUNCTIONS, Deployment
+from tests.unit.rehearsal import Rehearsal
+
+# The metrics of AWS that are used, each with the sets of dimensions in which AWS publishes it.
+AWS_METRICS: dict[str, list[set[str]]] = {
+    **{f"AWS/ApiGateway/{name}": [{"ApiId"}, {"ApiId", "Stage"}] for name in ("Count", "4xx", "5xx", "Latency")},
+    **{f"AWS/Lambda/{name}": [{"FunctionName"}] for name in ("Errors", "Throttles")},
+    **{
+        f"AWS/DynamoDB/{name}": [{"TableName"}, {"TableName", "GlobalSecondaryIndexName"}]
+        for name in (
+            "ConsumedReadCapacityUnits",
+            "ConsumedWriteCapacityUnits",
+            "ReadThrottleEvents",
+            "WriteThrottleEvents",
+        )
+    },
+    "AWS/SQS/ApproximateNumberOfMessagesVisible": [{"QueueName"}],
+    "AWS/SNS/NumberOfNotificationsFailed": [{"TopicName"}],
+}
+Metric = tuple[str, dict[str, str]]
+
+
+@pytest.fixture(scope="module")
+def rehearsal() -> Rehearsal:
+    return Rehearsal()
+
+
+@pytest.fixture(scope="module")
+def published(rehearsal: Rehearsal) -> dict[str, set[frozenset[str]]]:
+    """Our own metrics, as the functions print them."""
+    found: dict[str, set[frozenset[str]]] = {}
+    for function in FUNCTIONS:
+        for name, dimensions in rehearsal.notes[function].metrics.items():
+            found.setdefault(name, set()).update(dimensions)
+    return found
+
+
+def alarms() -> dict[str, dict[str, Any]]:
+    return Deployment().of_type("AWS::CloudWatch::Alarm")
+
+
+def metrics_of_alarms() -> Iterator[tuple[str, Metric]]:
+    for name, alarm in alarms().items():
+        watched = (
+            [alarm]
+            if "MetricName" in alarm
+            else [each["MetricStat"]["Metric"] for each in alarm["Metrics"] if "MetricStat" in each]
+        )
+        for metric in watched:
+            dimensions = {each["Name"]: each["Value"] for each in metric["Dimensions"]}
+            yield name, (f"{metric['Namespace']}/{metric['MetricName']}", dimensions)
+
+
+def dashboard() -> dict[str, Any]:
+    (properties,) = Deployment().of_type("AWS::CloudWatch::Dashboard").values()
+    body: dict[str, Any] = json.loads(properties["DashboardBody"])
+    return body
+
+
+def metrics_of_the_dashboard() -> Iterator[tuple[str, Metric]]:
+    for widget in dashboard()["widgets"]:
+        for line in widget["properties"].get("metrics", []):
+            namespace, name, *rest = [part for part in line if isinstance(part, str)]
+            yield widget["properties"]["title"], (f"{namespace}/{name}", dict(zip(rest[::2], rest[1::2], strict=True)))
+
+
+@pytest.mark.parametrize("source", [metrics_of_alarms, metrics_of_the_dashboard])
+def test_every_metric_that_is_watched_is_published_with_those_dimensions(
+    source: Any, published: dict[str, set[frozenset[str]]]
+) -> None:
+    names = {value for name, value in vars(metrics).items() if name.isupper()}
+    for where, (metric, dimensions) in source():
+        if metric.startswith("AWS/"):
+            assert set(dimensions) in AWS_METRICS[metric], (where, metric)
+            continue
+        assert metric.removeprefix("AgentSessions/") in names, (where, metric)
+        assert dimensions == {"service": "sessions"}, (where, metric)
+        if metric in published:
+            assert frozenset(dimensions) in published[metric], (where, metric)
+
+
+def test_every_metric_of_the_code_is_on_the_dashboard() -> None:
+    names = {value for name, value in vars(metrics).items() if name.isupper()}
+    shown = {metric.removeprefix("AgentSessions/") for _, (metric, _) in metrics_of_the_dashboard()}
+    assert names <= shown
+
+
+def test_the_functions_publish_what_the_code_names_with_the_service_as_the_one_dimension(
+    published: dict[str, set[frozenset[str]]],
+) -> None:
+    names = {f"AgentSessions/{value}" for name, value in vars(metrics).items() if name.isupper()}
+    assert set(published) <= names
+    assert names - set(published) <= {"AgentSessions/RequestErrors"}  # nothing fails in the rehearsal
+    assert {frozenset(each) for sets in published.values() for each in sets} == {frozenset({"service"})}
+
+
+@pytest.mark.parametrize("source", [metrics_of_alarms, metrics_of_the_dashboard])
+def test_what_is_watched_belongs_to_this_stack(source: Any) -> None:
+    resources = Deployment().resources
+    indexes = {"due", "byUser", "byTenant"}
+    for _, (metric, dimensions) in source():
+        for name, value in dimensions.items():
+            assert value in (indexes if name == "GlobalSecondaryIndexName" else {*resources, "sessions"}), metric
+
+
+@pytest.mark.parametrize("name", sorted(alarms()))
+def test_an_alarm_says_its_rule_in_a_sentence_and_tells_somebody(name: str) -> None:
+    alarm = alarms()[name]
+    assert re.fullmatch(r"[A-Z].{20,}\.", alarm["AlarmDescription"])
+    assert alarm["AlarmActions"] == alarm["OKActions"] == [Deployment().arn("AlarmsTopic")]
+    assert alarm["TreatMissingData"] in {"breaching", "notBreaching"}
+
+
+@pytest.mark.parametrize("name", sorted(alarms()))
+def test_the_sentence_has_the_numbers_of_the_rule(name: str) -> None:
+    alarm, words = alarms()[name], alarms()[name]["AlarmDescription"].lower()
+    numbers = {2: "two", 3: "three", 5: "five"}
+    if alarm["EvaluationPeriods"] > 1:
+        assert numbers[alarm["EvaluationPeriods"]] in words
+        assert numbers[alarm.get("DatapointsToAlarm", alarm["EvaluationPeriods"])] in words
+    if alarm.get("MetricName") == "SweepLagSeconds":
+        assert alarm["Threshold"] == 3 * 60
+        assert "three minutes" in words
+    if alarm.get("MetricName") == "SweepRuns":
+        assert alarm["Period"] == 5 * 60
+        assert "five minutes" in words
+    if alarm.get("MetricName") == "Latency":
+        assert (alarm["ExtendedStatistic"], alarm["Threshold"]) == ("p99", 1000)
+        assert "1 % of requests took longer than a second" in words
+
+
+def test_silence_is_an_alarm_only_for_the_sweep() -> None:
+    assert [name for name, alarm in alarms().items() if alarm["TreatMissingData"] == "breaching"] == ["NoSweepAlarm"]
+
+
+def test_every_table_and_every_index_of_the_sessions_has_an_alarm_for_throttling() -> None:
+    watched = {
+        (dimensions["TableName"], dimensions.get("GlobalSecondaryIndexName"))
+        for _, (metric, dimensions) in metrics_of_alarms()
+        if metric.endswith("WriteThrottleEvents")
+    }
+    table = Deployment().resources["SessionsTable"]["Properties"]
+    expected = {("SessionsTable", index["IndexName"]) for index in table["GlobalSecondaryIndexes"]}
+    assert watched == expected | {("SessionsTable", None), ("ApiKeysTable", None)}
+
+
+def test_every_queue_of_dead_letters_has_an_alarm() -> None:
+    watched = {dimensions["QueueName"] for _, (_, dimensions) in metrics_of_alarms() if "QueueName" in dimensions}
+    assert watched == set(Deployment().of_type("AWS::SQS::Queue"))
+
+
+def test_the_dashboard_shows_every_alarm() -> None:
+    (widget,) = [each for each in dashboard()["widgets"] if each["type"] == "alarm"]
+    assert sorted(widget["properties"]["alarms"]) == sorted(Deployment().arn(name) for name in alarms())
+
+
+def test_no_widget_of_the_dashboard_lies_on_another() -> None:
+    taken: set[tuple[int, int]] = set()
+    for widget in dashboard()["widgets"]:
+        cells = {
+            (x, y)
+            for x in range(widget["x"], widget["x"] + widget["width"])
+            for y in range(widget["y"], widget["y"] + widget["height"])
+        }
+        assert not cells & taken, widget["properties"]["title"]
+        assert widget["x"] + widget["width"] <= 24
+        taken |= cells
+
+
+def test_alarms_reach_the_mailbox_that_was_named() -> None:
+    (subscription,) = Deployment(AlarmEmail="ops@example.com").of_type("AWS::SNS::Subscription").values()
+    assert subscription["Endpoint"] == "ops@example.com"
+    assert subscription["TopicArn"] == Deployment().arn("AlarmsTopic")

@@ -1,0 +1,122 @@
+"""The gateway as the design has it: three routes, one of them guarded, limits, CORS, and no way around it."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.template_reader import Deployment
+
+ORIGINS = "https://app.example.com,https://example.org"
+
+
+def only(kind: str, **parameters: str) -> dict[str, Any]:
+    (properties,) = Deployment(**parameters).of_type(kind).values()
+    return properties
+
+
+def routes() -> dict[str, dict[str, Any]]:
+    return {route["RouteKey"]: route for route in Deployment().of_type("AWS::ApiGatewayV2::Route").values()}
+
+
+def test_every_route_but_health_and_preflights_asks_for_a_key() -> None:
+    assert {key: route["AuthorizationType"] for key, route in routes().items()} == {
+        "$default": "CUSTOM",
+        "GET /api/messaging/sessions/health": "NONE",
+        "OPTIONS /{proxy+}": "NONE",
+    }
+    assert routes()["$default"]["AuthorizerId"] == "ApiKeyAuthorizer"
+
+
+def test_all_routes_lead_to_the_one_function_with_events_of_version_two() -> None:
+    assert {route["Target"] for route in routes().values()} == {"integrations/SessionApiIntegration"}
+    integration = only("AWS::ApiGatewayV2::Integration")
+    assert integration["IntegrationType"] == "AWS_PROXY"
+    assert integration["PayloadFormatVersion"] == "2.0"
+    assert "function:SessionApiFunction/invocations" in integration["IntegrationUri"]
+
+
+def test_the_gateway_waits_a_little_longer_than_the_function_may_take() -> None:
+    function = Deployment().resources["SessionApiFunction"]["Properties"]
+    waits_ms = only("AWS::ApiGatewayV2::Integration")["TimeoutInMillis"]
+    assert function["Timeout"] * 1000 < waits_ms <= function["Timeout"] * 1000 + 5000
+
+
+def test_the_authorizer_answers_yes_or_no_to_the_header_and_is_remembered_for_less_than_five_minutes() -> None:
+    authorizer = only("AWS::ApiGatewayV2::Authorizer")
+    assert authorizer["IdentitySource"] == ["$request.header.X-API-KEY"]
+    assert authorizer["AuthorizerPayloadFormatVersion"] == "2.0"
+    assert authorizer["EnableSimpleResponses"] is True
+    assert authorizer["AuthorizerResultTtlInSeconds"] == 240
+    assert "function:ApiKeyAuthorizerFunction/invocations" in authorizer["AuthorizerUri"]
+
+
+def test_only_this_gateway_and_this_schedule_may_call_the_functions() -> None:
+    permissions = Deployment().of_type("AWS::Lambda::Permission").values()
+    assert {(each["FunctionName"], each["Principal"]) for each in permissions} == {
+        ("SessionApiFunction", "apigateway.amazonaws.com"),
+        ("ApiKeyAuthorizerFunction", "apigateway.amazonaws.com"),
+        ("ExpirySweeperFunction", "events.amazonaws.com"),
+    }
+    for each in permissions:
+        assert each["SourceArn"].startswith(("arn:aws:execute-api:", "arn:aws:events:")), each
+
+
+def test_there_is_no_function_url_and_no_second_api() -> None:
+    kinds = {resource["Type"] for resource in Deployment().resources.values()}
+    assert "AWS::Lambda::Url" not in kinds
+    assert "AWS::ApiGateway::RestApi" not in kinds
+    assert len(Deployment().of_type("AWS::ApiGatewayV2::Api")) == 1
+
+
+def test_the_stage_is_the_default_one_and_lets_through_what_the_parameters_say() -> None:
+    stage = only("AWS::ApiGatewayV2::Stage", ThrottlingRateLimit="70", ThrottlingBurstLimit="90")
+    assert stage["StageName"] == "$default"
+    assert stage["AutoDeploy"] is True
+    assert stage["DefaultRouteSettings"]["ThrottlingRateLimit"] == "70"
+    assert stage["DefaultRouteSettings"]["ThrottlingBurstLimit"] == "90"
+
+
+def test_the_access_log_is_json_and_has_no_header_in_it() -> None:
+    settings = only("AWS::ApiGatewayV2::Stage")["AccessLogSettings"]
+    line = json.loads(settings["Format"])
+    assert line["requestId"] == "$context.requestId"
+    assert line["tenantId"] == "$context.authorizer.tenantId"
+    assert all(value.startswith("$context.") for value in line.values())
+    assert not any("header" in value.lower() for value in line.values())
+    assert "log-group:AccessLogGroup" in settings["DestinationArn"]
+
+
+def test_cors_is_off_until_an_origin_is_named() -> None:
+    assert "CorsConfiguration" not in only("AWS::ApiGatewayV2::Api")
+
+
+def test_cors_lets_pages_send_what_the_api_takes_and_read_what_it_tells() -> None:
+    cors = only("AWS::ApiGatewayV2::Api", CorsAllowOrigins=ORIGINS)["CorsConfiguration"]
+    assert cors["AllowOrigins"] == ORIGINS.split(",")
+    assert set(cors["AllowMethods"]) == {"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"}
+    assert set(cors["AllowHeaders"]) == {"content-type", "idempotency-key", "x-api-key"}
+    assert set(cors["ExposeHeaders"]) == {"location", "x-request-id", "retry-after"}
+
+
+@pytest.mark.parametrize("origins", [ORIGINS, "*"])
+def test_cors_never_allows_credentials_so_that_a_wildcard_gives_nothing_away(origins: str) -> None:
+    assert only("AWS::ApiGatewayV2::Api", CorsAllowOrigins=origins)["CorsConfiguration"]["AllowCredentials"] is False
+
+
+def test_a_domain_of_ones_own_serves_the_same_stage_over_modern_tls() -> None:
+    parameters = {
+        "DomainName": "sessions.example.com",
+        "DomainCertificateArn": "arn:aws:acm:eu-west-1:123456789012:certificate/1",
+        "DomainHostedZoneId": "Z1",
+    }
+    (configuration,) = only("AWS::ApiGatewayV2::DomainName", **parameters)["DomainNameConfigurations"]
+    assert configuration["SecurityPolicy"] == "TLS_1_2"
+    assert configuration["CertificateArn"] == parameters["DomainCertificateArn"]
+    mapping = only("AWS::ApiGatewayV2::ApiMapping", **parameters)
+    assert (mapping["ApiId"], mapping["Stage"]) == ("SessionsHttpApi", "SessionsHttpApiStage")
+    assert only("AWS::Route53::RecordSet", **parameters)["Name"] == "sessions.example.com"
+    deployment = Deployment(**parameters)
+    assert deployment.outputs["ApiUrl"]["Value"] == "https://sessions.example.com"
+    assert not Deployment(**(parameters | {"DomainHostedZoneId": ""})).of_type("AWS::Route53::RecordSet")
+    assert not Deployment().of_type("AWS::ApiGatewayV2::DomainName")

@@ -1,0 +1,193 @@
+"""Each function may do what it does, on what it does it to, and nothing else."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import pytest
+
+from tests.template_reader import FUNCTIONS, PATH, Deployment, as_list
+from tests.unit.rehearsal import Rehearsal
+
+PACKAGE = PATH.parent / "layers" / "domain" / "agent_sessions"
+KEY = "arn:aws:kms:eu-west-1:123456789012:key/1"
+# What Lambda does in a function's name: write its log, trace, and keep the invocations that failed.
+PLATFORM = {"logs:CreateLogStream", "logs:PutLogEvents", "sqs:SendMessage"}
+
+
+@pytest.fixture(scope="module")
+def rehearsal() -> Rehearsal:
+    return Rehearsal()
+
+
+def calls(rehearsal: Rehearsal, function: str) -> set[tuple[str, str]]:
+    return {(call.action, call.resource) for call in rehearsal.notes[function].calls}
+
+
+def granted(deployment: Deployment, function: str) -> set[tuple[str, str]]:
+    return {(action, resource) for action, resource in deployment.grants(function) if action not in PLATFORM}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_every_call_that_a_function_makes_is_allowed(rehearsal: Rehearsal, function: str) -> None:
+    assert calls(rehearsal, function) - granted(rehearsal.deployment, function) == set()
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_is_allowed_nothing_that_it_does_not_call(rehearsal: Rehearsal, function: str) -> None:
+    assert granted(rehearsal.deployment, function) - calls(rehearsal, function) == set()
+
+
+def test_the_rehearsal_makes_every_kind_of_call_that_stands_in_the_code(rehearsal: Rehearsal) -> None:
+    made = {operation for notes in rehearsal.notes.values() for operation in notes.operations}
+    assert operations_in_the_code() == made
+
+
+def operations_in_the_code() -> set[str]:
+    session = botocore.session.get_session()
+    known = {
+        re.sub(r"(?<=[a-z])(?=[A-Z])", "_", operation).lower()
+        for service in ("dynamodb", "sns", "lambda")
+        for operation in session.get_service_model(service).operation_names
+    }
+    return {name for module in PACKAGE.rglob("*.py") for name in methods_called(module)} & known
+
+
+def methods_called(module: Path) -> Iterator[str]:
+    """The methods called on clients."""
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and re.search(r"client", ast.unparse(node.func.value))
+        ):
+            yield node.func.attr
+
+
+def test_the_sweeper_may_start_itself_only_where_it_fans_out() -> None:
+    itself = Deployment().arn("ExpirySweeperFunction")
+    assert ("lambda:InvokeFunction", itself) in Deployment(SweepFanOut="2").grants("ExpirySweeperFunction")
+    assert not any(action.startswith("lambda:") for action, _ in Deployment().grants("ExpirySweeperFunction"))
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_writes_to_its_own_log_only(function: str) -> None:
+    deployment = Deployment()
+    group = deployment.resources[function]["Properties"]["LoggingConfig"]["LogGroup"]
+    logs = {resource for action, resource in deployment.grants(function) if action.startswith("logs:")}
+    assert logs == {deployment.arn(group)}
+    assert group.removesuffix("LogGroup") == function.removesuffix("Function")
+
+
+def test_only_the_sweeper_may_write_dead_letters_and_only_to_its_queue() -> None:
+    deployment = Deployment()
+    for function in FUNCTIONS:
+        queues = {resource for action, resource in deployment.grants(function) if action.startswith("sqs:")}
+        expected = {deployment.arn("SweepDeadLetterQueue")} if function == "ExpirySweeperFunction" else set()
+        assert queues == expected
+
+
+def test_the_customers_key_is_used_through_the_services_that_hold_the_data_and_in_no_other_way() -> None:
+    deployment = Deployment(KmsKeyArn=KEY)
+    services = {
+        "SessionApiFunction": {"dynamodb"},
+        "ExpirySweeperFunction": {"dynamodb", "sns", "sqs"},
+        "ApiKeyAuthorizerFunction": {"dynamodb"},
+    }
+    for function, expected in services.items():
+        (statement,) = [each for each in deployment.statements(function) if each["Action"][0].startswith("kms:")]
+        assert statement["Resource"] == [KEY]
+        assert "kms:Decrypt" in statement["Action"]
+        assert statement["Condition"] == {
+            "StringEquals": {"kms:ViaService": [f"{name}.eu-west-1.amazonaws.com" for name in sorted(expected)]}
+        }
+        assert not any(action.startswith("kms:") for action, _ in Deployment().grants(function))
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_tracing_is_allowed_only_where_it_is_on(function: str) -> None:
+    def traces(deployment: Deployment) -> set[str]:
+        return {action for action, _ in deployment.grants(function) if action.startswith("xray:")}
+
+    assert traces(Deployment()) == set()
+    assert traces(Deployment(Tracing="on")) == {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
+
+
+def test_each_function_has_a_role_that_only_lambda_may_take() -> None:
+    deployment = Deployment()
+    roles = {deployment.resources[function]["Properties"]["Role"] for function in FUNCTIONS}
+    assert len(roles) == len(FUNCTIONS)
+    for role in deployment.of_type("AWS::IAM::Role").values():
+        (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
+        assert statement["Principal"] == {"Service": "lambda.amazonaws.com"}
+
+
+@pytest.mark.parametrize("parameters", [{}, {"Tracing": "on", "KmsKeyArn": KEY, "SweepFanOut": "2"}])
+def test_no_function_is_allowed_whole_services_and_only_tracing_knows_no_resource(parameters: dict[str, str]) -> None:
+    deployment = Deployment(**parameters)
+    for function in FUNCTIONS:
+        for action, resource in deployment.grants(function):
+            assert "*" not in action
+            assert resource != "*" or action.startswith("xray:")
+
+
+def test_every_wildcard_in_the_template_has_its_reason_beside_it() -> None:
+    lines = PATH.read_text(encoding="utf-8").splitlines()
+    wildcard = re.compile(r"^\s*(Action|Resource|Principal|SourceArn)\b.*(\"\*\"|:\*|/\*)")
+    found = [number for number, line in enumerate(lines) if wildcard.match(line)]
+    assert len(found) == 5, "the topics' refusals, X-Ray and the gateway's routes"
+    for number in found:
+        assert any("#" in line for line in lines[number - 4 : number + 1]), f"line {number + 1}: {lines[number]}"
+
+
+@pytest.mark.parametrize("topic", ["SessionEventsTopic", "AlarmsTopic"])
+def test_topics_refuse_unencrypted_transport(topic: str) -> None:
+    statements = topic_policy(topic)
+    assert {"Bool": {"aws:SecureTransport": "false"}} in [
+        each.get("Condition") for each in statements if each["Effect"] == "Deny"
+    ]
+
+
+def test_the_topic_of_events_refuses_other_accounts_and_opens_to_no_service() -> None:
+    statements = topic_policy("SessionEventsTopic")
+    (refusal,) = [each for each in statements if "StringNotEquals" in each.get("Condition", {})]
+    assert refusal["Effect"] == "Deny"
+    assert refusal["Principal"] == "*"
+    assert refusal["Condition"] == {"StringNotEquals": {"aws:PrincipalAccount": "123456789012"}}
+    (allowed,) = [each for each in statements if each["Effect"] == "Allow"]
+    assert allowed["Principal"] == {"AWS": "arn:aws:iam::123456789012:root"}
+    assert set(allowed["Action"]) <= set(refusal["Action"])
+
+
+def test_every_policy_of_a_topic_or_queue_is_about_that_one_alone() -> None:
+    deployment = Deployment()
+    for kind, key in (("AWS::SNS::TopicPolicy", "Topics"), ("AWS::SQS::QueuePolicy", "Queues")):
+        for policy in deployment.of_type(kind).values():
+            (subject,) = policy[key]
+            for statement in policy["PolicyDocument"]["Statement"]:
+                (resource,) = as_list(statement["Resource"])
+                assert resource.rpartition(":")[2] == subject.rpartition(":")[2]
+
+
+def topic_policy(topic: str) -> list[dict[str, Any]]:
+    deployment = Deployment()
+    (policy,) = [
+        each["PolicyDocument"]
+        for each in deployment.of_type("AWS::SNS::TopicPolicy").values()
+        if each["Topics"] == [deployment.arn(topic)]
+    ]
+    statements: list[dict[str, Any]] = policy["Statement"]
+    return statements
+
+
+@pytest.mark.parametrize("kind", ["AWS::SNS::Topic", "AWS::SQS::Queue"])
+def test_topics_of_events_and_queues_are_encrypted_with_the_customers_key_where_there_is_one(kind: str) -> None:
+    for name, properties in Deployment().of_type(kind).items():
+        managed = properties.get("KmsMasterKeyId") == "alias/aws/sns" or properties.get("SqsManagedSseEnabled") is True
+        assert managed or name == "AlarmsTopic"  # CloudWatch cannot use SNS's own key
+    for properties in Deployment(KmsKeyArn=KEY).of_type(kind).values():
+        assert properties["KmsMasterKeyId"] == KEY
+        assert "SqsManagedSseEnabled" not in properties

@@ -1,0 +1,184 @@
+"""Bodies as they come over the wire: what is no JSON object, what is too large, and where bodies do not matter."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from tests.unit.world import AGENT, SESSION_ROUTES, USER, World, gateway_event
+
+GOOD = json.dumps({"agentId": AGENT, "userId": USER})
+LIMIT = 65_536
+CONTENT_TYPES = ["text/plain", "application/x-www-form-urlencoded", "", "nonsense", "APPLICATION/JSON; charset=latin-1"]
+
+MALFORMED = {
+    "empty": "",
+    "blank": " \n\t ",
+    "cut": GOOD[:-1],
+    "two": GOOD + GOOD,
+    "trailing comma": GOOD[:-1] + ",}",
+    "single quotes": GOOD.replace('"', "'"),
+    "a comment": "/* hello */" + GOOD,
+    "a byte order mark": "\ufeff" + GOOD,
+    "a bare control character": '{"agentId":"a\nb"}',
+    "a lone surrogate": '{"agentId":"\ud800"}',
+    "not json": "agentId=1&userId=2",
+    "an array": f"[{GOOD}]",
+    "a string": json.dumps(GOOD),
+    "a number": "1",
+    "true": "true",
+    "null": "null",
+    "nan": "NaN",
+}
+NOT_UTF8 = {
+    "latin-1": '{"metadata":{"a":"é"}}'.encode("latin-1"),
+    "utf-16": GOOD.encode("utf-16"),
+    "a surrogate in utf-8": b'{"a":"\xed\xa0\x80"}',
+    "an overlong slash": b'{"a":"\xc0\xaf"}',
+    "cut": '{"a":"é"}'.encode()[:7],
+    "no text at all": bytes(range(256)),
+}
+EMPTY_OR_NO_OBJECT = ["", "null", "[]", "1", "nonsense"]
+
+
+@pytest.mark.parametrize("raw", MALFORMED.values(), ids=MALFORMED.keys())
+def test_a_body_that_is_no_json_object_is_refused(world: World, raw: str) -> None:
+    answer = world.post_raw(raw)
+    assert answer.code == "VALIDATION_ERROR"
+    assert answer.fields == ["body"]
+
+
+@pytest.mark.parametrize("raw", NOT_UTF8.values(), ids=NOT_UTF8.keys())
+def test_a_body_that_is_no_utf8_is_refused(world: World, raw: bytes) -> None:
+    answer = world.post_raw(raw)
+    assert answer.code == "VALIDATION_ERROR"
+    assert answer.fields == ["body"]
+
+
+@pytest.mark.parametrize("text", ["{}", "!!!!", "abc", "====", base64.b64encode(b"x").decode() + "é", "e 30="])
+def test_a_body_marked_as_base64_that_is_none_is_refused(world: World, text: str) -> None:
+    event = gateway_event("create-minimal", raw=text) | {"isBase64Encoded": True}
+    answer = world.send(event)
+    assert answer.code == "VALIDATION_ERROR"
+    assert answer.fields == ["body"]
+
+
+def test_an_absent_body_is_refused(world: World) -> None:
+    event = gateway_event("create-minimal")
+    del event["body"]
+    assert world.send(event).fields == ["body"]
+    assert world.send(event | {"body": None}).fields == ["body"]
+
+
+def test_a_body_in_base64_is_read_like_any_other(world: World) -> None:
+    body = {"agentId": AGENT, "userId": USER, "metadata": {"grüße": "😀"}}
+    answer = world.post_raw(json.dumps(body, ensure_ascii=False).encode())
+    assert answer.status == 201
+    assert answer.json["metadata"] == body["metadata"]
+
+
+def test_blanks_around_a_body_do_no_harm(world: World) -> None:
+    assert world.post_raw(f"\r\n\t {GOOD} \r\n").status == 201
+
+
+@pytest.mark.parametrize("as_bytes", [False, True])
+def test_sixty_four_kilobytes_are_read_and_one_byte_more_is_not(world: World, as_bytes: bool) -> None:  # noqa: FBT001
+    at_limit = GOOD + " " * (LIMIT - len(GOOD))
+    for raw, status in ((at_limit, 201), (at_limit + " ", 413)):
+        answer = world.post_raw(raw.encode() if as_bytes else raw)
+        assert answer.status == status
+
+
+def test_the_limit_counts_bytes_and_not_characters(world: World) -> None:
+    raw = f'{{"agentId":"{AGENT}","userId":"{USER}","unknown":"{"é" * 32_000}"}}'
+    assert world.post_raw(raw).status == 201
+    assert world.post_raw(raw.replace("é" * 32_000, "é" * 33_000)).code == "PAYLOAD_TOO_LARGE"
+
+
+def test_too_large_wins_over_malformed(world: World) -> None:
+    assert world.post_raw("{" * (LIMIT + 1)).code == "PAYLOAD_TOO_LARGE"
+    assert world.post_raw(b"\xff" * (LIMIT + 1)).code == "PAYLOAD_TOO_LARGE"
+
+
+@pytest.mark.parametrize("content_type", CONTENT_TYPES)
+def test_the_content_type_of_a_create_does_not_matter(world: World, content_type: str) -> None:
+    assert world.call("create-minimal", headers={"content-type": content_type}).status == 201
+
+
+# --- where bodies are ignored
+
+IGNORED: dict[str, Any] = {
+    "malformed": "{",
+    "empty": "",
+    "huge": "x" * (LIMIT + 1),
+    "no utf-8": b"\xff\xfe",
+    "settings": '{"timeoutMinutes": 5}',
+}
+
+
+@pytest.mark.parametrize("route", ["get", "heartbeat", "renew", "delete"])
+@pytest.mark.parametrize("raw", IGNORED.values(), ids=IGNORED.keys())
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain", "nonsense"])
+def test_the_bodies_of_other_routes_are_ignored_whatever_they_are(
+    world: World, route: str, raw: str | bytes, content_type: str
+) -> None:
+    session = world.new()
+    answer = SESSION_ROUTES[route](world, session["sessionId"], raw=raw, headers={"content-type": content_type})
+    assert answer.status == 200
+    if route != "delete":
+        assert answer.json["timeoutConfig"] == session["timeoutConfig"]
+
+
+@pytest.mark.parametrize("raw", IGNORED.values(), ids=IGNORED.keys())
+def test_the_bodies_of_list_and_health_are_ignored(world: World, raw: str | bytes) -> None:
+    assert world.call("list", raw=raw).status == 200
+    assert world.call("health", raw=raw).status == 200
+
+
+def test_a_body_marked_as_base64_that_is_none_is_ignored_where_bodies_are(world: World) -> None:
+    session_id = world.new()["sessionId"]
+    event = gateway_event("heartbeat", path=f"/api/messaging/sessions/{session_id}/heartbeat", raw="!!!")
+    assert world.send(event | {"isBase64Encoded": True}).status == 200
+
+
+# --- PATCH
+
+
+@pytest.mark.parametrize("raw", MALFORMED.values(), ids=MALFORMED.keys())
+def test_a_patch_that_is_no_json_object_is_refused(world: World, raw: str) -> None:
+    session_id = world.new()["sessionId"]
+    answer = world.patch(session_id, raw=raw)
+    assert answer.code == "VALIDATION_ERROR"
+    assert answer.fields == ["body"]
+
+
+def test_a_patch_over_the_limit_is_refused(world: World) -> None:
+    assert world.patch(world.new()["sessionId"], raw=" " * (LIMIT + 1)).code == "PAYLOAD_TOO_LARGE"
+
+
+@pytest.mark.parametrize("content_type", CONTENT_TYPES)
+def test_the_content_type_of_a_patch_does_not_matter(world: World, content_type: str) -> None:
+    session_id = world.new()["sessionId"]
+    answer = world.patch(session_id, {"timeoutMinutes": 7}, headers={"content-type": content_type})
+    assert answer.json["timeoutConfig"]["timeoutMinutes"] == 7
+
+
+BAD_PATCHES: dict[str, Any] = {
+    "malformed": "{",
+    "no object": "[]",
+    "no utf-8": b"\xff",
+    "too large": " " * (LIMIT + 1),
+    "out of range": '{"timeoutMinutes": 1}',
+}
+
+
+@pytest.mark.parametrize("raw", BAD_PATCHES.values(), ids=BAD_PATCHES.keys())
+def test_gone_and_expired_win_over_a_bad_patch(world: World, raw: str | bytes) -> None:
+    session_id = world.new()["sessionId"]
+    assert world.patch(session_id, raw=raw, tenant="globex").code == "SESSION_NOT_FOUND"
+    assert world.patch("not-an-id", raw=raw).code == "SESSION_NOT_FOUND"
+    world.clock.advance(minutes=30)
+    assert world.patch(session_id, raw=raw).code == "SESSION_EXPIRED"
+    world.delete(session_id)
+    assert world.patch(session_id, raw=raw).code == "SESSION_NOT_FOUND"

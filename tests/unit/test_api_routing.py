@@ -1,0 +1,236 @@
+"""Paths, verbs, headers and query strings: what the function itself decides about them (API.md section 3)."""
+
+from typing import Any
+
+import pytest
+
+from tests.unit.world import BASE, NOWHERE, SESSION_ROUTES, TABLE, Answer, World, gateway_event
+
+VERBS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "QUERY"]
+ALLOWED = {
+    "": {"GET", "HEAD", "POST", "OPTIONS"},
+    "/health": {"GET", "HEAD", "OPTIONS"},
+    f"/{NOWHERE}": {"GET", "HEAD", "DELETE", "OPTIONS"},
+    f"/{NOWHERE}/heartbeat": {"POST", "OPTIONS"},
+    f"/{NOWHERE}/renew": {"POST", "OPTIONS"},
+    f"/{NOWHERE}/timeout": {"PATCH", "OPTIONS"},
+}
+WRONG = [(path, verb) for path, allowed in ALLOWED.items() for verb in VERBS if verb not in allowed]
+UNKNOWN_PATHS = [
+    "/",
+    "",
+    "/api",
+    "/api/messaging",
+    "/api/messaging/session",
+    "/api/messaging/sessionsx",
+    "/api/messaging/sessions-health",
+    "/API/messaging/sessions",
+    "/v2/api/messaging/sessions",
+    "/api//messaging/sessions",
+    f"{BASE}//",
+    f"{BASE}//{NOWHERE}",
+    f"{BASE}/{NOWHERE}//renew",
+    f"{BASE}/{NOWHERE}/renew//",
+    f"{BASE}/{NOWHERE}/Renew",
+    f"{BASE}/{NOWHERE}/messages",
+    f"{BASE}/{NOWHERE}/renew/now",
+    f"{BASE}/health/deep",
+    f"{BASE}/{NOWHERE}/health",
+]
+
+
+def send(world: World, method: str, path: str, **changes: Any) -> Answer:
+    return world.call("get", method=method, path=path, **changes)
+
+
+# --- verbs
+
+
+@pytest.mark.parametrize("path, verb", WRONG)
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_a_wrong_verb_on_a_known_path_says_which_are_right(world: World, path: str, verb: str, slash: str) -> None:
+    with world.counted() as calls:
+        answer = send(world, verb, BASE + path + slash)
+    assert answer.status == 405
+    assert set(answer.headers["allow"].split(", ")) == ALLOWED[path]
+    assert not calls
+
+
+@pytest.mark.parametrize("path", ALLOWED)
+@pytest.mark.parametrize("tenant", ["acme", None])
+def test_options_says_which_verbs_are_right_and_asks_for_no_tenant(world: World, path: str, tenant: str | None) -> None:
+    with world.counted() as calls:
+        answer = send(world, "OPTIONS", BASE + path, tenant=tenant)
+    assert answer.status == 204
+    assert set(answer.headers["allow"].split(", ")) == ALLOWED[path]
+    assert not calls
+
+
+def test_a_verb_in_small_letters_is_the_same_verb(world: World) -> None:
+    assert send(world, "get", BASE).status == 200
+
+
+# --- paths
+
+
+@pytest.mark.parametrize("path", UNKNOWN_PATHS)
+@pytest.mark.parametrize("verb", ["GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"])
+def test_an_unknown_path_is_a_404_whatever_the_verb(world: World, path: str, verb: str) -> None:
+    with world.counted() as calls:
+        answer = send(world, verb, path)
+    assert answer.status == 404
+    if verb != "HEAD":
+        assert answer.code == "ROUTE_NOT_FOUND"
+    assert not calls
+
+
+def test_options_of_an_unknown_path_is_a_404_without_a_tenant_too(world: World) -> None:
+    assert send(world, "OPTIONS", "/nowhere", tenant=None).code == "ROUTE_NOT_FOUND"
+
+
+def test_a_trailing_slash_is_tolerated_on_every_route(world: World) -> None:
+    created = world.call("create-minimal", path=f"{BASE}/")
+    assert created.status == 201
+    assert created.headers["location"] == f"{BASE}/{created.json['sessionId']}"
+    path = created.headers["location"]
+    assert world.call("list", path=f"{BASE}/").status == 200
+    assert world.call("health", path=f"{BASE}/health/").status == 200
+    assert world.call("get", path=f"{path}/").status == 200
+    assert world.call("heartbeat", path=f"{path}/heartbeat/").status == 200
+    assert world.call("renew", path=f"{path}/renew/").status == 200
+    assert world.call("patch", path=f"{path}/timeout/").status == 200
+    assert world.call("delete", path=f"{path}/").status == 200
+    assert world.get(created.json["sessionId"]).status == 404
+
+
+def test_a_percent_encoded_id_is_the_id(world: World) -> None:
+    session_id = world.new()["sessionId"]
+    encoded = "".join(f"%{ord(character):02x}" for character in session_id)
+    for form in (encoded, encoded.upper(), session_id.replace("-", "%2D"), session_id.replace("-", "%2d", 1)):
+        assert world.get(form).json["sessionId"] == session_id
+        assert world.heartbeat(form).status == 200
+        assert world.renew(form).status == 200
+        assert world.patch(form).status == 200
+    deleted = world.delete(encoded)
+    assert deleted.json["data"]["sessionId"] == session_id
+
+
+MALFORMED_IDS = [
+    "x",
+    "0",
+    "%",
+    "%zz",
+    "%00",
+    "%F0%9F%98%80",
+    "%ff",
+    "..",
+    "%2e%2e",
+    "%2F",
+    "a%2Fb",
+    "sweep",
+    "cursor-key",
+    "Health",
+    NOWHERE.replace("-", ""),
+    NOWHERE + "0",
+    f"{{{NOWHERE}}}",
+    "{sessionId}",
+    "null",
+    "*",
+    "'; --",
+    "x" * 5_000,
+    "\u0661" + NOWHERE[1:],
+    NOWHERE + "%0a",
+]
+
+
+@pytest.mark.parametrize("session_id", MALFORMED_IDS)
+def test_a_malformed_id_is_an_unknown_session(world: World, session_id: str) -> None:
+    unknown = world.get(NOWHERE)
+    for answer in (
+        world.get(session_id),
+        world.heartbeat(session_id),
+        world.renew(session_id),
+        world.patch(session_id),
+        world.delete(session_id),
+    ):
+        assert answer.code == "SESSION_NOT_FOUND"
+        assert answer.json == unknown.json
+
+
+def test_the_services_own_records_are_no_sessions(world: World) -> None:
+    world.new()
+    assert world.page(limit="1").status == 200  # makes the cursors' secret
+    before = list(world.dynamo.items(TABLE))
+    for record in ("sweep", "cursor-key"):
+        assert world.get(record).status == 404
+        assert world.delete(record).status == 404
+    assert list(world.dynamo.items(TABLE)) == before
+
+
+# --- HEAD
+
+
+def test_head_answers_as_get_without_a_body(world: World) -> None:
+    session_id = world.new()["sessionId"]
+    for path in (f"{BASE}/{session_id}", BASE, f"{BASE}/health", f"{BASE}/{session_id}/"):
+        seen, head = send(world, "GET", path), send(world, "HEAD", path)
+        assert (head.status, head.text) == (200, "")
+        assert head.headers == seen.headers
+
+
+def test_head_shows_the_errors_of_get(world: World) -> None:
+    session_id = world.new()["sessionId"]
+    assert send(world, "HEAD", f"{BASE}/{NOWHERE}").status == 404
+    assert send(world, "HEAD", BASE, query={"limit": "0"}).status == 400
+    assert send(world, "HEAD", BASE, tenant=None).status == 401
+    world.clock.advance(minutes=30)
+    assert send(world, "HEAD", f"{BASE}/{session_id}").status == 410
+
+
+def test_head_is_no_activity(world: World) -> None:
+    session = world.new()
+    world.clock.advance(minutes=1)
+    send(world, "HEAD", f"{BASE}/{session['sessionId']}")
+    assert world.get(session["sessionId"]).json["lastActivity"] == session["lastActivity"]
+
+
+# --- headers and query strings
+
+
+def test_names_of_headers_are_read_in_any_case(world: World) -> None:
+    first = world.call("create-minimal", headers={"Idempotency-Key": "k", "CONTENT-TYPE": "application/json"})
+    again = world.call("create-minimal", headers={"IDEMPOTENCY-KEY": "k"})
+    assert (first.status, again.status) == (201, 200)
+    assert again.json == first.json
+
+
+def test_an_event_without_headers_or_query_is_answered(world: World) -> None:
+    event = gateway_event("create-minimal")
+    del event["headers"]
+    assert world.send(event).status == 201
+    assert world.send(event | {"headers": None, "queryStringParameters": None}).status == 201
+
+
+@pytest.mark.parametrize("query", [{"x": "1"}, {"limit": "999"}, {"limit": "1,2"}, {"": ""}, {"cursor": "%ff,%"}])
+def test_query_parameters_do_no_harm_where_they_mean_nothing(world: World, query: dict[str, str]) -> None:
+    created = world.call("create-minimal", query=query)
+    assert created.status == 201
+    session_id = created.json["sessionId"]
+    for ask in SESSION_ROUTES.values():
+        assert ask(world, session_id, query=query).status == 200
+    assert world.call("health", query=query).status == 200
+
+
+def test_unknown_query_parameters_of_a_list_are_ignored(world: World) -> None:
+    session = world.new()
+    page = world.page(offset="10", tenantId="globex", LIMIT="0", userid="x").json
+    assert [seen["sessionId"] for seen in page["sessions"]] == [session["sessionId"]]
+
+
+@pytest.mark.parametrize("name", ["userId", "agentId", "limit", "cursor"])
+def test_a_filter_given_twice_comes_joined_from_the_gateway_and_is_refused_in_good_order(
+    world: World, name: str
+) -> None:
+    answer = world.page(**{name: "1,2"})
+    assert answer.code == "VALIDATION_ERROR"
+    assert answer.fields == [name]

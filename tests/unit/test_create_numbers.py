@@ -1,0 +1,138 @@
+"""Every number in range is accepted, every other value refused: the timeout settings as properties."""
+
+import json
+import math
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from tests.unit.world import AGENT, USER, Answer, World
+
+BOUNDS = {"timeoutMinutes": (5, 1440), "maxDurationMinutes": (30, 2880), "warningThresholdMinutes": (1, 30)}
+"""What each setting may be where the others are omitted (API.md section 1)."""
+NAMES = st.sampled_from(list(BOUNDS))
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+
+
+def in_range(name: str) -> st.SearchStrategy[float]:
+    low, high = BOUNDS[name]
+    return st.integers(low, high) | st.floats(low, high)
+
+
+def out_of_range(name: str) -> st.SearchStrategy[float]:
+    low, high = BOUNDS[name]
+    return (
+        st.integers(max_value=low - 1)
+        | st.integers(min_value=high + 1)
+        | st.floats(max_value=low, exclude_max=True, allow_infinity=False)
+        | st.floats(min_value=high, exclude_min=True, allow_infinity=False)
+    )
+
+
+def create(world: World, settings: str) -> Answer:
+    """Create with the timeout settings written just like this."""
+    return world.post_raw(f'{{"agentId":"{AGENT}","userId":"{USER}","timeoutConfig":{settings}}}')
+
+
+@given(case=NAMES.flatmap(lambda name: st.tuples(st.just(name), in_range(name))))
+@example(case=("timeoutMinutes", 5.0))
+@example(case=("timeoutMinutes", math.nextafter(1440, 0)))
+@example(case=("warningThresholdMinutes", math.nextafter(1, 2)))
+def test_every_number_in_range_is_accepted_and_echoed(case: tuple[str, float]) -> None:
+    name, value = case
+    world = World()
+    answer = create(world, json.dumps({name: value}))
+    assert answer.status == 201
+    assert answer.json["timeoutConfig"][name] == value
+    read = world.get(answer.json["sessionId"]).json
+    assert read["timeoutConfig"] == answer.json["timeoutConfig"]
+
+
+@given(case=NAMES.flatmap(lambda name: st.tuples(st.just(name), out_of_range(name))))
+@example(case=("timeoutMinutes", math.nextafter(5, 0)))
+@example(case=("timeoutMinutes", math.nextafter(1440, 9999)))
+@example(case=("maxDurationMinutes", 2880.0000001))
+@example(case=("timeoutMinutes", -0.0))
+@example(case=("timeoutMinutes", 10**400))
+def test_every_number_out_of_range_is_refused_by_name(case: tuple[str, float]) -> None:
+    name, value = case
+    answer = create(World(), json.dumps({name: value}))
+    assert answer.code == "VALIDATION_ERROR"
+    assert answer.fields == [f"timeoutConfig.{name}"]
+
+
+NO_NUMBERS = st.recursive(
+    st.none() | st.booleans() | st.text(max_size=20) | in_range("timeoutMinutes").map(str),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(name=NAMES, value=NO_NUMBERS)
+@example(name="timeoutMinutes", value="30")
+@example(name="timeoutMinutes", value=[30])
+@example(name="warningThresholdMinutes", value=True)
+@example(name="maxDurationMinutes", value={"value": 60})
+@example(name="timeoutMinutes", value="{message}{0}%s")
+def test_whatever_is_no_number_is_refused_by_name(name: str, value: Any) -> None:
+    answer = create(World(), json.dumps({name: value}))
+    assert answer.code == "VALIDATION_ERROR"
+    assert answer.fields == [f"timeoutConfig.{name}"]
+
+
+@pytest.mark.parametrize("name", list(BOUNDS))
+@pytest.mark.parametrize("text", ["1e999", "-1e999", "1" + "0" * 2000, "-" + "9" * 5000, "1" * 1000])
+def test_a_number_beyond_every_double_is_refused_by_name(world: World, name: str, text: str) -> None:
+    answer = create(world, f'{{"{name}":{text}}}')
+    assert answer.code == "VALIDATION_ERROR"
+    assert answer.fields == [f"timeoutConfig.{name}"]
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "+30", "030", "30.", ".5", "0x1e", "1_000"])
+def test_what_json_does_not_call_a_number_is_malformed(world: World, text: str) -> None:
+    answer = create(world, f'{{"timeoutMinutes":{text}}}')
+    assert answer.code == "VALIDATION_ERROR"
+    assert answer.fields == ["body"]
+
+
+@pytest.mark.parametrize("text", ["30", "30.0", "3e1", "30.000", "3.0E+1", "300e-1"])
+def test_one_number_may_be_written_in_many_ways(world: World, text: str) -> None:
+    answer = create(world, f'{{"timeoutMinutes":{text}}}')
+    assert answer.status == 201
+    assert answer.json["timeoutConfig"]["timeoutMinutes"] == 30
+    assert answer.json["timeRemaining"] == 30 * 60_000
+
+
+@given(
+    timeout=in_range("timeoutMinutes"),
+    duration=st.floats(5, 2880) | st.integers(5, 2880),
+    warning=st.floats(1, 1440) | st.integers(1, 1440),
+)
+@example(timeout=7.5, duration=7.5, warning=7.5)
+@example(timeout=7.5, duration=7.4999, warning=7.5001)
+def test_the_rules_between_the_fields_hold_for_all_numbers(timeout: float, duration: float, warning: float) -> None:
+    config = {"timeoutMinutes": timeout, "maxDurationMinutes": duration, "warningThresholdMinutes": warning}
+    wrong = [name for name, is_wrong in (
+        ("maxDurationMinutes", duration < timeout),
+        ("warningThresholdMinutes", warning > timeout),
+    ) if is_wrong]  # fmt: skip
+    answer = create(World(), json.dumps(config))
+    if wrong:
+        assert answer.fields == [f"timeoutConfig.{name}" for name in wrong]
+    else:
+        assert answer.status == 201
+        assert answer.json["timeoutConfig"] == config | {"autoRenew": True}
+
+
+@given(timeout=in_range("timeoutMinutes"))
+@example(timeout=5.00001)
+@example(timeout=33.333333333333336)
+def test_durations_are_kept_to_the_millisecond(timeout: float) -> None:
+    exact = Fraction(timeout) * 60_000
+    assume(abs(exact - math.floor(exact) - Fraction(1, 2)) > Fraction(1, 1_000_000))  # which way a half goes is free
+    answer = create(World(), json.dumps({"timeoutMinutes": timeout}))
+    assert answer.json["timeRemaining"] == round(Decimal(timeout) * 60_000)

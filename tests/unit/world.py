@@ -1,0 +1,296 @@
+"""The deployed handler in a world of its own: tables in memory, a clock moved by hand, and a gateway in front of it."""
+
+import base64
+import copy
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from agent_sessions import bootstrap
+
+from functions.session_api import app
+from tests.engines.fake_dynamo import FakeDynamo
+from tests.engines.tables import create_sessions_table
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+EVENTS: Final = ROOT / "events"
+BASE: Final = "/api/messaging/sessions"
+TABLE: Final = "table-5c1d"
+AGENT: Final = "b8504bc3-45f8-4a41-a00a-83df46d8555d"
+USER: Final = "6c6f2d1e-0a3b-4f7d-9e58-1b2c3d4e5f60"
+NOWHERE: Final = "11111111-2222-4333-8444-555555555555"
+START_MS: Final = 1_782_547_200_000  # 2026-06-27T08:00:00.000Z
+MINUTE: Final = 60_000
+TIMESTAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+INSIDES: Final = re.compile(
+    r"arn:aws|\.py\b|Traceback|Exception|botocore|boto3|dynamo|pydantic|/opt/|/var/|table-5c1d", re.IGNORECASE
+)
+STATUS_OF_CODE: Final = {
+    "VALIDATION_ERROR": 400,
+    "UNAUTHORIZED": 401,
+    "SESSION_NOT_FOUND": 404,
+    "ROUTE_NOT_FOUND": 404,
+    "METHOD_NOT_ALLOWED": 405,
+    "SESSION_EXPIRED": 410,
+    "PAYLOAD_TOO_LARGE": 413,
+    "SESSION_RENEWAL_FAILED": 422,
+    "IDEMPOTENCY_KEY_REUSED": 422,
+    "INTERNAL_SERVER_ERROR": 500,
+    "SERVICE_UNAVAILABLE": 503,
+}
+"""API.md section 4."""
+
+
+class MovableClock:
+    """Stands still until it is moved; to sleep is to move it."""
+
+    def __init__(self, now_ms: int = START_MS) -> None:
+        self.at_ms = now_ms
+
+    def now_ms(self) -> int:
+        return self.at_ms
+
+    def sleep(self, seconds: float) -> None:
+        self.at_ms += round(seconds * 1000)
+
+    def advance(self, milliseconds: float = 0, *, minutes: float = 0) -> None:
+        self.at_ms += round(milliseconds + minutes * MINUTE)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the function answered."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    @cached_property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+    @property
+    def code(self) -> str:
+        """The error's code, where it is one."""
+        return str(self.json["error"]["code"])
+
+    @property
+    def details(self) -> Any:
+        return self.json["error"].get("details")
+
+    @property
+    def fields(self) -> list[str]:
+        """The names of the fields at fault."""
+        return [fault["field"] for fault in self.details["fields"]]
+
+    def fault(self, field: str) -> Any:
+        """What is said of one field."""
+        [fault] = [fault for fault in self.details["fields"] if fault["field"] == field]
+        return fault
+
+
+@cache
+def sample(name: str) -> dict[str, Any]:
+    """A file of `events/`; copy before changing it."""
+    event: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text("utf-8"))
+    return event
+
+
+def gateway_event(
+    name: str,
+    *,
+    method: str | None = None,
+    path: str | None = None,
+    body: object = None,
+    raw: str | bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    query: Mapping[str, str] | None = None,
+    tenant: str | None = "acme",
+) -> dict[str, Any]:
+    """The sample event of that name with some of it replaced, as API Gateway would send it.
+
+    `body` is sent as JSON; `raw` as it is, and in base64 where it is bytes. A `tenant` of None takes the authorizer's
+    context away.
+    """
+    event = copy.deepcopy(sample(name))
+    context = event["requestContext"]
+    if method is not None:
+        context["http"]["method"] = method
+    if path is not None:
+        event["rawPath"] = context["http"]["path"] = path
+    if body is not None:
+        raw = json.dumps(body)
+    if isinstance(raw, bytes):
+        event["body"], event["isBase64Encoded"] = base64.b64encode(raw).decode(), True
+    elif raw is not None:
+        event["body"] = raw
+    if query is not None:
+        event["rawQueryString"] = urlencode(query)
+        event["queryStringParameters"] = dict(query)
+    if not event.get("queryStringParameters", True):
+        del event["queryStringParameters"]
+    event["headers"] |= headers or {}
+    if tenant is None:
+        context.pop("authorizer", None)
+    elif "authorizer" in context:
+        context["authorizer"] = {"lambda": {"tenantId": tenant}}
+    return event
+
+
+@cache
+def _table_requests() -> list[dict[str, Any]]:
+    """What makes the sessions table of the template: read once, as reading it takes longer than most tests."""
+    requests: list[dict[str, Any]] = []
+
+    class Recorder:
+        def create_table(self, **request: Any) -> None:
+            requests.append(request)
+
+    create_sessions_table(Recorder(), TABLE)  # type: ignore[arg-type]
+    return requests
+
+
+def new_table(dynamo: FakeDynamo) -> None:
+    """Make the template's sessions table."""
+    for request in _table_requests():
+        dynamo.create_table(**copy.deepcopy(request))
+    dynamo.calls.clear()
+
+
+def _check(event: Mapping[str, Any], response: Mapping[str, Any], answer: Answer) -> None:
+    """What holds for every answer whatsoever (API.md section 4): each test asserts it, whatever else it is about."""
+    context = event["requestContext"]
+    assert response.keys() == {"statusCode", "headers", "body", "isBase64Encoded"}
+    assert response["isBase64Encoded"] is False
+    assert all(name == name.lower() and isinstance(value, str) for name, value in answer.headers.items())
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["x-request-id"] == context["requestId"]
+    if context["http"]["method"] == "HEAD" or answer.status == 204:
+        assert answer.text == ""
+        return
+    assert answer.headers["content-type"] == "application/json"
+    answer.text.encode()  # no lone surrogate
+    if answer.status >= 400 and not context["http"]["path"].rstrip("/").endswith("/health"):
+        check_error_shape(answer)
+    if answer.status < 300 and "success" in answer.json:
+        assert "data" in answer.json
+
+
+def check_error_shape(answer: Answer) -> None:
+    """The one shape, the code's own status, and nothing of our insides."""
+    assert answer.json.keys() == {"success", "error"}
+    assert answer.json["success"] is False
+    error = answer.json["error"]
+    assert {"code", "message", "timestamp"} <= error.keys() <= {"code", "message", "timestamp", "details"}
+    assert STATUS_OF_CODE[error["code"]] == answer.status
+    assert isinstance(error["message"], str)
+    assert error["message"]
+    assert TIMESTAMP.fullmatch(error["timestamp"])
+    assert error.get("details", True), "empty details are left out"
+    if error["code"] == "VALIDATION_ERROR":
+        for fault in error["details"]["fields"]:
+            assert {"field", "message"} <= fault.keys() <= {"field", "message", "value"}
+            assert len(json.dumps(fault.get("value"), ensure_ascii=False)) <= 210
+    assert not INSIDES.search(answer.text), answer.text
+    assert ("retry-after" in answer.headers) == (answer.status == 503)
+    assert ("allow" in answer.headers) == (answer.status == 405)
+
+
+class World:
+    """One deployment. Making one points the handler at it; the last one made is the one that answers."""
+
+    def __init__(self, *, index_lag_ms: int = 0, client: Any = None, **settings: str) -> None:
+        self.clock = MovableClock()
+        self.dynamo = FakeDynamo(self.clock, index_lag_ms)
+        new_table(self.dynamo)
+        environ = {"SESSIONS_TABLE": TABLE, **settings}
+        bootstrap.wire(bootstrap.Wiring(environ, self.clock, {"dynamodb": client or self.dynamo}))
+
+    # --- calls
+
+    def send(self, event: Mapping[str, Any]) -> Answer:
+        """Hand an event to the deployed handler."""
+        response = app.handler(dict(event), None)
+        answer = Answer(response["statusCode"], response["headers"], response["body"])
+        _check(event, response, answer)
+        return answer
+
+    def call(self, name: str, **changes: Any) -> Answer:
+        """Send a sample event with some of it replaced: see `gateway_event`."""
+        return self.send(gateway_event(name, **changes))
+
+    def post(self, body: object, *, key: str | None = None, tenant: str | None = "acme") -> Answer:
+        """Create with this body."""
+        headers = {} if key is None else {"idempotency-key": key}
+        return self.call("create-minimal", body=body, headers=headers, tenant=tenant)
+
+    def post_raw(self, raw: str | bytes, **changes: Any) -> Answer:
+        """Create with this text or, in base64, with these bytes."""
+        return self.call("create-minimal", raw=raw, **changes)
+
+    def create(self, *, key: str | None = None, tenant: str = "acme", **fields: object) -> Answer:
+        """Create with these fields beside agent and user."""
+        return self.post({"agentId": AGENT, "userId": USER, **fields}, key=key, tenant=tenant)
+
+    def new(self, *, tenant: str = "acme", **timeouts: object) -> Any:
+        """A new session with these timeout settings, as the API shows it."""
+        answer = self.create(tenant=tenant, timeoutConfig=timeouts)
+        assert answer.status == 201, answer.text
+        return answer.json
+
+    def get(self, session_id: str, **changes: Any) -> Answer:
+        return self.call("get", path=f"{BASE}/{session_id}", **changes)
+
+    def heartbeat(self, session_id: str, **changes: Any) -> Answer:
+        return self.call("heartbeat", path=f"{BASE}/{session_id}/heartbeat", **changes)
+
+    def renew(self, session_id: str, **changes: Any) -> Answer:
+        return self.call("renew", path=f"{BASE}/{session_id}/renew", **changes)
+
+    def patch(self, session_id: str, body: object = None, **changes: Any) -> Answer:
+        return self.call("patch", path=f"{BASE}/{session_id}/timeout", body=body, **changes)
+
+    def delete(self, session_id: str, **changes: Any) -> Answer:
+        return self.call("delete", path=f"{BASE}/{session_id}", **changes)
+
+    def page(self, *, tenant: str | None = "acme", **query: str) -> Answer:
+        """One page of the list."""
+        return self.call("list", query=query, tenant=tenant)
+
+    def health(self) -> Answer:
+        return self.call("health")
+
+    # --- behind the scenes
+
+    @contextmanager
+    def counted(self) -> Iterator[Counter[str]]:
+        """Count the calls to DynamoDB that are made meanwhile."""
+        before = Counter(self.dynamo.calls)
+        calls: Counter[str] = Counter()
+        yield calls
+        calls.update(Counter(self.dynamo.calls) - before)
+
+    def remove(self, session_id: str) -> None:
+        """Take the item away, as TTL would."""
+        self.dynamo.delete_item(TableName=TABLE, Key={"sessionId": {"S": session_id}})
+
+    def item(self, session_id: str) -> Any:
+        """The item as it lies in the table."""
+        return self.dynamo.peek(TABLE, session_id)
+
+
+SESSION_ROUTES: Final[Mapping[str, Callable[..., Answer]]] = {
+    "get": World.get,
+    "heartbeat": World.heartbeat,
+    "renew": World.renew,
+    "patch": World.patch,
+    "delete": World.delete,
+}
+"""Every route that names a session: called with the world, the session's id, and changes to the event."""

@@ -159,3 +159,15 @@ def test_tracing_is_off_unless_it_was_asked_for() -> None:
     for choice, mode in (("off", "PassThrough"), ("on", "Active")):
         functions = Deployment(Tracing=choice).of_type("AWS::Lambda::Function").values()
         assert {function["TracingConfig"]["Mode"] for function in functions} == {mode}
+
+
+def test_every_exception_from_a_security_rule_has_its_reason() -> None:
+    skipped = [
+        exception
+        for resource in expanded()["Resources"].values()
+        for exception in resource.get("Metadata", {}).get("checkov", {}).get("skip", [])
+    ]
+    assert skipped
+    for exception in skipped:
+        assert re.fullmatch(r"CKV2?_AWS_\d+", exception["id"])
+        assert len(exception["comment"]) > 15

@@ -20,6 +20,8 @@ _BUSY: Final = frozenset(
     {
         "InternalFailure",
         "InternalServerError",
+        "InternalError",
+        "KMSThrottling",
         "KMSThrottlingException",
         "LimitExceededException",
         "ProvisionedThroughputExceededException",

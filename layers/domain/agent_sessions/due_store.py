@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from agent_sessions import items
-from agent_sessions.aws import is_busy, translated
+from agent_sessions.aws import translated
 from agent_sessions.listing import ReadMany
 from agent_sessions.store import read_many
 from agent_sessions.sweep import DueEntry, DuePage, Mark, MarkKind, MarkOutcome
@@ -15,6 +15,17 @@ if TYPE_CHECKING:
 # Of one lease of one creation: an idempotency key may have brought a deleted session's id back meanwhile.
 _SAME_LEASE: Final = f"{items.SESSION_ID} = ? AND lease = ? AND createdAt = ?"
 _SAME_APPOINTMENT: Final = f"{_SAME_LEASE} AND {items.DUE_AT} = ?"
+
+_BUSY_STATEMENT: Final = frozenset(
+    {
+        "InternalServerError",
+        "ProvisionedThroughputExceeded",
+        "RequestLimitExceeded",
+        "ThrottlingError",
+        "TransactionConflict",
+    }
+)
+"""Codes of a statement to send again (the service model's `BatchStatementErrorCodeEnum`; a call's codes differ)."""
 
 
 class DynamoDueStore:
@@ -109,7 +120,7 @@ def _outcome(error: Any) -> MarkOutcome:  # noqa: ANN401 - botocore's BatchState
     code = error.get("Code", "")
     if code == "ConditionalCheckFailed":
         return MarkOutcome.REFUSED
-    return MarkOutcome.BUSY if is_busy(code) or is_busy(f"{code}Exception") else MarkOutcome.FAILED
+    return MarkOutcome.BUSY if code in _BUSY_STATEMENT else MarkOutcome.FAILED
 
 
 def _start_key(shard: int, after: DueEntry) -> items.Item:

@@ -52,10 +52,11 @@ class KeyPage(NamedTuple):
 
 
 class ReadMany(NamedTuple):
-    """What a batch read gave, and the ids it left unread (throttled)."""
+    """What a batch read gave, the ids it left unread (throttled), and those whose items make no sense."""
 
     found: dict[str, Session]
     unread: list[str]
+    damaged: list[str]
 
 
 class SessionIndex(Protocol):

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from agent_sessions.aws import translated
+from agent_sessions.aws import is_busy, translated
 from agent_sessions.events import SessionEvent
 from agent_sessions.sweep import PublishOutcome
 
 if TYPE_CHECKING:
     from types_boto3_sns import SNSClient
+    from types_boto3_sns.type_defs import BatchResultErrorEntryTypeDef
 
 PUBLISH_LIMIT: Final = 10
 """Messages of one PublishBatch (AWS's limit); ten of ours have about 10 KB of the 256 KB allowed."""
@@ -36,11 +37,13 @@ class SnsPublisher:
         ]
         with translated():
             answer = self._client.publish_batch(TopicArn=self._topic_arn, PublishBatchRequestEntries=entries)
-        refused = {failure["Id"]: failure["SenderFault"] for failure in answer.get("Failed", [])}
-        return [_outcome(refused.get(str(number))) for number in range(len(events))]
+        failures = {failure["Id"]: failure for failure in answer.get("Failed", [])}
+        return [_outcome(failures.get(str(number))) for number in range(len(events))]
 
 
-def _outcome(sender_fault: bool | None) -> PublishOutcome:  # noqa: FBT001 - SNS's own flag, None where all went well
-    if sender_fault is None:
+def _outcome(failure: "BatchResultErrorEntryTypeDef | None") -> PublishOutcome:
+    """Judge one entry. SNS calls throttling the sender's fault; it passes all the same."""
+    if failure is None:
         return PublishOutcome.SENT
-    return PublishOutcome.REFUSED if sender_fault else PublishOutcome.BUSY
+    passes = is_busy(failure["Code"]) or not failure["SenderFault"]
+    return PublishOutcome.BUSY if passes else PublishOutcome.REFUSED

@@ -237,12 +237,17 @@ def read_many(client: "DynamoDBClient", table: str, session_ids: Iterable[str]) 
     keys = [items.session_key(session_id) for session_id in dict.fromkeys(session_ids)]
     with translated():
         answer = client.batch_get_item(RequestItems={table: {"Keys": keys, "ConsistentRead": True}})
-    found = [items.session_from_item(item) for item in answer["Responses"].get(table, [])]
+    found: dict[str, Session] = {}
+    damaged: list[str] = []
+    for item in answer["Responses"].get(table, []):
+        session_id = str(item[items.SESSION_ID]["S"])
+        try:
+            found[session_id] = items.session_from_item(item)
+        except (KeyError, ValueError):  # not written by us: the others of its batch must not suffer
+            damaged.append(session_id)
     left = answer.get("UnprocessedKeys", {}).get(table)
     unread = left["Keys"] if left else []
-    return ReadMany(
-        {session.session_id: session for session in found}, [str(key[items.SESSION_ID]["S"]) for key in unread]
-    )
+    return ReadMany(found, [str(key[items.SESSION_ID]["S"]) for key in unread], damaged)
 
 
 def _old_item(error: ClientError) -> Item | None:

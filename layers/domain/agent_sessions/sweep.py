@@ -39,6 +39,14 @@ ATTEMPTS: Final = 5
 FIRST_PAUSE_SECONDS: Final = 0.2
 
 
+class DamagedSession(Exception):
+    """An item in the table is no session that we can read; it stays due until it is mended, deleted or purged."""
+
+    def __init__(self, session_id: str) -> None:
+        """Name the item."""
+        super().__init__(f"The item of session {session_id} cannot be read.")
+
+
 class DueEntry(NamedTuple):
     """One entry of the due index."""
 
@@ -220,11 +228,8 @@ class Sweep:
         for run in runs:
             summary.add(run.summary)
         ended_ms = self.clock.now_ms()
-        self._claims.release(
-            shards,
-            run_id,
-            {run.shard: ShardSweep(ended_ms, run.summary.oldest_lag_seconds) for run in runs if run.answered},
-        )
+        swept = {run.shard: ShardSweep(ended_ms, run.summary.oldest_lag_seconds) for run in runs if run.answered}
+        self._release(shards, run_id, swept)
         crashes = [crash for run in runs for crash in run.crashes]
         if crashes:
             message = f"Some of the sweep crashed; of the rest: {summary.as_json()}"
@@ -235,11 +240,28 @@ class Sweep:
         give_up_ms = self.clock.now_ms() + CLAIM_WAIT_MS
         while True:
             now_ms = self.clock.now_ms()
-            if self._claims.claim(shards, run_id, now_ms, now_ms + CLAIM_MS):
-                return True
-            if now_ms + CLAIM_POLL_SECONDS * 1000 > give_up_ms:
+            last_try = now_ms + CLAIM_POLL_SECONDS * 1000 > give_up_ms
+            try:
+                if self._claims.claim(shards, run_id, now_ms, now_ms + CLAIM_MS):
+                    return True
+            except ServiceUnavailable:
+                if last_try:
+                    raise
+            if last_try:
                 return False
             self.clock.sleep(CLAIM_POLL_SECONDS)
+
+    def _release(self, shards: Sequence[int], run_id: str, swept: Mapping[int, ShardSweep]) -> None:
+        """Give the claim up, trying again where the store is busy; in the end the claim runs out by itself."""
+        for attempt in range(ATTEMPTS):
+            try:
+                self._claims.release(shards, run_id, swept)
+            except ServiceUnavailable:
+                if attempt == ATTEMPTS - 1:
+                    raise
+                self.clock.sleep(pause_seconds(attempt, self.jitter()))
+            else:
+                return
 
     def _work_off(self, runs: "Sequence[_ShardRun]") -> None:
         """Work through the shards, some at a time; with one thread, in this one."""
@@ -266,6 +288,14 @@ class _ShardRun:
         self._gave_up = False
 
     def work(self) -> None:
+        """Sweep the shard; whatever happens is kept for the end of the run, as other shards must not wait for it."""
+        try:
+            self._work()
+        except Exception as crash:  # noqa: BLE001 - told at the end of the run
+            self.crashes.append(crash)
+            self.summary.unfinished_shards = [self.shard]
+
+    def _work(self) -> None:
         after: DueEntry | None = None
         while not self._must_stop():
             page = self._read_page(after)
@@ -275,7 +305,7 @@ class _ShardRun:
             try:
                 if page.entries:
                     self._work_on(page.entries)
-            except Exception as crash:  # noqa: BLE001 - told at the end of the run; other pages must not wait for it
+            except Exception as crash:  # noqa: BLE001 - as above: other pages must not wait for this one
                 self.crashes.append(crash)
                 self._fail(len(page.entries))
             after = page.next
@@ -313,12 +343,13 @@ class _ShardRun:
     def _work_on(self, entries: Sequence[DueEntry]) -> None:
         appointments = {entry.session_id: entry.due_at_ms for entry in entries}
         self.summary.due += len(appointments)
-        found, unread = self._read(list(appointments))
-        self._fail(len(unread))
+        found, unread, damaged = self._read(list(appointments))
+        self._fail(len(unread) + len(damaged))
+        self.crashes += [DamagedSession(session_id) for session_id in damaged]
         now_ms = self._clock.now_ms()
         by_action: dict[Action, list[Session]] = {action: [] for action in Action}
         for session_id, due_at_ms in appointments.items():
-            if session_id in unread:
+            if session_id in unread or session_id in damaged:
                 continue
             session = found.get(session_id)
             action = decide(session, now_ms, self._sweep.tuning.look_ahead_ms)
@@ -344,6 +375,7 @@ class _ShardRun:
 
     def _read(self, session_ids: list[str]) -> ReadMany:
         found: dict[str, Session] = {}
+        damaged: list[str] = []
         wanted = session_ids
         for _ in self._attempts():
             try:
@@ -351,11 +383,12 @@ class _ShardRun:
             except ServiceUnavailable:
                 continue
             found |= read.found
+            damaged += read.damaged
             wanted = read.unread
             if not wanted:
-                return ReadMany(found, [])
+                return ReadMany(found, [], damaged)
         self._gave_up = True
-        return ReadMany(found, wanted)
+        return ReadMany(found, wanted, damaged)
 
     def _tell(self, kind: EventKind, sessions: Sequence[Session], now_ms: int) -> list[Session]:
         """Publish one event for each session, ten at a time; return those that were taken."""
@@ -408,11 +441,16 @@ class _ShardRun:
         """Yield for each try of a call, with pauses between them that double and jitter, while the time allows."""
         yield
         for attempt in range(1, ATTEMPTS):
-            pause_seconds = FIRST_PAUSE_SECONDS * 2 ** (attempt - 1) * (0.5 + self._sweep.jitter() / 2)
-            if self._clock.now_ms() + pause_seconds * 1000 >= self._stop_at_ms:
+            seconds = pause_seconds(attempt - 1, self._sweep.jitter())
+            if self._clock.now_ms() + seconds * 1000 >= self._stop_at_ms:
                 return
-            self._clock.sleep(pause_seconds)
+            self._clock.sleep(seconds)
             yield
+
+
+def pause_seconds(failures: int, jitter: float) -> float:
+    """Return the pause after a call has failed `failures` times before: doubling, and half of it by chance."""
+    return FIRST_PAUSE_SECONDS * 2.0**failures * (0.5 + jitter / 2)
 
 
 def _where(things: Sequence[_T], outcomes: Sequence[Enum], wanted: Enum) -> list[_T]:

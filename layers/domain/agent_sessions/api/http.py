@@ -181,7 +181,8 @@ class SessionApi:
             facts["route"] = f"{request.method} {route.name}"
             if request.method == "OPTIONS":
                 return Answer(204, "", {"allow": ", ".join(route.allow)})
-        if not request.tenant_id and not (route and route.public):
+        # The gateway lets OPTIONS through without a key: an unknown path is not a matter of who asks.
+        if not request.tenant_id and request.method != "OPTIONS" and not (route and route.public):
             raise Unauthorized
         if route is None:
             raise RouteNotFound
@@ -199,9 +200,9 @@ class SessionApi:
                 return self._collection
             case ["", "health"]:
                 return self._health_route
-            case ["", session_id]:
+            case ["", session_id] if session_id:
                 return self._session._replace(session_id=unquote(session_id))
-            case ["", session_id, action] if action in self._actions:
+            case ["", session_id, action] if session_id and action in self._actions:
                 return self._actions[action]._replace(session_id=unquote(session_id))
             case _:
                 return None

@@ -1,0 +1,118 @@
+"""Many threads at once on one item. Not for moto, which loses conditional updates that are made at the same time."""
+
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from threading import Barrier
+from typing import Final, TypeVar
+
+import pytest
+from agent_sessions import items
+from agent_sessions.leases import RenewalPath, patched
+from agent_sessions.store import DynamoSessionStore
+
+from tests.store_suite.examples import MINUTE, NOW, TENANT, TIMEOUT, Table, a_session, item, put, records_on, store_on
+
+THREADS: Final = 16
+_T = TypeVar("_T")
+
+
+@pytest.fixture
+def table(engine: Table) -> Table:
+    return engine
+
+
+@pytest.fixture
+def store(table: Table) -> DynamoSessionStore:
+    return store_on(table)
+
+
+def at_once(act: Callable[[int], _T], threads: int = THREADS) -> list[_T]:
+    """Let so many threads act at the same moment, each with its number."""
+    barrier = Barrier(threads)
+
+    def start(number: int) -> _T:
+        barrier.wait(60)
+        return act(number)
+
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(start, range(threads)))
+
+
+def test_of_many_creates_of_one_id_one_goes_through(store: DynamoSessionStore) -> None:
+    sessions = [a_session(attempt=bytes([number])) for number in range(THREADS)]
+    session_id = sessions[0].session_id
+    sessions = [replace(session, session_id=session_id) for session in sessions]
+    answers = at_once(lambda number: store.create(sessions[number]))
+    [winner] = [session for session, held in zip(sessions, answers, strict=True) if held is None]
+    assert [held for held in answers if held is not None] == [winner] * (THREADS - 1)
+    assert store.get(session_id) == winner
+
+
+def test_of_many_creates_in_place_of_a_retired_session_one_goes_through(
+    table: Table, store: DynamoSessionStore
+) -> None:
+    old = put(table, a_session(expires_at_ms=0, created_at_ms=0))
+    answers = at_once(
+        lambda number: store.create(a_session(session_id=old.session_id, attempt=bytes([number]), created_at_ms=NOW))
+    )
+    assert Counter(held is None for held in answers) == {True: 1, False: THREADS - 1}
+
+
+def test_no_renewal_is_lost_among_many_at_one_moment(store: DynamoSessionStore) -> None:
+    session = a_session()
+    store.create(session)
+    writes = at_once(
+        lambda _: [store.renew(RenewalPath.USUAL, session.session_id, TENANT, NOW, manual=False) for _ in range(20)]
+    )
+    renewals = [write.session.renewal_count for batch in writes for write in batch if write.applied and write.session]
+    assert sorted(renewals) == list(range(1, 20 * THREADS + 1))
+    found = store.get(session.session_id)
+    assert found is not None
+    assert (found.renewal_count, found.lease) == (20 * THREADS, 20 * THREADS + 1)
+
+
+def test_one_of_many_patches_of_one_reading_goes_through(table: Table, store: DynamoSessionStore) -> None:
+    session = put(table, a_session())
+    wanted = [patched(session, replace(TIMEOUT, timeout_minutes=31 + number)) for number in range(THREADS)]
+    writes = at_once(lambda number: store.patch(session, wanted[number], NOW))
+    [winner] = [write.session for write in writes if write.applied]
+    assert winner in wanted
+    assert all(write.session == winner for write in writes)
+
+
+def test_one_of_many_deletes_gets_the_session(table: Table, store: DynamoSessionStore) -> None:
+    session = put(table, a_session())
+    answers = at_once(lambda _: store.delete(session.session_id, TENANT))
+    assert [answer for answer in answers if answer] == [session]
+
+
+def test_no_renewal_or_patch_outlives_a_delete(table: Table, store: DynamoSessionStore) -> None:
+    session = put(table, a_session())
+
+    def act(number: int) -> None:
+        if number == THREADS // 2:
+            store.delete(session.session_id, TENANT)
+        for step in range(10):
+            store.renew(RenewalPath.USUAL, session.session_id, TENANT, NOW + step, manual=True)
+            store.patch(session, patched(session, replace(TIMEOUT, timeout_minutes=31)), NOW)
+
+    at_once(act)
+    assert item(table, session.session_id) is None
+
+
+def test_a_claim_is_given_to_one_of_many(table: Table) -> None:
+    ranges = [range(8), range(4), range(4, 8), [2, 5]]
+    claimed = at_once(
+        lambda number: (number % 4, records_on(table).claim(ranges[number % 4], f"run {number}", NOW, NOW + MINUTE))
+    )
+    winners = sorted(which for which, given in claimed if given)
+    assert winners in ([0], [3], [1, 2])
+    assert item(table, items.SWEEP_RECORD) is not None
+
+
+def test_the_cursor_secret_is_made_once_by_processes_that_start_at_once(table: Table) -> None:
+    secrets = at_once(lambda _: records_on(table).cursor_secret())
+    assert len(set(secrets)) == 1
+    assert records_on(table).cursor_secret() == secrets[0]

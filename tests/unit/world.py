@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -101,6 +102,11 @@ def sample(name: str) -> dict[str, Any]:
     """A file of `events/`; copy before changing it."""
     event: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text("utf-8"))
     return event
+
+
+def at(epoch_ms: int) -> str:
+    """That moment as the API writes it."""
+    return datetime.fromtimestamp(epoch_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def gateway_event(
@@ -280,6 +286,18 @@ class World:
     def remove(self, session_id: str) -> None:
         """Take the item away, as TTL would."""
         self.dynamo.delete_item(TableName=TABLE, Key={"sessionId": {"S": session_id}})
+
+    def warn(self, session_id: str) -> None:
+        """Mark the present lease as warned, as the sweep does."""
+        self._update(session_id, "SET dueAt = expiresAt")
+
+    def announce(self, session_id: str) -> None:
+        """Mark the session as announced to have expired, as the sweep does."""
+        self._update(session_id, "REMOVE listedAt")
+        self._update(session_id, "REMOVE dueShard")
+
+    def _update(self, session_id: str, update: str) -> None:
+        self.dynamo.update_item(TableName=TABLE, Key={"sessionId": {"S": session_id}}, UpdateExpression=update)
 
     def item(self, session_id: str) -> Any:
         """The item as it lies in the table."""

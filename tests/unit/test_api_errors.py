@@ -1,0 +1,170 @@
+"""What goes wrong behind the API, on every route: the one shape, the right status, and nothing of our insides."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.exceptions import (
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ReadTimeoutError,
+    SSLError,
+)
+
+from tests.engines import faults
+from tests.unit.world import Answer, World
+
+ROUTES: dict[str, Callable[[World], Answer]] = {
+    "create": lambda world: world.call("create-minimal"),
+    "create with a key": lambda world: world.call("create-idempotent"),
+    "get": lambda world: world.call("get"),
+    "heartbeat": lambda world: world.call("heartbeat"),
+    "renew": lambda world: world.call("renew"),
+    "patch": lambda world: world.call("patch"),
+    "delete": lambda world: world.call("delete"),
+    "list": lambda world: world.call("list"),
+}
+THROTTLING = [
+    "ProvisionedThroughputExceededException",
+    "ThrottlingException",
+    "RequestLimitExceeded",
+    "InternalServerError",
+    "ServiceUnavailable",
+    "TransactionConflictException",
+]
+OUT_OF_REACH: dict[str, Callable[[], Exception]] = {
+    "closed": lambda: ConnectionClosedError(endpoint_url="https://dynamodb.eu-central-1.amazonaws.com/"),
+    "refused": lambda: EndpointConnectionError(endpoint_url="https://dynamodb.eu-central-1.amazonaws.com/"),
+    "slow to connect": lambda: ConnectTimeoutError(endpoint_url="https://dynamodb.eu-central-1.amazonaws.com/"),
+    "slow to answer": lambda: ReadTimeoutError(endpoint_url="https://dynamodb.eu-central-1.amazonaws.com/"),
+    "tls": lambda: SSLError(endpoint_url="https://dynamodb.eu-central-1.amazonaws.com/", error=OSError("bad")),
+}
+REFUSALS = ["AccessDeniedException", "ResourceNotFoundException", "ValidationException", "ExpiredTokenException"]
+UNEXPECTED: dict[str, Callable[[], Exception]] = {
+    "a bug": lambda: RuntimeError("at /var/task/agent_sessions/store.py line 1 in table-5c1d"),
+    "a missing key": lambda: KeyError("arn:aws:dynamodb:eu-central-1:123456789012:table/table-5c1d"),
+    "no memory": MemoryError,
+    "too deep": RecursionError,
+    "no credentials": NoCredentialsError,
+}
+
+
+class Raise(faults.Hook):
+    """Every call fails with this."""
+
+    def __init__(self, error: Callable[[], Exception]) -> None:
+        self.error = error
+
+    def before(self, call: str, request: Any) -> None:
+        raise self.error()
+
+
+@pytest.mark.parametrize("ask", ROUTES.values(), ids=ROUTES.keys())
+@pytest.mark.parametrize("code", THROTTLING)
+def test_a_store_that_throttles_is_unavailable_and_says_when_to_come_back(
+    world: World, ask: Callable[[World], Answer], code: str
+) -> None:
+    world.dynamo.add_hook(faults.fail(None, code, message="Rate exceeded for table-5c1d"))
+    answer = ask(world)
+    assert answer.code == "SERVICE_UNAVAILABLE"
+    assert int(answer.headers["retry-after"]) >= 1
+    assert answer.details is None
+
+
+@pytest.mark.parametrize("ask", ROUTES.values(), ids=ROUTES.keys())
+@pytest.mark.parametrize("error", OUT_OF_REACH.values(), ids=OUT_OF_REACH.keys())
+def test_a_store_that_cannot_be_reached_is_unavailable(
+    world: World, ask: Callable[[World], Answer], error: Callable[[], Exception]
+) -> None:
+    world.dynamo.add_hook(Raise(error))
+    assert ask(world).code == "SERVICE_UNAVAILABLE"
+
+
+@pytest.mark.parametrize("ask", ROUTES.values(), ids=ROUTES.keys())
+@pytest.mark.parametrize("code", REFUSALS)
+def test_a_refusal_by_aws_is_an_error_of_ours_that_tells_nothing(
+    world: World, ask: Callable[[World], Answer], code: str
+) -> None:
+    text = "User: arn:aws:sts::123456789012:assumed-role/api is not authorized on arn:aws:dynamodb:::table/table-5c1d"
+    world.dynamo.add_hook(faults.fail(None, code, message=text))
+    answer = ask(world)
+    assert answer.code == "INTERNAL_SERVER_ERROR"
+    assert answer.details is None
+    assert code not in answer.text
+
+
+@pytest.mark.parametrize("ask", ROUTES.values(), ids=ROUTES.keys())
+@pytest.mark.parametrize("error", UNEXPECTED.values(), ids=UNEXPECTED.keys())
+def test_whatever_else_happens_is_an_internal_error_that_tells_nothing(
+    world: World, ask: Callable[[World], Answer], error: Callable[[], Exception]
+) -> None:
+    world.dynamo.add_hook(Raise(error))
+    answer = ask(world)
+    assert answer.code == "INTERNAL_SERVER_ERROR"
+    assert answer.details is None
+
+
+def test_an_item_that_cannot_be_read_is_an_internal_error(world: World) -> None:
+    session_id = world.new()["sessionId"]
+    world._update(session_id, "REMOVE metadata")
+    assert world.get(session_id).code == "INTERNAL_SERVER_ERROR"
+
+
+def test_the_function_recovers_with_its_store(world: World) -> None:
+    hook = world.dynamo.add_hook(faults.throttle(None))
+    assert world.call("create-minimal").status == 503
+    world.dynamo.remove_hook(hook)
+    assert world.call("create-minimal").status == 201
+
+
+def test_a_batch_that_stays_unread_makes_a_list_unavailable(world: World) -> None:
+    world.new()
+    world.dynamo.add_hook(faults.unprocessed_keys(times=None))
+    assert world.page().code == "SERVICE_UNAVAILABLE"
+
+
+@pytest.mark.parametrize("event", [{}, {"requestContext": None}, {"requestContext": {}, "headers": None}], ids=repr)
+def test_an_event_that_is_none_of_the_gateways_is_refused_in_the_one_shape(world: World, event: dict[str, Any]) -> None:
+    from functions.session_api import app  # noqa: PLC0415
+
+    response = app.handler(event, None)
+    assert response["statusCode"] == 401
+    assert json.loads(response["body"])["error"]["code"] == "UNAUTHORIZED"
+
+
+# --- values that are echoed
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["x" * 101, "é" * 5_000, ["x"] * 200, {"k" * 60: "v" * 60}, int("9" * 500), "\ud800" * 10, "x" * 200 + "\udfff"],
+    ids=["long", "wide", "list", "object", "integer", "surrogates", "long and a surrogate"],
+)
+def test_a_long_value_is_cut_to_a_hundred_characters(world: World, value: Any) -> None:
+    answer = world.create(agentId=value)
+    assert answer.code == "VALIDATION_ERROR"
+    shown = answer.fault("agentId")["value"]
+    assert isinstance(shown, str)
+    assert 1 <= len(shown) <= 100
+
+
+@pytest.mark.parametrize("value", ["x" * 100, "", 0, 1.5, True, None, [1], {"a": "b"}, "<script>", '"'], ids=repr)
+def test_a_short_value_comes_back_as_it_is(world: World, value: Any) -> None:
+    assert world.create(agentId=value).fault("agentId")["value"] == value
+
+
+def test_a_value_that_is_nested_deeply_can_be_refused(world: World) -> None:
+    nested: Any = []
+    for _ in range(700):
+        nested = [nested]
+    answer = world.create(agentId=nested)
+    assert answer.fields == ["agentId"]
+
+
+@pytest.mark.parametrize("text", ["{0}", "{message}", "%s%n", "\\", "\0", "</script>", "${x}"])
+def test_what_was_sent_is_no_template(world: World, text: str) -> None:
+    answer = world.create(agentId=text, timeoutConfig={"timeoutMinutes": text, "autoRenew": text})
+    assert {fault["value"] for fault in answer.details["fields"]} == {text}

@@ -1,0 +1,192 @@
+"""When a session is over and what is left of it: to the millisecond, by the server's clock (API.md section 3)."""
+
+from typing import Any
+
+import pytest
+
+from tests.unit.world import MINUTE, NOWHERE, SESSION_ROUTES, START_MS, TABLE, World, at
+
+RETENTION = 1440 * MINUTE
+READS = ["get", "heartbeat", "renew", "patch"]
+"""The routes that need a live session; DELETE ends an expired one as well."""
+
+
+@pytest.mark.parametrize("route", READS)
+@pytest.mark.parametrize("settings", [{}, {"autoRenew": False}, {"timeoutMinutes": 7.00005, "maxDurationMinutes": 60}])
+def test_a_session_lives_until_the_millisecond_before_it_expires(
+    world: World, route: str, settings: dict[str, Any]
+) -> None:
+    session = world.new(**settings)
+    world.clock.advance(session["timeRemaining"] - 1)
+    assert world.get(session["sessionId"]).json["timeRemaining"] == 1
+    assert SESSION_ROUTES[route](world, session["sessionId"]).status == 200
+
+
+@pytest.mark.parametrize("route", READS)
+@pytest.mark.parametrize("settings", [{}, {"autoRenew": False}, {"timeoutMinutes": 7.00005, "maxDurationMinutes": 60}])
+def test_a_session_is_expired_at_the_millisecond(world: World, route: str, settings: dict[str, Any]) -> None:
+    session = world.new(**settings)
+    world.clock.advance(session["timeRemaining"])
+    answer = SESSION_ROUTES[route](world, session["sessionId"])
+    assert answer.code == "SESSION_EXPIRED"
+    assert answer.details == {"expiresAt": session["expiresAt"], "reason": "idle_timeout"}
+
+
+@pytest.mark.parametrize("route", READS)
+def test_a_session_that_reached_its_end_expired_for_its_duration(world: World, route: str) -> None:
+    session = world.new(timeoutMinutes=30, maxDurationMinutes=45)
+    world.clock.advance(minutes=20)
+    world.heartbeat(session["sessionId"])
+    world.clock.advance(25 * MINUTE - 1)
+    assert world.get(session["sessionId"]).status == 200
+    world.clock.advance(1)
+    answer = SESSION_ROUTES[route](world, session["sessionId"])
+    assert answer.details == {"expiresAt": session["endsAt"], "reason": "max_duration"}
+
+
+def test_the_reason_is_the_duration_exactly_when_expiry_and_end_are_one(world: World) -> None:
+    one = world.new(timeoutMinutes=30, maxDurationMinutes=30)["sessionId"]
+    apart = world.new(timeoutMinutes=30, maxDurationMinutes=30.0001)["sessionId"]
+    world.clock.advance(minutes=31)
+    assert world.get(one).details["reason"] == "max_duration"
+    assert world.get(apart).details["reason"] == "idle_timeout"
+
+
+@pytest.mark.parametrize("route", READS)
+@pytest.mark.parametrize("is_announced", [False, True])
+def test_it_stays_410_for_the_retention_and_is_404_from_then_on(
+    world: World,
+    route: str,
+    is_announced: bool,  # noqa: FBT001
+) -> None:
+    session_id = world.new()["sessionId"]
+    world.clock.advance(minutes=30)
+    if is_announced:
+        world.announce(session_id)
+    for wait in (1, 60 * MINUTE, RETENTION - 60 * MINUTE - 2):
+        world.clock.advance(wait)
+        assert SESSION_ROUTES[route](world, session_id).code == "SESSION_EXPIRED"
+    world.clock.advance(1)
+    assert world.item(session_id), "TTL has not come by"
+    assert SESSION_ROUTES[route](world, session_id).code == "SESSION_NOT_FOUND"
+    world.remove(session_id)
+    assert SESSION_ROUTES[route](world, session_id).code == "SESSION_NOT_FOUND"
+
+
+def test_a_retired_session_looks_like_one_that_never_was(world: World) -> None:
+    session_id = world.new()["sessionId"]
+    world.clock.advance(30 * MINUTE + RETENTION)
+    for ask in SESSION_ROUTES.values():
+        assert ask(world, session_id).json == ask(world, NOWHERE).json
+
+
+def test_the_retention_counts_from_the_expiry_and_not_from_the_end(world: World) -> None:
+    session_id = world.new(maxDurationMinutes=2880)["sessionId"]
+    world.clock.advance(30 * MINUTE + RETENTION - 1)
+    assert world.get(session_id).status == 410
+    world.clock.advance(1)
+    assert world.get(session_id).status == 404
+
+
+def test_the_retention_is_a_setting() -> None:
+    world = World(SESSION_RETENTION_MINUTES="60")
+    session_id = world.new()["sessionId"]
+    world.clock.advance(90 * MINUTE - 1)
+    assert world.get(session_id).status == 410
+    world.clock.advance(1)
+    assert world.get(session_id).status == 404
+
+
+@pytest.mark.parametrize("route", READS)
+def test_an_announced_session_is_expired_whatever_the_clock_says(world: World, route: str) -> None:
+    session = world.new()
+    world.clock.advance(minutes=29)
+    world.announce(session["sessionId"])
+    answer = SESSION_ROUTES[route](world, session["sessionId"])
+    assert answer.details == {"expiresAt": session["expiresAt"], "reason": "idle_timeout"}
+
+
+def test_nothing_brings_an_expired_session_back(world: World) -> None:
+    session_id = world.new(timeoutMinutes=5)["sessionId"]
+    world.clock.advance(minutes=5)
+    before = world.item(session_id)
+    for ask in (world.heartbeat, world.renew):
+        assert ask(session_id).status == 410
+    for body in ({"timeoutMinutes": 1440}, {"maxDurationMinutes": 2880}, {}, {"autoRenew": True}):
+        assert world.patch(session_id, body).status == 410
+    assert world.item(session_id) == before
+
+
+# --- DELETE
+
+
+def test_delete_ends_a_session_and_says_so_in_the_clients_shape(world: World) -> None:
+    session_id = world.new()["sessionId"]
+    answer = world.delete(session_id)
+    assert answer.status == 200
+    assert answer.json.keys() == {"success", "message", "data"}
+    assert answer.json["success"] is True
+    assert isinstance(answer.json["message"], str)
+    assert answer.json["data"] == {"success": True, "sessionId": session_id}
+
+
+@pytest.mark.parametrize("route", list(SESSION_ROUTES))
+def test_a_deleted_session_is_gone_for_every_route(world: World, route: str) -> None:
+    session_id = world.new()["sessionId"]
+    world.delete(session_id)
+    answer = SESSION_ROUTES[route](world, session_id)
+    assert answer.code == "SESSION_NOT_FOUND"
+    assert answer.json == SESSION_ROUTES[route](world, NOWHERE).json
+
+
+def test_delete_removes_the_content(world: World) -> None:
+    session_id = world.create(metadata={"secret": "x"}).json["sessionId"]
+    world.delete(session_id)
+    assert not list(world.dynamo.items(TABLE))
+
+
+@pytest.mark.parametrize("is_announced", [False, True])
+def test_delete_removes_the_content_of_an_expired_session_too(world: World, is_announced: bool) -> None:  # noqa: FBT001
+    session_id = world.new()["sessionId"]
+    world.clock.advance(minutes=30)
+    if is_announced:
+        world.announce(session_id)
+    assert world.get(session_id).status == 410
+    assert world.delete(session_id).status == 200
+    assert world.get(session_id).status == 404
+    assert not list(world.dynamo.items(TABLE))
+
+
+def test_delete_of_a_retired_session_finds_none(world: World) -> None:
+    session_id = world.new()["sessionId"]
+    world.clock.advance(30 * MINUTE + RETENTION)
+    assert world.delete(session_id).code == "SESSION_NOT_FOUND"
+
+
+# --- TTL: DynamoDB may delete from `purgeAt` (epoch seconds) on, or days later
+
+
+def test_ttl_comes_after_the_last_moment_at_which_the_session_is_remembered(world: World) -> None:
+    session_id = world.new(timeoutMinutes=5.00001, maxDurationMinutes=33.33333)["sessionId"]
+    item = world.item(session_id)
+    remembered_until = int(item["endsAt"]["N"]) + RETENTION
+    assert 0 <= int(item["purgeAt"]["N"]) * 1000 - remembered_until < 1000
+
+
+def test_a_session_renewed_for_its_longest_life_is_never_ttls_before_its_memory_is(world: World) -> None:
+    session_id = world.new(timeoutMinutes=30, maxDurationMinutes=2880)["sessionId"]
+    while world.clock.now_ms() < START_MS + (2880 - 20) * MINUTE:
+        world.clock.advance(minutes=20)
+        assert world.heartbeat(session_id).status == 200
+        assert int(world.item(session_id)["purgeAt"]["N"]) * 1000 > world.clock.now_ms() + RETENTION
+    world.clock.advance(minutes=20)
+    assert world.get(session_id).details == {"expiresAt": at(START_MS + 2880 * MINUTE), "reason": "max_duration"}
+    purge_at_ms = int(world.item(session_id)["purgeAt"]["N"]) * 1000
+    assert purge_at_ms == START_MS + 2880 * MINUTE + RETENTION
+
+
+def test_a_patch_that_moves_the_end_moves_the_ttl_with_it(world: World) -> None:
+    session_id = world.new()["sessionId"]
+    for minutes in (2880, 60, 30):
+        world.patch(session_id, {"maxDurationMinutes": minutes})
+        assert int(world.item(session_id)["purgeAt"]["N"]) * 1000 == START_MS + minutes * MINUTE + RETENTION

@@ -1,0 +1,118 @@
+"""Settings: ElizaOS's names and defaults, and a stop with a reason where they make no sense (API.md section 1)."""
+
+from collections.abc import Iterator
+
+import pytest
+from agent_sessions import bootstrap
+from agent_sessions.settings import SessionSettings, SettingsError
+
+from tests.unit.world import TABLE, World, gateway_event
+
+
+def read(**env: str) -> SessionSettings:
+    return SessionSettings.from_env({"SESSIONS_TABLE": "t", **env})
+
+
+def test_the_defaults_are_those_of_the_contract() -> None:
+    settings = read()
+    assert settings.session_default_timeout_minutes == 30
+    assert settings.session_min_timeout_minutes == 5
+    assert settings.session_max_timeout_minutes == 1440
+    assert settings.session_max_duration_minutes == 720
+    assert settings.session_warning_threshold_minutes == 5
+    assert settings.session_retention_minutes == 1440
+    assert settings.longest_duration_minutes == 2880
+
+
+def test_the_longest_duration_is_twice_the_largest_timeout() -> None:
+    assert read(SESSION_MAX_TIMEOUT_MINUTES="1000.5").longest_duration_minutes == 2001
+
+
+def test_an_empty_setting_is_one_that_is_not_set() -> None:
+    assert read(SESSION_DEFAULT_TIMEOUT_MINUTES="").session_default_timeout_minutes == 30
+
+
+def test_what_is_none_of_ours_is_left_alone() -> None:
+    assert read(PATH="/bin", SESSION_CLEANUP_INTERVAL_MINUTES="x", CLEAR_TIMEOUTS_ON_SHUTDOWN="true") == read()
+
+
+MALFORMED = [
+    *[(name, value)
+      for name in (
+          "SESSION_DEFAULT_TIMEOUT_MINUTES",
+          "SESSION_MIN_TIMEOUT_MINUTES",
+          "SESSION_MAX_TIMEOUT_MINUTES",
+          "SESSION_MAX_DURATION_MINUTES",
+          "SESSION_WARNING_THRESHOLD_MINUTES",
+      )
+      for value in ("x", "0", "-5", "nan", "inf", "true")],
+    *[("SESSION_RETENTION_MINUTES", value) for value in ("59", "x", "60.5", "-1")],
+    *[("DUE_SHARDS", value) for value in ("0", "x", "1.5")],
+    *[("TENANT_SHARDS", value) for value in ("0", "x", "-1")],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name, value", MALFORMED)
+def test_a_malformed_setting_is_named(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        read(**{name: value})
+
+
+def test_a_missing_table_is_named() -> None:
+    with pytest.raises(SettingsError, match="SESSIONS_TABLE"):
+        SessionSettings.from_env({})
+
+
+def test_all_malformed_settings_are_named_at_once() -> None:
+    with pytest.raises(SettingsError) as caught:
+        SessionSettings.from_env({"SESSION_RETENTION_MINUTES": "1", "DUE_SHARDS": "x"})
+    for name in ("SESSIONS_TABLE", "SESSION_RETENTION_MINUTES", "DUE_SHARDS"):
+        assert name in str(caught.value)
+
+
+CONTRADICTIONS = [
+    ({"SESSION_MIN_TIMEOUT_MINUTES": "31"}, ["SESSION_MIN_TIMEOUT_MINUTES", "SESSION_DEFAULT_TIMEOUT_MINUTES"]),
+    ({"SESSION_DEFAULT_TIMEOUT_MINUTES": "4"}, ["SESSION_MIN_TIMEOUT_MINUTES", "SESSION_DEFAULT_TIMEOUT_MINUTES"]),
+    ({"SESSION_MAX_TIMEOUT_MINUTES": "29"}, ["SESSION_MAX_TIMEOUT_MINUTES", "SESSION_DEFAULT_TIMEOUT_MINUTES"]),
+    ({"SESSION_MAX_DURATION_MINUTES": "29"}, ["SESSION_MAX_DURATION_MINUTES", "SESSION_DEFAULT_TIMEOUT_MINUTES"]),
+    ({"SESSION_MAX_DURATION_MINUTES": "2881"}, ["SESSION_MAX_DURATION_MINUTES", "SESSION_MAX_TIMEOUT_MINUTES"]),
+    (
+        {"SESSION_WARNING_THRESHOLD_MINUTES": "31"},
+        ["SESSION_WARNING_THRESHOLD_MINUTES", "SESSION_DEFAULT_TIMEOUT_MINUTES"],
+    ),
+]
+
+
+@pytest.mark.parametrize("env, names", CONTRADICTIONS)
+def test_settings_that_contradict_one_another_stop_with_both_names_and_values(
+    env: dict[str, str], names: list[str]
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read(**env)
+    for name in names:
+        assert name in str(caught.value)
+    for value in env.values():
+        assert value in str(caught.value)
+
+
+@pytest.fixture
+def _rewired() -> Iterator[None]:
+    """Whatever a test wires, the next one starts from the default."""
+    yield
+    bootstrap.wire(bootstrap.Wiring())
+
+
+@pytest.mark.usefixtures("_rewired")
+def test_the_function_does_not_start_with_settings_that_contradict_one_another() -> None:
+    with pytest.raises(SettingsError, match="SESSION_MIN_TIMEOUT_MINUTES"):
+        World(SESSION_MIN_TIMEOUT_MINUTES="31").send(gateway_event("health"))
+
+
+@pytest.mark.usefixtures("_rewired")
+def test_the_settings_come_from_the_environment_that_was_wired(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SESSION_DEFAULT_TIMEOUT_MINUTES", "17")
+    assert World().new()["timeRemaining"] == 30 * 60_000
+    monkeypatch.setenv("SESSIONS_TABLE", TABLE)
+    world = World()
+    bootstrap.wire(bootstrap.Wiring(clock=world.clock, clients={"dynamodb": world.dynamo}))
+    assert world.new()["timeRemaining"] == 17 * 60_000

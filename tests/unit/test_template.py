@@ -35,14 +35,14 @@ def test_the_linter_for_cloudformation_finds_nothing_in_what_the_template_expand
     assert [f"{match.rule.id} {match.path}: {match.message}" for match in matches] == []
 
 
-@pytest.mark.parametrize("parameters", [{}, EVERYTHING, {"Gauge": "off", "AmazonCaBundle": "off"}])
+@pytest.mark.parametrize("parameters", [{}, EVERYTHING, {"Gauge": "off", "AmazonCaBundle": "off", "Alarms": "off"}])
 def test_every_reference_leads_somewhere_whatever_is_switched_on(parameters: dict[str, str]) -> None:
     assert Deployment(**parameters).resources
 
 
 def test_every_condition_is_used_and_switches_something() -> None:
     without, with_everything = Deployment(), Deployment(**EVERYTHING)
-    for condition in set(expanded()["Conditions"]) - {"HasAmazonCaBundle", "HasGauge", "HasEventSource"}:
+    for condition in set(expanded()["Conditions"]) - {"HasAlarms", "HasAmazonCaBundle", "HasGauge", "HasEventSource"}:
         assert not without.holds(condition), condition
         assert with_everything.holds(condition), condition
 

@@ -181,3 +181,8 @@ def test_alarms_reach_the_mailbox_that_was_named() -> None:
     (subscription,) = Deployment(AlarmEmail="ops@example.com").of_type("AWS::SNS::Subscription").values()
     assert subscription["Endpoint"] == "ops@example.com"
     assert subscription["TopicArn"] == Deployment().arn("AlarmsTopic")
+
+
+def test_a_trial_can_do_without_alarms_and_dashboard() -> None:
+    kinds = {resource["Type"] for resource in Deployment(Alarms="off", AlarmEmail="ops@example.com").resources.values()}
+    assert kinds.isdisjoint({"AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard", "AWS::SNS::Subscription"})

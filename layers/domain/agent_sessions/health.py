@@ -58,6 +58,8 @@ class Health:
     expiring_soon: int | None = None
     last_sweep_at_ms: int | None = None
     sweep_lag_seconds: float | None = None
+    cause: Exception | None = None
+    """What keeps the table from being read: for the log, not for the caller."""
 
 
 class HealthService:
@@ -73,8 +75,8 @@ class HealthService:
         """Read once and judge; never raises for a store that does not answer."""
         try:
             record = self._records.sweep_record()
-        except ServiceUnavailable:
-            return Health("unhealthy", self._clock.now_ms())
+        except ServiceUnavailable as error:
+            return Health("unhealthy", self._clock.now_ms(), cause=error)
         now_ms = self._clock.now_ms()
         sweeps = [record.shards.get(shard) for shard in range(self._due_shards)]
         known = [sweep for sweep in sweeps if sweep is not None]

@@ -8,6 +8,7 @@ from botocore.exceptions import ClientError
 
 from agent_sessions import items
 from agent_sessions.aws import is_failed_condition, translated
+from agent_sessions.errors import ServiceUnavailable
 from agent_sessions.health import Gauge, ShardSweep, SweepRecord
 
 if TYPE_CHECKING:
@@ -32,8 +33,11 @@ class DynamoRecords:
 
     def sweep_record(self) -> SweepRecord:
         """Read the sweep's record: half a read unit up to 4 KB."""
-        with translated():
-            answer = self._client.get_item(TableName=self._table, Key=items.session_key(items.SWEEP_RECORD))
+        try:
+            with translated():
+                answer = self._client.get_item(TableName=self._table, Key=items.session_key(items.SWEEP_RECORD))
+        except ClientError as error:  # whatever the reason, the table cannot be read: that is what health asks
+            raise ServiceUnavailable from error
         item: Mapping[str, Any] = answer.get("Item", {})
         shards = {
             int(name.removeprefix(_SWEPT_AT)): ShardSweep(

@@ -99,6 +99,7 @@ class Answer(NamedTuple):
     body: str
     headers: Mapping[str, str] | None = None
     happened: str | None = None
+    crash: Exception | None = None
 
 
 class Route(NamedTuple):
@@ -153,6 +154,7 @@ class SessionApi:
         crash: Exception | None = None
         try:
             answer = self._answer(request, facts)
+            crash = answer.crash
         except SessionServiceError as error:
             answer = self._refusal(error, facts)
         except Exception as error:  # noqa: BLE001 - the edge: nothing of it may reach the caller, all of it the log
@@ -235,7 +237,8 @@ class SessionApi:
 
     def _check_health(self, _request: Request) -> Answer:
         health = self._health.check()
-        return Answer(503 if health.status == "unhealthy" else 200, responses.health_json(health))
+        status = 503 if health.status == "unhealthy" else 200
+        return Answer(status, responses.health_json(health), crash=health.cause)
 
     def _get(self, request: Request) -> Answer:
         return _seen(self._sessions.get(request.tenant_id, request.session_id))

@@ -16,8 +16,12 @@ from typing import Any
 
 import botocore.session
 import pytest
+from cfnlint.api import lint  # type: ignore[import-untyped]
+from cfnlint.config import ManualArgs  # type: ignore[import-untyped]
+from samtranslator.yaml_helper import yaml_parse
 
-from tests.template_reader import FUNCTIONS, PATH, Deployment
+from local.expand_template import expand
+from tests.template_reader import FUNCTIONS, PATH, REGION, Deployment
 
 ROOT = PATH.parent
 BUILD = ROOT / ".aws-sam" / "build"
@@ -242,3 +246,9 @@ def test_the_domain_layer_is_the_package_and_a_function_its_one_file() -> None:
         assert [path.name for path in (BUILD / function).rglob("*.py")] == ["app.py"]
         source = ROOT / "functions" / folder / "app.py"
         assert (BUILD / function / "app.py").read_bytes() == source.read_bytes()
+
+
+def test_the_linter_for_cloudformation_finds_nothing_in_what_the_built_template_expands_to() -> None:
+    built = yaml_parse((BUILD / "template.yaml").read_text(encoding="utf-8"))
+    matches = lint(json.dumps(expand(built, region=REGION)), config=ManualArgs(regions=[REGION]))
+    assert [f"{match.rule.id} {match.path}: {match.message}" for match in matches] == []

@@ -4,10 +4,10 @@ import os
 
 import pytest
 
-from tests.engines.fixtures import engine
+from tests.engines.fixtures import engine, moto_client
 from tests.unit.world import World
 
-__all__ = ["engine", "world"]
+__all__ = ["engine", "moto_client", "world"]
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -1,0 +1,253 @@
+"""The fake's tables and indexes: plain dictionaries and sorted lists, and what a read or a write of them costs."""
+
+import functools
+import heapq
+import math
+import zlib
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from botocore.exceptions import ParamValidationError
+
+from tests.engines.refusals import validation
+from tests.engines.values import Item, Value, kept, kind_of, size_of_item, sort_value
+
+_ITEM_BYTES: Final = 400 * 1024
+_WRITE_UNIT: Final = 1024
+_READ_UNIT: Final = 4096
+
+
+@functools.total_ordering
+class _AfterAll:
+    """Comes after every key, whatever its type."""
+
+    def __lt__(self, other: object) -> bool:
+        return False
+
+    def __gt__(self, other: object) -> bool:
+        return True
+
+
+AFTER_ALL: Final = _AfterAll()
+Position = tuple[Any, Any]  # the range key's value, the table key's value
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An item as an index has it."""
+
+    hash: Any
+    position: Position
+    item: Item
+
+
+@dataclass
+class Index:
+    """One index: sparse, and as old as its lag says."""
+
+    name: str
+    hash_name: str
+    range_name: str | None
+    key_names: tuple[str, ...]  # of the index and of the table
+    projected: frozenset[str] | None  # None: everything
+    entries: dict[Any, Entry] = field(default_factory=dict)
+    partitions: dict[Any, list[Position]] = field(default_factory=dict)
+    pending: list[tuple[int, int, Any, Entry | None]] = field(default_factory=list)
+    newest: dict[Any, int] = field(default_factory=dict)
+    latest: dict[Any, Entry] = field(default_factory=dict)  # what the entries will be once nothing is pending
+    sequence: int = 0
+
+    def entry_of(self, key: Any, item: Item) -> Entry | None:
+        hash_value = item.get(self.hash_name)
+        if hash_value is None:
+            return None
+        range_value: Any = 0
+        if self.range_name is not None:
+            found = item.get(self.range_name)
+            if found is None:
+                return None
+            range_value = sort_value(found)
+        projected = self.projected
+        kept_part = item if projected is None else {name: item[name] for name in projected if name in item}
+        return Entry(sort_value(hash_value), (range_value, key), kept_part)
+
+    def change(self, key: Any, new: Entry | None, visible_at: int | None) -> None:
+        """Take over a change now, or once the clock has reached `visible_at`; changes of one item stay in order."""
+        if visible_at is None:
+            self._settle(key, new)
+            return
+        self.newest[key] = visible_at = max(visible_at, self.newest.get(key, visible_at))
+        self.sequence += 1
+        heapq.heappush(self.pending, (visible_at, self.sequence, key, new))
+
+    def catch_up(self, now_ms: int) -> None:
+        while self.pending and self.pending[0][0] <= now_ms:
+            visible_at, _, key, entry = heapq.heappop(self.pending)
+            self._settle(key, entry)
+            if self.newest.get(key) == visible_at:
+                del self.newest[key]
+
+    def _settle(self, key: Any, new: Entry | None) -> None:
+        old = self.entries.get(key)
+        if old is not None and (new is None or (old.hash, old.position) != (new.hash, new.position)):
+            partition = self.partitions[old.hash]
+            del partition[bisect_left(partition, old.position)]
+            if not partition:
+                del self.partitions[old.hash]
+            old = None
+        if new is None:
+            self.entries.pop(key, None)
+            return
+        if old is None:
+            insort(self.partitions.setdefault(new.hash, []), new.position)
+        self.entries[key] = new
+
+
+class Table:
+    """One table's items by the value of their partition key, and its indexes."""
+
+    def __init__(self, definition: Mapping[str, Any], now_ms: int) -> None:
+        self.name: str = definition["TableName"]
+        self.definition = definition
+        self.created_ms = now_ms
+        self.types = {entry["AttributeName"]: entry["AttributeType"] for entry in definition["AttributeDefinitions"]}
+        self.key_name, range_name = _key_names(definition["KeySchema"])
+        if range_name is not None:
+            raise NotImplementedError("this fake knows tables with a partition key alone")
+        self.items: dict[Any, Item] = {}
+        self.sizes: dict[Any, int] = {}
+        self.indexes = {
+            index["IndexName"]: self._index(index) for index in definition.get("GlobalSecondaryIndexes", ())
+        }
+        self.index_keys = {
+            name: index.name
+            for index in self.indexes.values()
+            for name in (index.hash_name, index.range_name)
+            if name is not None
+        }
+        used = {self.key_name, *self.index_keys}
+        if used != self.types.keys():
+            raise validation(
+                "One or more parameter values were invalid: Some AttributeDefinitions are not used or missing: "
+                f"{sorted(used ^ self.types.keys())}"
+            )
+        self._scan_order: list[tuple[int, Any]] | None = None
+
+    def _index(self, definition: Mapping[str, Any]) -> Index:
+        hash_name, range_name = _key_names(definition["KeySchema"])
+        keys = tuple(dict.fromkeys(name for name in (hash_name, range_name, self.key_name) if name is not None))
+        projection = definition["Projection"]
+        projected = None
+        if projection["ProjectionType"] != "ALL":
+            projected = frozenset(keys).union(projection.get("NonKeyAttributes", ()))
+        return Index(definition["IndexName"], hash_name, range_name, keys, projected)
+
+    def index(self, name: str) -> Index:
+        try:
+            return self.indexes[name]
+        except KeyError:
+            raise validation(f"The table does not have the specified index: {name}") from None
+
+    def key_value(self, key: Any) -> Any:
+        """The value of the partition key, checked."""
+        if not isinstance(key, Mapping):
+            raise ParamValidationError(report=f"Invalid type for parameter Key, value: {key!r}, valid types: dict")
+        if len(key) != 1 or self.key_name not in key:
+            raise validation("The provided key element does not match the schema")
+        value = kept(key[self.key_name])
+        if kind_of(value) != self.types[self.key_name]:
+            raise validation("The provided key element does not match the schema")
+        self.not_empty(self.key_name, value)
+        return sort_value(value)
+
+    def not_empty(self, name: str, value: Value) -> None:
+        if value.get("S") == "" or value.get("B") == b"":
+            raise validation(
+                "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain "
+                f"an empty {'string' if 'S' in value else 'binary'} value. Key: {name}"
+            )
+
+    def check_index_keys(self, item: Item, names: Iterable[str]) -> None:
+        for name in names:
+            value = item.get(name)
+            if value is None or name not in self.index_keys:
+                continue
+            if kind_of(value) != self.types[name]:
+                raise validation(
+                    f"One or more parameter values were invalid: Type mismatch for Index Key {name} "
+                    f"Expected: {self.types[name]} Actual: {kind_of(value)} IndexName: {self.index_keys[name]}"
+                )
+            self.not_empty(name, value)
+
+    def scan_order(self) -> list[tuple[int, Any]]:
+        """Every key in the order in which a scan meets it: by hash, as AWS does."""
+        if self._scan_order is None:
+            self._scan_order = sorted((scan_hash(key), key) for key in self.items)
+        return self._scan_order
+
+    def store(
+        self,
+        key: Any,
+        item: Item | None,
+        size: int,
+        visible_at: Callable[[], int | None],
+        touched: Iterable[str] | None,
+    ) -> dict[str, float]:
+        """Replace or remove an item, and tell what that costs each index."""
+        old = self.items.get(key)
+        if size > _ITEM_BYTES:
+            raise validation("Item size has exceeded the maximum allowed size")
+        if item is None:
+            self.items.pop(key, None)
+            self.sizes.pop(key, None)
+        else:
+            self.items[key] = item
+            self.sizes[key] = size
+        if (old is None) != (item is None):
+            self._scan_order = None
+        costs = {}
+        for index in self.indexes.values():
+            if touched is not None and index.projected is not None and index.projected.isdisjoint(touched):
+                continue
+            before = index.latest.get(key)
+            after = None if item is None else index.entry_of(key, item)
+            if before is after or (before is not None and after is not None and before.item == after.item):
+                continue
+            if after is None:
+                del index.latest[key]
+            else:
+                index.latest[key] = after
+            index.change(key, after, visible_at())
+            costs[index.name] = _index_write_units(before, after)
+        return costs
+
+
+def _key_names(schema: Sequence[Mapping[str, str]]) -> tuple[str, str | None]:
+    names = {entry["KeyType"]: entry["AttributeName"] for entry in schema}
+    return names["HASH"], names.get("RANGE")
+
+
+def scan_hash(key: Any) -> int:
+    return zlib.crc32(key if isinstance(key, bytes) else str(key).encode())
+
+
+def write_units(size: int) -> float:
+    return float(max(1, math.ceil(size / _WRITE_UNIT)))
+
+
+def _index_write_units(before: Entry | None, after: Entry | None) -> float:
+    """One write for an entry that comes, goes or changes; two where its key changes: out of one place, into another."""
+    sizes = [size_of_item(entry.item) for entry in (before, after) if entry is not None]
+    if (
+        before is not None
+        and after is not None
+        and (before.hash, before.position[0]) == (after.hash, after.position[0])
+    ):
+        return write_units(max(sizes))
+    return sum(write_units(size) for size in sizes)
+
+
+def read_units(size: int, *, consistent: bool) -> float:
+    return max(1, math.ceil(size / _READ_UNIT)) * (1.0 if consistent else 0.5)

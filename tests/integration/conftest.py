@@ -1,0 +1,43 @@
+"""The real engine: DynamoDB Local, one server for each process that runs tests, an empty table for each test."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from local.dynamodb_local import DynamoDbLocal
+from tests.engines.fixtures import Table, dynamo_local, local_client
+from tests.engines.fixtures import local_table as engine
+from tests.integration.deployed import Deployed
+from tests.integration.metering import Meter, Metered
+
+__all__ = ["dynamo_local", "engine", "local_client"]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _powertools() -> None:
+    """Powertools reads these from the process's environment when a logger or a collector of metrics is made."""
+    os.environ |= {
+        "POWERTOOLS_SERVICE_NAME": "agent-sessions",
+        "POWERTOOLS_METRICS_NAMESPACE": "AgentSessions",
+        "POWERTOOLS_LOG_LEVEL": "INFO",
+    }
+
+
+@pytest.fixture(scope="session")
+def _metered_client(dynamo_local: DynamoDbLocal) -> Iterator[Metered]:
+    client = dynamo_local.client()
+    yield Metered(client, Meter(client))
+    client.close()
+
+
+@pytest.fixture
+def meter(_metered_client: Metered) -> Meter:
+    """Tells what the calls of `deployed` consume."""
+    return _metered_client.meter
+
+
+@pytest.fixture
+def deployed(engine: Table, _metered_client: Metered) -> Deployed:
+    """The deployed handler on an empty table."""
+    return Deployed(Table(_metered_client.client, engine.name, engine.engine))

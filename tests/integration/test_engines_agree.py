@@ -1,0 +1,637 @@
+"""The fake keeps DynamoDB's contract: whatever is asked of both, it answers as DynamoDB Local does.
+
+Where DynamoDB Local takes what DynamoDB itself refuses, the fake sides with DynamoDB, and the generators leave it out:
+an update that gives an index key the wrong type, and a statement with more parameters than it has marks.
+"""
+
+import uuid
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+from botocore.exceptions import ClientError, ParamValidationError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.engines.fake_dynamo import FakeDynamo
+from tests.engines.reserved_words import RESERVED_WORDS
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+KEYS = ("k0", "k1", "k2", "k3")
+SHARDS = (1, 2)
+START = {
+    "k0": {"a": {"S": "ab"}, "n": {"N": "5"}, "m": {"N": "10"}, "f": {"BOOL": True}, "h": {"N": "1"}, "r": {"N": "7"}},
+    "k1": {"a": {"S": "b"}, "n": {"N": "1.5"}, "h": {"N": "1"}, "r": {"N": "3"}, "mm": {"M": {"x": {"N": "5"}}}},
+    "k2": {"n": {"S": "5"}, "m": {"N": "-1"}, "h": {"N": "2"}, "b": {"B": b"a"}, "l": {"L": [{"N": "1"}]}},
+}
+VALUES: tuple[dict[str, Any], ...] = (
+    *({"N": text} for text in ("0", "1", "5", "10", "-1", "1.50", "1e1", "-0", "007")),
+    *({"S": text} for text in ("", "a", "ab", "b", "5")),
+    *({"BOOL": flag} for flag in (True, False)),
+    {"NULL": True},
+    {"B": b"a"},
+    {"M": {"x": {"N": "5"}}},
+    {"L": [{"N": "1.0"}]},
+)
+NUMBERS = [{"N": text} for text in ("-1", "1.50", "5", "1e1", "0", "-0", "007")]
+STRINGS = [{"S": text} for text in ("", "a", "ab", "5")]
+ORDERED = (*NUMBERS, *STRINGS, {"B": b"a"})
+RANGE = [{"N": text} for text in ("-1", "3", "4", "7", "9")]
+PATHS = ("a", "n", "m", "f", "b", "zz", "h", "r", "k", "mm", "mm.x", "l", "l[0]", "#alias")
+TARGETS = ("a", "n", "m", "f", "b", "zz", "mm", "h", "r", "l[0]", "mm.x", "mm.y")
+PLAIN_PATHS = ("a", "n", "m", "f", "b", "zz", "mm", "l")
+CONDITIONS = (
+    *("n=?", "n<>?", "m>?", "zz<>?", "NOT zz=?", "m BETWEEN ? AND ?", "(n=? OR m=?)"),
+    *("n=5", "a='ab'", "zz IS MISSING", "n IS NOT MISSING", "h<r", '"n"=?'),
+)
+SETTINGS = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+
+
+class Both(NamedTuple):
+    """The same table twice."""
+
+    fake: FakeDynamo
+    real: "DynamoDBClient"
+    table: str
+
+
+@pytest.fixture(scope="module")
+def both(local_client: "DynamoDBClient") -> Iterator[Both]:
+    fake = FakeDynamo()
+    name = f"agree-{uuid.uuid4().hex}"
+    definition: Any = {
+        "TableName": name,
+        "BillingMode": "PAY_PER_REQUEST",
+        "KeySchema": [{"AttributeName": "k", "KeyType": "HASH"}],
+        "AttributeDefinitions": [
+            {"AttributeName": attribute, "AttributeType": kind}
+            for attribute, kind in (("k", "S"), ("h", "N"), ("r", "N"))
+        ],
+        "GlobalSecondaryIndexes": [
+            {
+                "IndexName": index,
+                "KeySchema": [{"AttributeName": "h", "KeyType": "HASH"}, {"AttributeName": "r", "KeyType": "RANGE"}],
+                "Projection": projection,
+            }
+            for index, projection in (
+                ("keys", {"ProjectionType": "KEYS_ONLY"}),
+                ("some", {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["a", "n"]}),
+                ("all", {"ProjectionType": "ALL"}),
+            )
+        ],
+    }
+    fake.create_table(**definition)
+    local_client.create_table(**definition)
+    yield Both(fake, local_client, name)
+    local_client.delete_table(TableName=name)
+
+
+def reset(both: Both) -> None:
+    for client in (both.fake.as_client(), both.real):
+        for key in KEYS:
+            if key in START:
+                item: Any = {"k": {"S": key}, **START[key]}
+                client.put_item(TableName=both.table, Item=item)
+            else:
+                client.delete_item(TableName=both.table, Key={"k": {"S": key}})
+
+
+def normal(value: Any) -> Any:
+    """Numbers by their value and batches in one order, so that only what matters is compared."""
+    if isinstance(value, Mapping):
+        if value.keys() == {"N"}:
+            return {"N": str(Decimal(value["N"]).normalize() + 0)}
+        return {name: normal(inner) for name, inner in value.items() if name != "ResponseMetadata"}
+    return [normal(inner) for inner in value] if isinstance(value, list) else value
+
+
+def by_content(item: Mapping[str, Any]) -> str:
+    return repr(sorted(item.items()))
+
+
+def outcome(client: Any, call: str, request: Mapping[str, Any]) -> Any:
+    try:
+        answer = getattr(client, call)(**request)
+        if "ReturnConsumedCapacity" not in request:
+            answer.pop("ConsumedCapacity", None)  # DynamoDB Local tells it of a deletion without being asked
+        return normal(answer)
+    except ParamValidationError:
+        return "ParamValidationError"
+    except ClientError as error:
+        response: Any = error.response
+        return response["Error"]["Code"], type(error).__name__, normal(response.get("Item"))
+
+
+def agree(both: Both, call: str, **request: Any) -> Any:
+    request = {"TableName": both.table, **request} if "batch" not in call else request
+    mine, theirs = outcome(both.fake, call, request), outcome(both.real, call, request)
+    if mine != theirs:
+        pytest.fail(f"{call} of {request}: the fake answers {mine}, DynamoDB Local {theirs}", pytrace=False)
+    return theirs
+
+
+def same_state(both: Both) -> None:
+    for key in KEYS:
+        agree(both, "get_item", Key={"k": {"S": key}})
+    for index in ("keys", "some", "all"):
+        for shard in SHARDS:
+            assert by_position(both.fake, both.table, index, shard) == by_position(both.real, both.table, index, shard)
+
+
+def by_position(client: Any, table: str, index: str, shard: int, **query: Any) -> list[Any]:
+    """What an index holds of a partition, page by page; what shares a position in one order."""
+    found: list[Any] = []
+    query |= {
+        "TableName": table,
+        "IndexName": index,
+        "KeyConditionExpression": "h = :shard",
+        "ExpressionAttributeValues": {":shard": {"N": str(shard)}},
+    }
+    while True:
+        page = client.query(**query)
+        found += page["Items"]
+        if "LastEvaluatedKey" not in page:
+            return sorted(normal(found), key=lambda item: (Decimal(item["r"]["N"]), item["k"]["S"]))
+        query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+
+# --- what is asked ----------------------------------------------------------------------------------------------------
+
+
+class Draft:
+    """An expression being written: its values and names come along with it. Now and then it is written wrongly."""
+
+    def __init__(self, draw: st.DrawFn) -> None:
+        self._draw = draw
+        self.values: dict[str, Any] = {}
+        self.names: dict[str, str] = {}
+
+    def pick(self, *choices: Any) -> Any:
+        return self._draw(st.sampled_from(choices))
+
+    def rarely(self) -> bool:
+        return self._draw(st.integers(0, 24)) == 24
+
+    def value(self, choices: Any = VALUES) -> str:
+        name = f":v{len(self.values)}"
+        self.values[name] = self.pick(*choices)
+        return name
+
+    def path(self, choices: tuple[str, ...] = PATHS) -> str:
+        path: str = self.pick(*choices)
+        if path == "#alias":
+            self.names["#alias"] = "n"
+        return path
+
+    def number(self) -> str:
+        """Something that is a number, or in some items."""
+        if self.rarely():
+            return self.operand()
+        return self.path(("n", "m", "n", "r", "#alias")) if self.pick(True, False) else self.value(NUMBERS)
+
+    def operand(self, choices: Any = VALUES) -> str:
+        kind = self.pick(*["path"] * 6, *["value"] * 6, "size")
+        if kind == "size":
+            return f"size({self.path()})"
+        return self.path() if kind == "path" else self.value(choices)
+
+    def condition(self, depth: int = 2) -> str:
+        shapes = ["equal", "order", "order", "exists", "between", "in", "begins", "contains", "type"]
+        if depth:
+            shapes += ["and", "or", "not", "parentheses"] * 2
+        return str(getattr(self, f"_{self.pick(*shapes)}")(depth))
+
+    def _equal(self, _depth: int) -> str:
+        return f"{self.operand()} {self.pick('=', '<>')} {self.operand()}"
+
+    def _order(self, _depth: int) -> str:
+        choices = VALUES if self.rarely() else ORDERED
+        return f"{self.operand(choices)} {self.pick('<', '<=', '>', '>=')} {self.operand(choices)}"
+
+    def _exists(self, _depth: int) -> str:
+        operand = self.operand() if self.rarely() else self.path()
+        return f"{self.pick('attribute_exists', 'attribute_not_exists')}({operand})"
+
+    def _between(self, _depth: int) -> str:
+        if self.rarely():
+            return f"{self.operand()} BETWEEN {self.operand()} AND {self.operand()}"
+        return f"{self.number()} BETWEEN {self.value(NUMBERS[:2])} AND {self.value(NUMBERS[2:4])}"
+
+    def _in(self, _depth: int) -> str:
+        return f"{self.operand()} IN ({', '.join(self.operand() for _ in range(self.pick(1, 2, 3)))})"
+
+    def _begins(self, _depth: int) -> str:
+        return f"begins_with({self.path()}, {self.value(VALUES if self.rarely() else STRINGS)})"
+
+    def _contains(self, _depth: int) -> str:
+        return f"contains({self.path(PLAIN_PATHS)}, {self.value((*STRINGS, *NUMBERS))})"
+
+    def _type(self, _depth: int) -> str:
+        kind = {"N": "1"} if self.rarely() else {"S": self.pick("N", "S", "M")}
+        return f"attribute_type({self.path()}, {self.value((kind,))})"
+
+    def _and(self, depth: int) -> str:
+        return f"{self.condition(depth - 1)} {self.pick('AND', 'and')} {self.condition(depth - 1)}"
+
+    def _or(self, depth: int) -> str:
+        return f"{self.condition(depth - 1)} OR {self.condition(depth - 1)}"
+
+    def _not(self, depth: int) -> str:
+        return f"NOT {self.condition(depth - 1)}"
+
+    def _parentheses(self, depth: int) -> str:
+        return f"({self.condition(depth - 1)})"
+
+    def update(self) -> str:
+        sections = self._draw(st.lists(st.sampled_from(("SET", "REMOVE", "ADD")), min_size=1, max_size=2, unique=True))
+        if self.rarely():
+            sections.append("SET")
+        targets = self._draw(st.lists(st.sampled_from(TARGETS), min_size=4, max_size=4, unique=not self.rarely()))
+        if "n" not in targets and self.pick(True, False):
+            targets[-1] = self.path(("#alias",))
+        parts = [f"{section} {self._part(section, targets.pop())}" for section in sections]
+        if self.pick(True, False):
+            parts[-1] += f", {self._part(sections[-1], targets.pop())}"
+        return " ".join(parts)
+
+    def _part(self, section: str, target: str) -> str:
+        if section == "REMOVE":
+            return target if target != "l[0]" else "f"
+        if section == "ADD":
+            return f"{target if self.rarely() else self.pick('m', 'zz', 'r')} {self.value(NUMBERS)}"
+        if target in ("h", "r"):
+            return f"{target} = {self.value(NUMBERS)}"
+        shape = self.pick(
+            *["{0}"] * 3, "{1} + {2}", "{1} - {2}", "if_not_exists({p}, {0})", "if_not_exists({p}, {1}) + {2}"
+        )
+        plain = self.operand_of_set() if "{0}" in shape else ""
+        first, second = (self.number() if mark in shape else "" for mark in ("{1}", "{2}"))
+        return f"{target} = {shape.format(plain, first, second, p=self.path() if '{p}' in shape else '')}"
+
+    def operand_of_set(self) -> str:
+        return self.path(("a", "n", "h", "#alias")) if self.pick(True, False) else self.value()
+
+    def with_values(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The request with what its expressions need, or, now and then, something too much or too little."""
+        if self.rarely():
+            self.values[":unused"] = {"N": "1"}
+        if self.rarely():
+            self.names["#unused"] = "a"
+        if self.values and self.rarely():
+            self.values.popitem()
+        if self.values:
+            request["ExpressionAttributeValues"] = self.values
+        if self.names:
+            request["ExpressionAttributeNames"] = self.names
+        return request
+
+
+@st.composite
+def writes(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
+    draft = Draft(draw)
+    call = draft.pick("update_item", "update_item", "update_item", "put_item", "delete_item")
+    request: dict[str, Any] = {}
+    key = draft.pick(*KEYS)
+    if call == "put_item":
+        some = draw(st.dictionaries(st.sampled_from(PLAIN_PATHS), st.sampled_from(VALUES), max_size=4))
+        indexed = draw(st.dictionaries(st.sampled_from(("h", "r")), st.sampled_from(VALUES[:8])))
+        request["Item"] = {"k": {"S": key}, **some, **indexed}
+    else:
+        request["Key"] = {"k": {"S": key}}
+    if call == "update_item" and draft.pick(True, True, True, False):
+        request["UpdateExpression"] = draft.update()
+    if draft.pick(True, False):
+        request["ConditionExpression"] = draft.condition()
+    more = ("ALL_NEW", "UPDATED_OLD", "UPDATED_NEW") if "UpdateExpression" in request else ()
+    request["ReturnValues"] = draft.pick("NONE", "ALL_OLD", *more)
+    request["ReturnValuesOnConditionCheckFailure"] = draft.pick("ALL_OLD", "NONE")
+    return call, draft.with_values(request)
+
+
+@st.composite
+def queries(draw: st.DrawFn) -> dict[str, Any]:
+    draft = Draft(draw)
+    key = f"h = {draft.value(({'S': 'a'},) if draft.rarely() else ({'N': '1'}, {'N': '1'}, {'N': '2'}))}"
+    shape = draft.pick("", " AND r {op} {0}", " AND r {op} {0}", " AND r BETWEEN {0} AND {1}")
+    if draft.rarely():
+        shape = draft.pick(" AND zz = {0}", " AND r <> {0}", " AND r BETWEEN {1} AND {0}")
+    if shape:
+        low, high = draft.value(RANGE[:3]), draft.value(RANGE[2:]) if "{1}" in shape else ""
+        key += shape.format(low, high, op=draft.pick("=", "<", "<=", ">", ">="))
+    request: dict[str, Any] = {
+        "IndexName": draft.pick("keys", *["some", "all"] * 4),
+        "KeyConditionExpression": key,
+        "ScanIndexForward": draft.pick(True, False),
+    }
+    if draft.pick(True, False):
+        request["Limit"] = draft.pick(1, 2, 3, 100)
+    if draft.pick(True, False, False):
+        request["Select"] = draft.pick("COUNT", "ALL_PROJECTED_ATTRIBUTES")
+    elif draft.pick(True, False, False):
+        request["ProjectionExpression"] = (
+            draft.pick("zz", "a, a") if draft.rarely() else draft.pick("k", "k, r", "a, n")
+        )
+    if draft.pick(True, False, False):
+        form = draft.pick("m = {0}", "r = {0}") if draft.rarely() else draft.pick("a = {0}", "n > {0}", "NOT n = {0}")
+        request["FilterExpression"] = form.format(draft.value((*NUMBERS, *STRINGS)))
+    if draft.pick(True, False, False, False):
+        start = {
+            "k": {"S": draft.pick("k0", "zz")},
+            "h": {"N": draft.pick("1", "1", "2")},
+            "r": {"N": draft.pick("2", "5", "5")},
+        }
+        if draft.rarely():
+            del start["h"]
+        request["ExclusiveStartKey"] = start
+    return draft.with_values(request)
+
+
+@st.composite
+def batches_of_statements(draw: st.DrawFn, table: str) -> list[dict[str, Any]]:
+    draft = Draft(draw)
+
+    def one(key: str) -> dict[str, Any]:
+        parameters: list[Any] = []
+
+        def mark(choices: Any = VALUES) -> str:
+            parameters.append(draft.pick(*choices))
+            return "?"
+
+        change = draft.pick("SET a={0}", "SET h={n}", "SET r={n}", "SET zz=n", "REMOVE n", "REMOVE h")
+        text = f'UPDATE "{table}" ' + change.replace("{0}", mark() if "{0}" in change else "").replace(
+            "{n}", mark(NUMBERS) if "{n}" in change else ""
+        )
+        conditions = ["k=?"]
+        parameters.append({"S": key})
+        for shape in draw(
+            st.lists(
+                st.sampled_from(CONDITIONS),
+                max_size=2,
+            )
+        ):
+            marks = ({"N": "1"}, {"N": "5"}) if "BETWEEN" in shape else (VALUES[1:9])
+            parameters.extend(
+                sorted((draft.pick(*marks) for _ in range(shape.count("?"))), key=lambda n: Decimal(n.get("N", "0")))
+            )
+            conditions.append(shape)
+        return {"Statement": f"{text} WHERE {' AND '.join(conditions)}", "Parameters": parameters}
+
+    keys = draw(st.lists(st.sampled_from(KEYS), min_size=1, max_size=4))
+    return [one(key) for key in keys]
+
+
+# --- the tests --------------------------------------------------------------------------------------------------------
+
+
+@SETTINGS
+@given(st.lists(writes(), min_size=1, max_size=3))
+def test_conditional_writes_end_alike(both: Both, asked: list[tuple[str, dict[str, Any]]]) -> None:
+    reset(both)
+    for call, request in asked:
+        agree(both, call, **request)
+    same_state(both)
+
+
+@SETTINGS
+@given(queries())
+def test_queries_find_alike(both: Both, asked: dict[str, Any]) -> None:
+    reset(both)
+    agree(both, "query", **asked)
+
+
+@SETTINGS
+@given(st.data())
+def test_batches_of_statements_end_alike(both: Both, data: st.DataObject) -> None:
+    reset(both)
+    asked = data.draw(batches_of_statements(both.table))
+    request = {"Statements": asked}
+    mine, theirs = (without_messages(outcome(client, "batch_execute_statement", request)) for client in both[:2])
+    assert mine == theirs, asked
+    if isinstance(theirs, list):  # a batch that is refused whole may have been begun
+        same_state(both)
+
+
+def statement(both: Both, change: str, condition: str, *parameters: dict[str, Any]) -> dict[str, Any]:
+    text = f'UPDATE "{both.table}" {change} WHERE {condition}'
+    return {"Statement": text, **({"Parameters": list(parameters)} if parameters else {})}
+
+
+@pytest.mark.parametrize(
+    "change, condition, parameters",
+    [
+        ("SET k=?", "k=?", [{"S": "a"}, {"S": "k0"}]),
+        ("REMOVE k", "k=?", [{"S": "k0"}]),
+        ("SET a=zz", "k=?", [{"S": "k0"}]),
+        ("SET a=?", "a=?", [{"S": "a"}, {"S": "ab"}]),
+        ("SET a=?", "k=? OR a=?", [{"S": "a"}, {"S": "k0"}, {"S": "ab"}]),
+        ("SET a=?", "k=?", [{"S": "a"}]),
+        ("SET a=?", "k=?", []),
+        ("SET a=?", "k=?", [{"S": "a"}, {"N": "1"}]),
+        ("SET a", "k=?", [{"S": "k0"}]),
+        ("PUT a=?", "k=?", [{"S": "a"}, {"S": "k0"}]),
+        ("SET a=?", "k=? AND", [{"S": "a"}, {"S": "k0"}]),
+        ("SET a=?", "k=?", [{"S": "a"}, {"S": "there-is-none"}]),
+        ("REMOVE n", "k=? AND n=?", [{"S": "k0"}, {"N": "6"}]),
+    ],
+)
+def test_a_statement_fails_alike(both: Both, change: str, condition: str, parameters: list[dict[str, Any]]) -> None:
+    reset(both)
+    request = {"Statements": [statement(both, change, condition, *parameters)]}
+    mine, theirs = (without_messages(outcome(client, "batch_execute_statement", request)) for client in both[:2])
+    assert mine == theirs
+    assert mine != [None]
+    same_state(both)
+
+
+def without_messages(answer: Any) -> Any:
+    if isinstance(answer, tuple):
+        return answer
+    return [response.get("Error", {}).get("Code") for response in answer["Responses"]]
+
+
+@settings(SETTINGS, max_examples=30)
+@given(
+    st.lists(st.sampled_from((*KEYS, "")), min_size=1, max_size=5),
+    st.sampled_from((None, "a", "k, n", "n, n", "name")),
+    st.booleans(),
+)
+def test_batches_of_keys_are_read_alike(both: Both, keys: list[str], projection: str | None, consistent: bool) -> None:  # noqa: FBT001
+    reset(both)
+    part: dict[str, Any] = {"Keys": [{"k": {"S": key}} for key in keys], "ConsistentRead": consistent}
+    if projection:
+        part["ProjectionExpression"] = projection
+    request = {"RequestItems": {both.table: part}}
+    mine, theirs = outcome(both.fake, "batch_get_item", request), outcome(both.real, "batch_get_item", request)
+    if isinstance(theirs, dict):
+        assert mine["UnprocessedKeys"] == theirs["UnprocessedKeys"] == {}
+        mine, theirs = (sorted(answer["Responses"][both.table], key=by_content) for answer in (mine, theirs))
+    assert mine == theirs
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+def test_a_scan_reads_everything_once_on_both(both: Both, limit: int) -> None:
+    reset(both)
+    seen: dict[str, list[str]] = {}
+    for name, client in (("mine", both.fake.as_client()), ("theirs", both.real)):
+        seen[name] = []
+        request: Any = {"TableName": both.table, "Limit": limit}
+        while True:
+            page: Any = client.scan(**request)
+            assert page["Count"] <= limit
+            seen[name] += [item["k"]["S"] for item in page["Items"]]
+            if "LastEvaluatedKey" not in page:
+                break
+            request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+    assert sorted(seen["mine"]) == sorted(seen["theirs"]) == ["k0", "k1", "k2"]
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_an_index_is_paged_alike(both: Both, limit: int, *, backwards: bool) -> None:
+    reset(both)
+    pages: dict[str, list[Any]] = {"mine": [], "theirs": []}
+    for name, client in (("mine", both.fake.as_client()), ("theirs", both.real)):
+        request: Any = {
+            "TableName": both.table,
+            "IndexName": "some",
+            "KeyConditionExpression": "h = :one",
+            "ExpressionAttributeValues": {":one": {"N": "1"}},
+            "ScanIndexForward": not backwards,
+            "Limit": limit,
+        }
+        while True:
+            page: Any = client.query(**request)
+            pages[name].append(normal(page))
+            if "LastEvaluatedKey" not in page:
+                break
+            request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+    assert pages["mine"] == pages["theirs"]
+
+
+@pytest.mark.parametrize("length", [0, 900, 960, 1000, 1100, 3000, 5000])
+def test_reads_and_writes_cost_alike(both: Both, length: int) -> None:
+    reset(both)
+    report = {"ReturnConsumedCapacity": "INDEXES"}
+    key = {"k": {"S": "k0"}}
+    item = {**key, **START["k0"], "text": {"S": "é" * (length // 2)}}
+    agree(both, "put_item", Item=item, **report)
+    for update in (
+        "SET n = n + :one",
+        "SET h = h + :one",
+        "SET r = r - :one",
+        "SET zz = :one",
+        "REMOVE zz",
+        "REMOVE h",
+    ):
+        values = {"ExpressionAttributeValues": {":one": {"N": "1"}}} if ":one" in update else {}
+        agree(both, "update_item", Key=key, UpdateExpression=update, **values, **report)
+    for consistent in (True, False):
+        agree(both, "get_item", Key=key, ConsistentRead=consistent, **report)
+    agree(both, "delete_item", Key=key, **report)
+    agree(both, "delete_item", Key=key, **report)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1.50", "1e3", "-0", "+5", "1E-5", ".5", "5.", "abc", "1_0", " 1", "9" * 39, "1e125"]
+)
+def test_numbers_are_kept_alike(both: Both, text: str) -> None:
+    agree(both, "put_item", Item={"k": {"S": "k0"}, "n": {"N": text}})
+    agree(both, "get_item", Key={"k": {"S": "k0"}})
+
+
+@pytest.mark.parametrize(
+    "call, request_",
+    [
+        ("get_item", {"Key": {"k": {"N": "1"}}}),
+        ("get_item", {"Key": {"k": {"S": ""}}}),
+        ("get_item", {"Key": {"a": {"S": "a"}}}),
+        ("get_item", {"Key": {"k": {"S": "k0"}, "a": {"S": "a"}}}),
+        ("get_item", {"Key": {}}),
+        ("get_item", {}),
+        ("get_item", {"Key": {"k": {"S": 5}}}),
+        ("get_item", {"Key": {"k": {"S": "k0"}}, "Nonsense": 1}),
+        ("get_item", {"Key": {"k": {"S": "k0"}}, "TableName": "there-is-none"}),
+        ("get_item", {"Key": {"k": {"S": "k0"}}, "ExpressionAttributeNames": {"#a": "a"}}),
+        ("get_item", {"Key": {"k": {"S": "k0"}}, "ExpressionAttributeNames": {"a": "a"}, "ProjectionExpression": "a"}),
+        ("put_item", {"Item": {"a": {"S": "a"}}}),
+        ("put_item", {"Item": {"k": {"N": "1"}}}),
+        ("put_item", {"Item": {"k": {"S": "k"}, "a": {}}}),
+        ("put_item", {"Item": {"k": {"S": "k"}, "h": {"S": "1"}}}),
+        ("put_item", {"Item": {"k": {"S": "k"}}, "ReturnValues": "ALL_NEW"}),
+        ("put_item", {"Item": {"k": {"S": "k"}}, "ExpressionAttributeValues": {":a": {"S": "a"}}}),
+        ("put_item", {"Item": {"k": {"S": "k"}}, "ConditionExpression": ""}),
+        ("put_item", {"Item": {"k": {"S": "k"}}, "ConditionExpression": "name = k"}),
+        ("put_item", {"Item": {"k": {"S": "k"}}, "ConditionExpression": "attribute_exists(k) AND"}),
+        ("put_item", {"Item": {"k": {"S": "k"}}, "ConditionExpression": "attribute_exists k"}),
+        ("put_item", {"Item": {"k": {"S": "k"}}, "ConditionExpression": "_x = k"}),
+        ("put_item", {"Item": {"k": {"S": "k"}}, "ConditionExpression": "nonsense(k)"}),
+        ("put_item", {"Item": {"k": {"S": "k"}}, "ConditionExpression": "k == a"}),
+        ("put_item", {"Item": {"k": {"S": "k"}, "a": {"S": "x" * 410_000}}}),
+        ("update_item", {"Key": {"k": {"S": "k0"}}, "UpdateExpression": ""}),
+        ("update_item", {"Key": {"k": {"S": "k0"}}, "UpdateExpression": "SET"}),
+        ("update_item", {"Key": {"k": {"S": "k0"}}, "UpdateExpression": "SET a"}),
+        ("update_item", {"Key": {"k": {"S": "k0"}}, "UpdateExpression": "SET a = n +"}),
+        ("update_item", {"Key": {"k": {"S": "k0"}}, "UpdateExpression": "SET a = n m = n"}),
+        ("update_item", {"Key": {"k": {"S": "k0"}}, "UpdateExpression": "SET data = n"}),
+        ("update_item", {"Key": {"k": {"S": "k0"}}, "UpdateExpression": "INCREMENT n"}),
+        ("update_item", {"Key": {"k": {"S": "k0"}}, "UpdateExpression": "SET k = a"}),
+        ("update_item", {"Key": {"k": {"S": "k0"}}, "UpdateExpression": "REMOVE k"}),
+        ("query", {"IndexName": "keys"}),
+        ("query", {"IndexName": "none", "KeyConditionExpression": "h = r"}),
+        ("query", {"KeyConditionExpression": "h = :h", "ExpressionAttributeValues": {":h": {"N": "1"}}}),
+        (
+            "query",
+            {
+                "IndexName": "keys",
+                "KeyConditionExpression": "h = :h",
+                "ExpressionAttributeValues": {":h": {"N": "1"}},
+                "ConsistentRead": True,
+            },
+        ),
+        (
+            "query",
+            {
+                "IndexName": "keys",
+                "KeyConditionExpression": "h = :h",
+                "ExpressionAttributeValues": {":h": {"N": "1"}},
+                "Select": "ALL_ATTRIBUTES",
+            },
+        ),
+        ("batch_get_item", {"RequestItems": {}}),
+        ("batch_execute_statement", {"Statements": []}),
+    ],
+)
+def test_what_is_refused_is_refused_alike(both: Both, call: str, request_: dict[str, Any]) -> None:
+    reset(both)
+    refusal = agree(both, call, **request_)
+    assert not isinstance(refusal, dict)
+
+
+def test_a_batch_takes_a_hundred_keys_and_twenty_five_statements_on_both(both: Both) -> None:
+    keys = [{"k": {"S": str(number)}} for number in range(101)]
+    agree(both, "batch_get_item", RequestItems={both.table: {"Keys": keys}})
+    agree(both, "batch_get_item", RequestItems={both.table: {"Keys": keys[:100]}})
+    statements = [statement(both, "SET a=?", "k=?", {"S": "a"}, {"S": str(number)}) for number in range(26)]
+    agree(both, "batch_execute_statement", Statements=statements)
+    agree(both, "batch_execute_statement", Statements=statements[:25])
+
+
+def test_the_words_that_the_fake_takes_for_reserved_are_reserved(both: Both) -> None:
+    accepted = [
+        word
+        for word in sorted(RESERVED_WORDS)
+        if isinstance(
+            outcome(
+                both.real,
+                "get_item",
+                {"TableName": both.table, "Key": {"k": {"S": "k0"}}, "ProjectionExpression": word.lower()},
+            ),
+            dict,
+        )
+    ]
+    assert accepted == ["CONVERT", "SIZE"]  # on Amazon's list, which DynamoDB Local does not keep to the letter

@@ -1,0 +1,432 @@
+"""The fake DynamoDB does what its tests need: basics as moto has them, lag, faults, threads. For the rest it is held to
+DynamoDB Local in tests/integration/test_engines_agree.py.
+"""
+
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, ConnectionClosedError, ParamValidationError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.engines import faults
+from tests.engines.fake_dynamo import FakeDynamo
+from tests.engines.fixtures import Table
+from tests.engines.tables import create_sessions_table
+
+TABLE = "sessions"
+
+
+class HandClock:
+    """Moves when it is told to, and when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.at_ms = 1_000_000
+
+    def now_ms(self) -> int:
+        return self.at_ms
+
+    def sleep(self, seconds: float) -> None:
+        self.at_ms += round(seconds * 1000)
+
+
+def key(session_id: str) -> dict[str, Any]:
+    return {"sessionId": {"S": session_id}}
+
+
+def session(session_id: str, due_at: int = 5, **more: Any) -> dict[str, Any]:
+    return {**key(session_id), "dueShard": {"N": "1"}, "dueAt": {"N": str(due_at)}, "lease": {"N": "1"}, **more}
+
+
+def due(client: Any, until: int = 100, **more: Any) -> list[str]:
+    """Who is due by the index, in its order."""
+    answer = client.query(
+        TableName=TABLE,
+        IndexName="due",
+        KeyConditionExpression="dueShard = :one AND dueAt <= :until",
+        ExpressionAttributeValues={":one": {"N": "1"}, ":until": {"N": str(until)}},
+        **more,
+    )
+    return [item["sessionId"]["S"] for item in answer["Items"]]
+
+
+def statement(session_id: str, due_at: int, lease: int = 1) -> Any:
+    return {
+        "Statement": 'UPDATE "sessions" SET dueAt=? WHERE sessionId=? AND lease=?',
+        "Parameters": [{"N": str(due_at)}, {"S": session_id}, {"N": str(lease)}],
+    }
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+@pytest.fixture
+def fake(clock: HandClock) -> FakeDynamo:
+    fake = FakeDynamo(clock)
+    create_sessions_table(fake.as_client(), TABLE)
+    return fake
+
+
+# --- as moto has it ---------------------------------------------------------------------------------------------------
+
+
+def test_what_is_put_is_found_again(engine: Table) -> None:
+    item = session("a", metadata={"S": '{"ü":1}'}, requestHash={"B": b"\x00\xff"}, autoRenew={"BOOL": True})
+    engine.client.put_item(TableName=engine.name, Item=item)
+    assert engine.client.get_item(TableName=engine.name, Key=key("a"), ConsistentRead=True)["Item"] == item
+    assert "Item" not in engine.client.get_item(TableName=engine.name, Key=key("b"))
+
+
+def test_a_failed_condition_hands_back_the_item_that_it_met(engine: Table) -> None:
+    item = session("a")
+    engine.client.put_item(TableName=engine.name, Item=item)
+    with pytest.raises(engine.client.exceptions.ConditionalCheckFailedException) as caught:
+        engine.client.put_item(
+            TableName=engine.name,
+            Item=item,
+            ConditionExpression="attribute_not_exists(sessionId)",
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
+        )
+    response: Any = caught.value.response
+    assert response["Item"] == item
+    assert response["Error"]["Code"] == "ConditionalCheckFailedException"
+
+
+def test_an_update_adds_an_attribute_of_the_item_to_a_value(engine: Table) -> None:
+    engine.client.put_item(TableName=engine.name, Item=session("a", timeoutMs={"N": "1800000"}))
+    answer = engine.client.update_item(
+        TableName=engine.name,
+        Key=key("a"),
+        UpdateExpression="SET expiresAt = :now + timeoutMs, lease = lease + :one REMOVE metadata",
+        ConditionExpression="attribute_exists(dueShard) AND dueAt < :now AND NOT lease = :now",
+        ExpressionAttributeValues={":now": {"N": "1782547200123"}, ":one": {"N": "1"}},
+        ReturnValues="ALL_NEW",
+    )
+    assert answer["Attributes"]["expiresAt"] == {"N": "1782549000123"}
+    assert answer["Attributes"]["lease"] == {"N": "2"}
+
+
+def test_only_items_with_both_keys_are_in_an_index(engine: Table) -> None:
+    for name, without in (("a", ""), ("b", "dueShard"), ("c", "dueAt")):
+        item = {attribute: value for attribute, value in session(name).items() if attribute != without}
+        engine.client.put_item(TableName=engine.name, Item=item)
+    assert due(engine.client) == ["a"]
+    engine.client.update_item(TableName=engine.name, Key=key("a"), UpdateExpression="REMOVE dueShard")
+    assert due(engine.client) == []
+
+
+def test_an_index_gives_what_it_declares_in_the_order_of_its_range_key(engine: Table) -> None:
+    for name, due_at in (("a", 9), ("b", 10), ("c", -3)):
+        engine.client.put_item(TableName=engine.name, Item=session(name, due_at))
+    assert due(engine.client) == ["c", "a", "b"]
+    assert due(engine.client, until=9, ScanIndexForward=False) == ["a", "c"]
+    answer = engine.client.query(
+        TableName=engine.name,
+        IndexName="due",
+        KeyConditionExpression="dueShard = :one",
+        ExpressionAttributeValues={":one": {"N": "1"}},
+        Limit=1,
+    )
+    assert answer["Items"] == [{**key("c"), "dueShard": {"N": "1"}, "dueAt": {"N": "-3"}}]
+    assert answer["LastEvaluatedKey"] == answer["Items"][0]
+
+
+def test_a_batch_reads_what_exists(engine: Table) -> None:
+    for name in "abc":
+        engine.client.put_item(TableName=engine.name, Item=session(name))
+    answer = engine.client.batch_get_item(RequestItems={engine.name: {"Keys": [key("a"), key("c"), key("nobody")]}})
+    assert sorted(item["sessionId"]["S"] for item in answer["Responses"][engine.name]) == ["a", "c"]
+    assert answer["UnprocessedKeys"] == {}
+
+
+def test_a_statement_changes_the_item_whose_conditions_hold(engine: Table) -> None:
+    for name in "ab":
+        engine.client.put_item(TableName=engine.name, Item=session(name))
+    engine.client.batch_execute_statement(Statements=[statement("a", 50), statement("b", 60, lease=2)])
+    assert due(engine.client, until=20) == ["b"]
+    assert due(engine.client) == ["b", "a"]
+
+
+def test_a_deletion_hands_back_what_was_deleted(engine: Table) -> None:
+    engine.client.put_item(TableName=engine.name, Item=session("a"))
+    answer = engine.client.delete_item(TableName=engine.name, Key=key("a"), ReturnValues="ALL_OLD")
+    assert answer["Attributes"] == session("a")
+    assert due(engine.client) == []
+
+
+# --- strictness -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"UpdateExpression": "SET status = :v", "ExpressionAttributeValues": {":v": {"S": "x"}}},
+        {"UpdateExpression": "SET lease = :v"},
+        {"UpdateExpression": "REMOVE lease", "ExpressionAttributeValues": {":v": {"S": "x"}}},
+        {"UpdateExpression": "REMOVE lease", "ExpressionAttributeNames": {"#v": "x"}},
+        {"UpdateExpression": "SET sessionId = :v", "ExpressionAttributeValues": {":v": {"S": "x"}}},
+        {"UpdateExpression": "SET dueAt = :v", "ExpressionAttributeValues": {":v": {"S": "x"}}},
+        {"UpdateExpression": "SET lease = nothing"},
+        {"UpdateExpression": "SET lease = sessionId + lease"},
+        {"UpdateExpression": "SET lease = lease lease"},
+        {"UpdateExpression": "REMOVE lease, lease"},
+        {"ConditionExpression": "((attribute_exists(lease)))"},
+        {
+            "ConditionExpression": "lease BETWEEN :a AND :b",
+            "ExpressionAttributeValues": {":a": {"N": "2"}, ":b": {"N": "1"}},
+        },
+        {"ConditionExpression": "lease < :v", "ExpressionAttributeValues": {":v": {"BOOL": True}}},
+    ],
+)
+def test_what_dynamodb_refuses_is_refused_and_changes_nothing(fake: FakeDynamo, request_: dict[str, Any]) -> None:
+    fake.put_item(TableName=TABLE, Item=session("a"))
+    with pytest.raises(ClientError) as caught:
+        fake.update_item(TableName=TABLE, Key=key("a"), **request_)
+    assert caught.value.response["Error"]["Code"] == "ValidationException"
+    assert fake.peek(TABLE, "a") == session("a")
+
+
+@pytest.mark.parametrize(
+    "request_", [{"Nonsense": 1}, {"Key": {"sessionId": {"S": 1}}}, {"Key": {"sessionId": "a"}}, {"TableName": None}]
+)
+def test_what_botocore_refuses_is_refused(fake: FakeDynamo, request_: dict[str, Any]) -> None:
+    request = {"TableName": TABLE, "Key": key("a"), **request_}
+    with pytest.raises(ParamValidationError):
+        fake.get_item(**{name: value for name, value in request.items() if value is not None})
+
+
+def test_what_the_fake_has_not_learnt_is_said_so(fake: FakeDynamo) -> None:
+    with pytest.raises(NotImplementedError, match="AttributeUpdates"):
+        fake.update_item(TableName=TABLE, Key=key("a"), AttributeUpdates={})
+    with pytest.raises(NotImplementedError, match="list_append"):
+        fake.update_item(TableName=TABLE, Key=key("a"), UpdateExpression="SET l = list_append(l, l)")
+
+
+def test_a_statement_tells_its_own_failure(fake: FakeDynamo) -> None:
+    fake.put_item(TableName=TABLE, Item=session("a"))
+    answer = fake.batch_execute_statement(Statements=[statement("a", 7, lease=2), statement("nobody", 7)])
+    assert [entry["Error"]["Code"] for entry in answer["Responses"]] == ["ConditionalCheckFailed"] * 2
+    with pytest.raises(ClientError, match="duplicates"):
+        fake.batch_execute_statement(Statements=[statement("a", 7), statement("a", 8)])
+
+
+def test_nobody_can_change_what_lies_in_the_table_from_outside(fake: FakeDynamo) -> None:
+    item = session("a", map={"M": {"x": {"N": "1"}}})
+    fake.put_item(TableName=TABLE, Item=item)
+    item["lease"]["N"] = "99"
+    answer = fake.get_item(TableName=TABLE, Key=key("a"))["Item"]
+    answer["lease"]["N"] = "99"
+    answer["map"]["M"]["x"] = {"N": "99"}
+    assert fake.peek(TABLE, "a") == session("a", map={"M": {"x": {"N": "1"}}})
+
+
+def test_a_query_answers_a_megabyte_at_most(fake: FakeDynamo) -> None:
+    count = 1200
+    for number in range(count):
+        fake.put_item(TableName=TABLE, Item=session(f"{number:01000}", number))
+    pages, found, start = 0, 0, None
+    while True:
+        answer = fake.query(
+            TableName=TABLE,
+            IndexName="due",
+            KeyConditionExpression="dueShard = :one",
+            ExpressionAttributeValues={":one": {"N": "1"}},
+            **({"ExclusiveStartKey": start} if start else {}),
+        )
+        pages, found, start = pages + 1, found + answer["Count"], answer.get("LastEvaluatedKey")
+        if start is None:
+            break
+    assert found == count
+    assert pages == 2
+
+
+# --- the index's lag --------------------------------------------------------------------------------------------------
+
+
+def test_an_index_shows_a_change_once_it_is_older_than_the_lag(clock: HandClock) -> None:
+    fake = FakeDynamo(clock, index_lag_ms=1000)
+    create_sessions_table(fake.as_client(), TABLE)
+    fake.put_item(TableName=TABLE, Item=session("a"))
+    clock.at_ms += 999
+    assert due(fake) == []
+    clock.at_ms += 1
+    assert due(fake) == ["a"]
+    fake.update_item(TableName=TABLE, Key=key("a"), UpdateExpression="REMOVE dueShard")
+    assert due(fake) == ["a"]
+    clock.at_ms += 1000
+    assert due(fake) == []
+
+
+def test_the_changes_of_one_item_reach_an_index_in_their_order(clock: HandClock) -> None:
+    lags = iter((5000, 0, 0))
+    fake = FakeDynamo(clock, index_lag_ms=lambda: next(lags))
+    create_sessions_table(fake.as_client(), TABLE)
+    fake.put_item(TableName=TABLE, Item=session("slow", 5))
+    fake.put_item(TableName=TABLE, Item=session("quick", 6))
+    fake.update_item(
+        TableName=TABLE,
+        Key=key("slow"),
+        UpdateExpression="SET dueAt = :later",
+        ExpressionAttributeValues={":later": {"N": "7"}},
+    )
+    assert due(fake) == ["quick"]
+    clock.at_ms += 5000
+    assert due(fake) == ["quick", "slow"]
+
+
+# --- faults -----------------------------------------------------------------------------------------------------------
+
+
+def update(fake: FakeDynamo) -> None:
+    fake.update_item(
+        TableName=TABLE,
+        Key=key("a"),
+        UpdateExpression="SET lease = lease + :one",
+        ExpressionAttributeValues={":one": {"N": "1"}},
+    )
+
+
+def lease(fake: FakeDynamo) -> int:
+    item = fake.peek(TABLE, "a")
+    assert item is not None
+    return int(item["lease"]["N"])
+
+
+def test_a_throttled_call_is_not_done_and_the_next_is(fake: FakeDynamo) -> None:
+    fake.put_item(TableName=TABLE, Item=session("a"))
+    fake.add_hook(faults.throttle("update_item", times=1))
+    with pytest.raises(fake.exceptions.ProvisionedThroughputExceededException):
+        update(fake)
+    assert lease(fake) == 1
+    update(fake)
+    assert lease(fake) == 2
+    assert fake.calls == {"create_table": 1, "put_item": 1, "update_item": 2}
+
+
+def test_an_error_of_the_server_has_the_status_of_one(fake: FakeDynamo) -> None:
+    fake.add_hook(faults.fail("get_item", "InternalServerError"))
+    with pytest.raises(fake.exceptions.InternalServerError) as caught:
+        fake.get_item(TableName=TABLE, Key=key("a"))
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
+
+
+@pytest.mark.parametrize("when, done", [("before", 1), ("after", 2)])
+def test_a_lost_connection_loses_the_call_or_its_answer(fake: FakeDynamo, when: faults.When, done: int) -> None:
+    fake.put_item(TableName=TABLE, Item=session("a"))
+    fake.add_hook(faults.connection_lost("update_item", when))
+    with pytest.raises(ConnectionClosedError):
+        update(fake)
+    assert lease(fake) == done
+
+
+@pytest.mark.parametrize("when, done", [("before", 2), ("after", 3)])
+def test_a_killed_process_is_dead_for_all_its_calls(fake: FakeDynamo, when: faults.When, done: int) -> None:
+    fake.put_item(TableName=TABLE, Item=session("a"))
+    kill = fake.add_hook(faults.Kill(1, when))
+    update(fake)
+    for _ in range(2):
+        with pytest.raises(faults.Killed):
+            update(fake)
+    assert lease(fake) == done
+    fake.remove_hook(kill)
+    update(fake)
+    assert lease(fake) == done + 1
+
+
+def test_keys_are_left_unprocessed_as_asked(fake: FakeDynamo) -> None:
+    for name in "abc":
+        fake.put_item(TableName=TABLE, Item=session(name))
+    fake.add_hook(faults.unprocessed_keys(times=2))
+    wanted = {TABLE: {"Keys": [key(name) for name in "abc"], "ConsistentRead": True}}
+    answer = fake.batch_get_item(RequestItems=wanted)
+    assert [item["sessionId"]["S"] for item in answer["Responses"][TABLE]] == ["c"]
+    assert answer["UnprocessedKeys"] == {TABLE: {"Keys": [key("a"), key("b")], "ConsistentRead": True}}
+    assert fake.batch_get_item(RequestItems=answer["UnprocessedKeys"])["UnprocessedKeys"] == {}
+
+
+def test_a_throttled_statement_is_not_done_and_its_neighbours_are(fake: FakeDynamo) -> None:
+    for name in "ab":
+        fake.put_item(TableName=TABLE, Item=session(name))
+    fake.add_hook(faults.statements_throttled(which=lambda entry: {"S": "a"} in entry["Parameters"]))
+    answer = fake.batch_execute_statement(Statements=[statement("a", 50), statement("b", 60)])
+    assert [entry.get("Error", {}).get("Code") for entry in answer["Responses"]] == ["ThrottlingError", None]
+    assert due(fake, until=10) == ["a"]
+
+
+def test_somebody_else_may_act_between_two_calls(fake: FakeDynamo) -> None:
+    fake.put_item(TableName=TABLE, Item=session("a"))
+    fake.add_hook(faults.Meanwhile("get_item", "after", lambda: update(fake)))
+    assert fake.get_item(TableName=TABLE, Key=key("a"))["Item"]["lease"] == {"N": "1"}
+    assert lease(fake) == 2
+    fake.get_item(TableName=TABLE, Key=key("a"))
+    assert lease(fake) == 2
+
+
+def test_a_call_takes_its_time_by_the_clock(fake: FakeDynamo, clock: HandClock) -> None:
+    log = fake.add_hook(faults.Log())
+    fake.add_hook(faults.Latency(clock, 5, call="get_item"))
+    start = clock.now_ms()
+    fake.get_item(TableName=TABLE, Key=key("a"))
+    fake.put_item(TableName=TABLE, Item=session("a"))
+    assert clock.now_ms() == pytest.approx(start + 5, abs=1)
+    assert [call for call, _ in log.calls] == ["get_item", "put_item"]
+
+
+# --- threads, and anything at all ------------------------------------------------------------------------------------
+
+
+def test_no_update_is_lost_among_threads(fake: FakeDynamo) -> None:
+    fake.put_item(TableName=TABLE, Item=session("a"))
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: update(fake), range(2000)))
+    assert lease(fake) == 2001
+    assert fake.calls["update_item"] == 2000
+
+
+Change = tuple[str, int | None]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abcde"), st.none() | st.integers(-3, 9)), max_size=30),
+    st.integers(-4, 10),
+    st.integers(1, 4),
+    st.booleans(),
+)
+def test_an_index_holds_exactly_what_the_table_says(changes: list[Change], until: int, limit: int, back: bool) -> None:  # noqa: FBT001
+    fake = FakeDynamo()
+    create_sessions_table(fake.as_client(), TABLE)
+    for name, due_at in changes:
+        if due_at is None:
+            fake.delete_item(TableName=TABLE, Key=key(name))
+        else:
+            fake.put_item(TableName=TABLE, Item=session(name, due_at))
+    last = dict(changes)
+    expected = sorted((due_at, name) for name, due_at in last.items() if due_at is not None and due_at <= until)
+    assert paged(fake, until, limit, back) == [name for _, name in (reversed(expected) if back else expected)]
+    assert sorted(item["sessionId"]["S"] for item in fake.items(TABLE)) == sorted(
+        name for name, due_at in last.items() if due_at is not None
+    )
+
+
+def paged(fake: FakeDynamo, until: int, limit: int, back: bool) -> list[str]:  # noqa: FBT001
+    found: list[str] = []
+    more: dict[str, Any] = {}
+    for _ in itertools.count():
+        answer = fake.query(
+            TableName=TABLE,
+            IndexName="due",
+            KeyConditionExpression="dueShard = :one AND dueAt <= :until",
+            ExpressionAttributeValues={":one": {"N": "1"}, ":until": {"N": str(until)}},
+            ScanIndexForward=not back,
+            Limit=limit,
+            **more,
+        )
+        found += [item["sessionId"]["S"] for item in answer["Items"]]
+        if "LastEvaluatedKey" not in answer:
+            break
+        more = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+    return found

@@ -1,0 +1,75 @@
+"""The fake SNS keeps SNS's rules for batches, and can be made to fail as SNS fails."""
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, ConnectionClosedError
+
+from tests.engines import faults
+from tests.engines.engine import StoppedClock
+from tests.engines.fake_sns import FakeSns
+
+TOPIC = "arn:aws:sns:eu-central-1:000000000000:events"
+
+
+def entry(number: int, message: str = "{}", **attributes: str) -> dict[str, Any]:
+    return {
+        "Id": str(number),
+        "Message": message,
+        "MessageAttributes": {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()},
+    }
+
+
+def publish(sns: FakeSns, *entries: dict[str, Any]) -> dict[str, Any]:
+    return sns.publish_batch(TopicArn=TOPIC, PublishBatchRequestEntries=list(entries))
+
+
+def test_what_is_published_is_kept_with_its_attributes_and_its_time() -> None:
+    sns = FakeSns()
+    answer = publish(sns, entry(1, "one", type="expired"), entry(2, "two"))
+    assert [done["Id"] for done in answer["Successful"]] == ["1", "2"]
+    assert answer["Failed"] == []
+    assert [(kept.message, kept.attributes) for kept in sns.published] == [("one", {"type": "expired"}), ("two", {})]
+    assert {kept.at_ms for kept in sns.published} == {StoppedClock().now_ms()}
+
+
+@pytest.mark.parametrize(
+    "entries, code",
+    [
+        ([], "EmptyBatchRequest"),
+        ([entry(number) for number in range(11)], "TooManyEntriesInBatchRequest"),
+        ([entry(1), entry(1)], "BatchEntryIdsNotDistinct"),
+        ([entry(number, "x" * 30_000) for number in range(9)], "BatchRequestTooLong"),
+        ([{"Id": "with space", "Message": "x"}], "InvalidBatchEntryId"),
+        ([entry(1, "")], "InvalidParameter"),
+        ([entry(1, type="")], "ParameterValueInvalid"),
+    ],
+)
+def test_a_batch_against_the_rules_publishes_nothing(entries: list[dict[str, Any]], code: str) -> None:
+    sns = FakeSns()
+    with pytest.raises(ClientError) as caught:
+        publish(sns, *entries)
+    assert caught.value.response["Error"]["Code"] == code
+    assert sns.published == []
+
+
+def test_an_unknown_topic_is_refused() -> None:
+    with pytest.raises(FakeSns().exceptions.NotFoundException):
+        publish(FakeSns(topics=["arn:another"]), entry(1))
+
+
+def test_entries_fail_alone_and_the_rest_goes_out() -> None:
+    sns = FakeSns()
+    sns.add_hook(faults.messages_failed(times=1, which=lambda failing: failing["Id"] == "2"))
+    answer = publish(sns, entry(1, "one"), entry(2, "two"), entry(3, "three"))
+    assert [failed["Id"] for failed in answer["Failed"]] == ["2"]
+    assert [kept.message for kept in sns.published] == ["one", "three"]
+
+
+@pytest.mark.parametrize("when, kept", [("before", 0), ("after", 1)])
+def test_a_lost_connection_loses_the_call_or_its_answer(when: faults.When, kept: int) -> None:
+    sns = FakeSns()
+    sns.add_hook(faults.connection_lost("publish_batch", when))
+    with pytest.raises(ConnectionClosedError):
+        publish(sns, entry(1))
+    assert len(sns.published) == kept

@@ -1,0 +1,92 @@
+"""A subscriber of the topic: an SQS queue with raw delivery, and what came out of it so far."""
+
+import json
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+if TYPE_CHECKING:
+    from types_boto3_sns import SNSClient
+    from types_boto3_sqs import SQSClient
+
+_BATCH = 10
+
+Event = dict[str, Any]
+
+
+class FilterPolicyError(Exception):
+    """SNS does not take this filter policy; the message says why."""
+
+
+class EventInbox:
+    """The events that SNS delivered to the queue, in the order of their arrival."""
+
+    def __init__(self, sns: "SNSClient", sqs: "SQSClient", topic_arn: str) -> None:
+        """Subscribe a new queue to the topic."""
+        self._sns = sns
+        self._sqs = sqs
+        self._queue_url = sqs.create_queue(QueueName="local-subscriber")["QueueUrl"]
+        attributes = sqs.get_queue_attributes(QueueUrl=self._queue_url, AttributeNames=["QueueArn"])["Attributes"]
+        self._subscription_arn = sns.subscribe(
+            TopicArn=topic_arn,
+            Protocol="sqs",
+            Endpoint=attributes["QueueArn"],
+            Attributes={"RawMessageDelivery": "true"},
+            ReturnSubscriptionArn=True,
+        )["SubscriptionArn"]
+        self._lock = threading.Lock()
+        self._events: list[Event] = []
+        self._filter_policy: Event | None = None
+
+    def __len__(self) -> int:
+        """How many events have come."""
+        return len(self._events)
+
+    @property
+    def filter_policy(self) -> Event | None:
+        """What the subscription lets through; None is everything."""
+        return self._filter_policy
+
+    def events(self, start: int = 0) -> list[Event]:
+        """The events so far, oldest first, from number `start`."""
+        return self._events[start:]
+
+    def collect(self) -> list[Event]:
+        """Take what lies in the queue; answer what is new."""
+        new: list[Event] = []
+        with self._lock:
+            while True:
+                messages = self._sqs.receive_message(
+                    QueueUrl=self._queue_url, MaxNumberOfMessages=_BATCH, WaitTimeSeconds=0
+                ).get("Messages", [])
+                if not messages:
+                    break
+                new += [json.loads(message["Body"]) for message in messages]
+                self._sqs.delete_message_batch(
+                    QueueUrl=self._queue_url,
+                    Entries=[
+                        {"Id": str(number), "ReceiptHandle": message["ReceiptHandle"]}
+                        for number, message in enumerate(messages)
+                    ],
+                )
+            self._events += new
+        return new
+
+    def filter(self, policy: Mapping[str, Any] | None) -> None:
+        """Let only events through that match an SNS filter policy on the message's attributes.
+
+        Raises:
+            FilterPolicyError: SNS refuses the policy.
+
+        """
+        try:
+            self._sns.set_subscription_attributes(
+                SubscriptionArn=self._subscription_arn,
+                AttributeName="FilterPolicy",
+                AttributeValue=json.dumps(policy or {}),
+            )
+        except ClientError as error:
+            raise FilterPolicyError(error.response["Error"]["Message"]) from error
+        self._filter_policy = dict(policy) if policy else None

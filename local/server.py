@@ -1,0 +1,338 @@
+"""The HTTP server of the local stack: the API, and beside it the page, its data and the routes that move the clock."""
+
+import asyncio
+import errno
+import importlib.util
+import json
+import math
+import re
+import socket
+from collections.abc import AsyncIterator, Callable
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final
+
+import uvicorn
+from agent_sessions.api.json_body import read_object
+from agent_sessions.api.responses import error_json
+from agent_sessions.errors import FieldProblem, InvalidRequest, ServiceUnavailable, SessionServiceError
+from agent_sessions.formats import timestamp
+from agent_sessions.model import MS_PER_MINUTE
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
+
+from local.clock import LATEST_MS
+from local.events import FilterPolicyError
+from local.gateway import BODY_LIMIT, HttpRequest
+from local.schedule import LONGEST_MOVE_MS, Move, MoveStoppedError
+from local.stack import ROOT, LocalStack
+
+PAGE: Final = Path(__file__).with_name("page.html")
+OPENAPI: Final = ROOT / "docs" / "openapi.json"
+
+_LARGEST_HEAD: Final = 256 * 1024
+_STREAM_SECONDS: Final = 0.2
+_OWN_PAGES: Final = re.compile(r"https?://(localhost|127\.[0-9.]+|\[::1\]|[a-z0-9.-]+\.localhost)(:\d+)?")
+
+
+class CannotListenError(Exception):
+    """The address cannot be listened on; the message says why, and what to do."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+        CannotListenError: the port is taken, the host unknown.
+
+    """
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
+            0
+        ]
+        listener = socket.socket(family, kind)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(1024)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            message = f"Port {port} of {host} is taken by another program. Choose another: make run PORT={port + 1}"
+        elif error.errno == errno.EACCES:
+            message = f"Port {port} of {host} may not be used by this user. Choose one above 1023: make run PORT=3000"
+        else:
+            message = f"{host}:{port} cannot be listened on: {error.strerror or error}"
+        raise CannotListenError(message) from error
+    return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    """How a browser on this machine reaches the socket."""
+    host, port = listener.getsockname()[:2]
+    if host in {"0.0.0.0", "::"}:  # noqa: S104 - it is compared, not bound
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class Server(uvicorn.Server):
+    """uvicorn, told to end the streams that pages hold open before it waits for its connections."""
+
+    def __init__(self, stack: LocalStack) -> None:
+        """Serve the stack."""
+        self._stack = stack
+        super().__init__(
+            uvicorn.Config(
+                application(stack),
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                lifespan="off",
+                h11_max_incomplete_event_size=_LARGEST_HEAD,
+                timeout_graceful_shutdown=2,
+            )
+        )
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Take a signal."""
+        self._stack.ending.set()
+        super().handle_exit(sig, frame)
+
+
+def application(stack: LocalStack) -> Starlette:
+    """The server's routes."""
+    local = _LocalRoutes(stack)
+    routes: list[Any] = [
+        Route("/", _page),
+        Route("/_local/clock", local.clock, methods=["GET", "POST"]),
+        Route("/_local/sweep", local.sweep, methods=["POST"]),
+        Route("/_local/events", local.events),
+        Route("/_local/subscription", local.subscription, methods=["GET", "PUT"]),
+        Route("/_local/stream", local.stream),
+        Route("/docs", _docs),
+        Route("/docs/openapi.json", _openapi),
+    ]
+    if _swagger_ui() is not None:
+        routes.append(Mount("/docs", StaticFiles(directory=_swagger_ui())))
+    routes.append(Mount("/", _Api(stack)))
+    return Starlette(routes=routes)
+
+
+class _Api:
+    """Everything else is the API's, as an ASGI application of its own: it sees requests as they came."""
+
+    def __init__(self, stack: LocalStack) -> None:
+        self._stack = stack
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raw_path: bytes = scope["raw_path"]
+        request = HttpRequest(
+            method=scope["method"],
+            path=raw_path.split(b"?")[0].decode("latin-1"),
+            query=scope["query_string"].decode("latin-1"),
+            headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]],
+            body=await _body(receive),
+            client=scope["client"][0] if scope["client"] else "127.0.0.1",
+            protocol=f"HTTP/{scope['http_version']}",
+        )
+        answer = await asyncio.get_running_loop().run_in_executor(self._stack.callers, self._stack.answer, request)
+        headers = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in answer.headers]
+        if answer.status != HTTPStatus.NO_CONTENT:
+            headers.append((b"content-length", str(len(answer.body)).encode()))
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        body = b"" if request.method == "HEAD" else answer.body
+        await send({"type": "http.response.body", "body": body})
+
+
+async def _body(receive: Receive) -> bytes:
+    """The whole body, or as much of it as shows that it is too long."""
+    parts: list[bytes] = []
+    length = 0
+    while length <= BODY_LIMIT:
+        message = await receive()
+        parts.append(message.get("body", b""))
+        length += len(parts[-1])
+        if not message.get("more_body"):
+            break
+    return b"".join(parts)
+
+
+class _LocalRoutes:
+    """The routes under /_local. They answer errors in the API's shape."""
+
+    def __init__(self, stack: LocalStack) -> None:
+        self._stack = stack
+
+    async def clock(self, request: Request) -> Response:
+        """Tell or move the clock."""
+        if request.method == "GET":
+            return JSONResponse(self._clock())
+
+        def move(body: bytes) -> dict[str, Any]:
+            move = self._move(body)
+            return {
+                "now": timestamp(move.end_ms),
+                "advancedMinutes": (move.end_ms - move.start_ms) / MS_PER_MINUTE,
+                "sweeps": move.sweeps,
+                "events": move.events,
+            }
+
+        return await self._changed(request, move)
+
+    async def sweep(self, request: Request) -> Response:
+        """Sweep now."""
+        return await self._changed(request, lambda _: self._stack.sweep())
+
+    async def events(self, _request: Request) -> Response:
+        """What the subscriber got so far."""
+        return JSONResponse({"events": self._stack.inbox.events()})
+
+    async def subscription(self, request: Request) -> Response:
+        """Tell or set the filter policy of the subscriber."""
+        if request.method == "GET":
+            return JSONResponse({"filterPolicy": self._stack.inbox.filter_policy})
+
+        def change(body: bytes) -> dict[str, Any]:
+            policy = _object(body).get("filterPolicy")
+            if policy is not None and not isinstance(policy, dict):
+                raise InvalidRequest([FieldProblem("filterPolicy", "must be an object or null", policy)])
+            try:
+                self._stack.inbox.filter(policy)
+            except FilterPolicyError as error:
+                raise InvalidRequest([FieldProblem("filterPolicy", str(error), policy)]) from error
+            return {"filterPolicy": self._stack.inbox.filter_policy}
+
+        return await self._changed(request, change)
+
+    async def stream(self, _request: Request) -> Response:
+        """Tell a page of every change, as server-sent events."""
+        return StreamingResponse(self._changes(), media_type="text/event-stream", headers={"cache-control": "no-store"})
+
+    async def _changes(self) -> AsyncIterator[str]:
+        stack = self._stack
+        told_clock: Any = None
+        told_events = version = ticks = 0
+        while not stack.ending.is_set():
+            clock = self._clock()
+            offset_ms = stack.clock.offset_ms
+            # A page lets the clock run by itself: it hears of it when it was moved, and now and then to agree with it.
+            state = (clock["moving"], clock["moving"] and clock["now"], round(offset_ms, -2), stack.watch.left_out)
+            if state != told_clock or ticks % 25 == 0:
+                told_clock = state
+                yield _sent("clock", clock | {"leftOut": stack.watch.left_out})
+            events = stack.inbox.events(told_events)
+            told_events += len(events)
+            if events:
+                yield _sent("events", events)
+            version, sights = await asyncio.to_thread(stack.watch.since, version)
+            if sights:
+                yield _sent("sessions", [{"sessionId": sight.session_id, "session": sight.body} for sight in sights])
+            ticks += 1
+            await asyncio.sleep(_STREAM_SECONDS)
+
+    async def _changed(self, request: Request, change: Callable[[bytes], Any]) -> Response:
+        """Carry out a change in a thread, as it may take long."""
+        origin = request.headers.get("origin")
+        if origin is not None and not _OWN_PAGES.fullmatch(origin) and not origin.endswith(f"//{request.url.netloc}"):
+            return JSONResponse({"message": "Forbidden"}, HTTPStatus.FORBIDDEN)
+        body = await request.body()
+        try:
+            return JSONResponse(await asyncio.to_thread(change, body))
+        except InvalidRequest as error:
+            return self._refusal(error, HTTPStatus.BAD_REQUEST)
+        except MoveStoppedError:
+            return self._refusal(ServiceUnavailable(), HTTPStatus.SERVICE_UNAVAILABLE)
+        except Exception as error:  # noqa: BLE001 - whatever the sweeper failed with is told, here there are no secrets
+            return self._refusal(
+                SessionServiceError(f"{type(error).__name__}: {error}"), HTTPStatus.INTERNAL_SERVER_ERROR
+            )
+
+    def _refusal(self, error: SessionServiceError, status: HTTPStatus) -> Response:
+        return Response(error_json(error, self._stack.clock.now_ms()), status, media_type="application/json")
+
+    def _clock(self) -> dict[str, Any]:
+        progress = self._stack.scheduler.progress
+        moving = progress and {
+            "from": timestamp(progress.start_ms),
+            "to": None if progress.target_ms is None else timestamp(progress.target_ms),
+        }
+        return {
+            "now": timestamp(self._stack.clock.now_ms()),
+            "aheadMinutes": round(self._stack.clock.offset_ms / MS_PER_MINUTE, 3),
+            "moving": moving,
+        }
+
+    def _move(self, body: bytes) -> Move:
+        wanted = _object(body)
+        if wanted.get("toNextEvent") is True and "advanceMinutes" not in wanted:
+            return self._stack.advance_to_event()
+        minutes = wanted.get("advanceMinutes")
+        longest = LONGEST_MOVE_MS // MS_PER_MINUTE
+        if isinstance(minutes, bool) or not isinstance(minutes, int | float) or not 0 < minutes <= longest:
+            rule = f"must be a number above 0, at most {longest} (the clock never goes backwards)"
+            raise InvalidRequest([FieldProblem("advanceMinutes", rule, minutes)])
+        by_ms = math.ceil(minutes * MS_PER_MINUTE)
+        if self._stack.clock.now_ms() + by_ms > LATEST_MS:
+            raise InvalidRequest([FieldProblem("advanceMinutes", "would pass the end of the year 9999", minutes)])
+        return self._stack.advance(by_ms)
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    """The JSON object that a body is.
+
+    Raises:
+        InvalidRequest: it is none.
+
+    """
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidRequest([FieldProblem("body", "must be UTF-8", "")]) from error
+    return dict(read_object(text, is_base64=False))
+
+
+def _sent(name: str, data: Any) -> str:
+    return f"event: {name}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n"
+
+
+async def _page(_request: Request) -> Response:
+    return FileResponse(PAGE, headers={"cache-control": "no-store"})
+
+
+async def _openapi(_request: Request) -> Response:
+    if not OPENAPI.exists():
+        return JSONResponse({"message": "docs/openapi.json is missing: make openapi"}, HTTPStatus.NOT_FOUND)
+    return FileResponse(OPENAPI, headers={"cache-control": "no-store"})
+
+
+async def _docs(_request: Request) -> Response:
+    return HTMLResponse(_DOCS)
+
+
+def _swagger_ui() -> Path | None:
+    """The folder of Swagger UI in the package that brings it, which is not imported: it would want Flask."""
+    spec = importlib.util.find_spec("flask_swagger_ui")
+    found = Path(spec.origin).with_name("dist") if spec and spec.origin else None
+    return found if found and found.is_dir() else None
+
+
+_DOCS: Final = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Sessions API</title>
+<link rel="stylesheet" href="/docs/swagger-ui.css">
+<link rel="icon" href="data:,">
+</head>
+<body>
+<div id="docs">The documentation needs the package that `make run` installs.</div>
+<script src="/docs/swagger-ui-bundle.js"></script>
+<script>
+SwaggerUIBundle({ url: "/docs/openapi.json", dom_id: "#docs", deepLinking: true });
+</script>
+</body>
+</html>
+"""

@@ -1,0 +1,270 @@
+"""The local stack put together: the deployed handlers, an embedded AWS, a gateway before them, a schedule behind.
+
+Knows no HTTP server; `server` puts one in front of it.
+"""
+
+import json
+import os
+import re
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+from agent_sessions import bootstrap
+from agent_sessions.api.http import BASE_PATH
+from agent_sessions.bootstrap import Wiring, wire
+from agent_sessions.formats import timestamp
+from agent_sessions.ids import is_session_id
+from botocore.config import Config
+
+from local import dynamodb_local
+from local.aws import ACCOUNT, REGION, EmbeddedAws, forget_real_accounts
+from local.clock import MovableClock
+from local.events import EventInbox
+from local.functions import FunctionLog, LambdaFunction, redirect_output
+from local.gateway import Authorizer, Cors, Gateway, HttpAnswer, HttpRequest
+from local.options import Options
+from local.schedule import Move, Scheduler, Turnstile
+from local.store import LocalStore
+from local.template import Deployment, Template
+from local.watch import SessionWatch
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+LOG_FILE: Final = ROOT / ".cache" / "local" / "functions.log"
+DATA_DIR: Final = ROOT / ".local-data"
+_OFFSET_FILE: Final = "clock.json"
+
+TENANT: Final = "local"
+_FUNCTIONS: Final = ("SessionApiFunction", "ExpirySweeperFunction", "ApiKeyAuthorizerFunction")
+_POOL: Final = 16
+"""Calls of the API at a time with DynamoDB Local. With moto it is one, which could not do two at once."""
+
+
+class LocalStack:
+    """Everything behind the HTTP server. Use `running`, or `start` and `stop`."""
+
+    def __init__(self, options: Options, *, log_file: Path = LOG_FILE, data_dir: Path = DATA_DIR) -> None:
+        """Nothing runs before `start`."""
+        self.options = options
+        self.key: str | None = None
+        self.terminal: TextIO = sys.stdout
+        self.log: FunctionLog
+        self.clock: MovableClock
+        self.inbox: EventInbox
+        self.watch: SessionWatch
+        self.ending = threading.Event()
+        self._log_file = log_file
+        self._data_dir = data_dir
+        self._turnstile = Turnstile()
+        self._gateway: Gateway
+        self._scheduler: Scheduler
+        self._callers: ThreadPoolExecutor
+        self._cleanup = ExitStack()
+
+    @contextmanager
+    def running(self) -> Iterator["LocalStack"]:
+        """Start, and stop at the end of the block."""
+        try:
+            self.start()
+            yield self
+        finally:
+            self.stop()
+
+    def start(self) -> None:
+        """Start all parts.
+
+        Raises:
+            SettingsError: settings from the environment contradict one another.
+            DynamoDbLocalError: DynamoDB Local cannot be had.
+            OtherSchemaError: its kept tables are not those of the template.
+
+        """
+        template = _template_with_settings(os.environ, threads=1 if self.options.store == "moto" else None)
+        forget_real_accounts()
+        os.environ.pop("AWS_LAMBDA_RUNTIME_API", None)
+        self.log = redirect_output(self._log_file)
+        self._cleanup.callback(self._give_output_back, self.terminal)
+        aws = self._cleanup.enter_context(EmbeddedAws())
+        dynamodb = self._dynamodb(aws)
+        sns = aws.sns()
+        topic_arn = sns.create_topic(Name="local-SessionEventsTopic")["TopicArn"]
+        tables = {name: f"local-{name}" for name in template.tables()}
+        template = template.for_deployment(
+            Deployment(
+                parameters=template.deployment.parameters,
+                resources=tables | {"SessionEventsTopic": topic_arn},
+                region=REGION,
+                account=ACCOUNT,
+            )
+        )
+        environ = _environment(template)
+        os.environ |= {name: value for name, value in environ.items() if name.startswith("POWERTOOLS_")}
+        self.clock = MovableClock(offset_ms=self._kept_offset_ms())
+        wire(Wiring(environ=environ, clock=self.clock, clients={"dynamodb": dynamodb, "sns": sns}))
+        store = LocalStore(dynamodb, tables, due_shards=int(environ["DUE_SHARDS"]))
+        store.create_missing(template)
+        self.inbox = EventInbox(sns, aws.sqs(), topic_arn)
+        self.watch = SessionWatch(store.read, self.clock)
+        if self.options.store != "moto":
+            self.watch.touch(store.session_ids())
+        bootstrap.session_api()  # settings that contradict one another are told now, not at the first request
+        self._callers = ThreadPoolExecutor(1 if self.options.store == "moto" else _POOL, thread_name_prefix="api")
+        self._cleanup.callback(self._callers.shutdown, cancel_futures=True)
+        self._gateway = self._make_gateway(template)
+        self._scheduler = Scheduler(
+            sweeper=_function(template, "ExpirySweeperFunction"),
+            rules=template.schedules("ExpirySweeperFunction"),
+            clock=self.clock,
+            next_due_ms=store.next_due_ms,
+            look_ahead_ms=int(environ["SWEEP_LOOK_AHEAD_SECONDS"]) * 1000,
+            after_run=self._collect,
+            on_failure=self._tell_failure,
+            turnstile=self._turnstile,
+        )
+        self._scheduler.start()
+        self._cleanup.callback(self._scheduler.stop)
+
+    def stop(self) -> None:
+        """Stop all parts, in the opposite order."""
+        self.ending.set()
+        self._cleanup.close()
+
+    @property
+    def callers(self) -> ThreadPoolExecutor:
+        """Where calls of `answer` belong."""
+        return self._callers
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """What runs the sweeper."""
+        return self._scheduler
+
+    def answer(self, request: HttpRequest) -> HttpAnswer:
+        """Answer a request to the API."""
+        with self._turnstile.shared():
+            answer = self._gateway.answer(request)
+            told = timestamp(self.clock.now_ms())[11:19]
+        if request.method not in {"GET", "HEAD", "OPTIONS"}:
+            self.watch.touch(_sessions_named_by(request, answer))
+        self.say(f"  {told}  {request.method:<6} {request.path}  {answer.status}")
+        return answer
+
+    def advance(self, by_ms: int) -> Move:
+        """Move the clock."""
+        return self._kept(self._scheduler.advance(by_ms))
+
+    def advance_to_event(self) -> Move:
+        """Move the clock to the next event."""
+        return self._kept(self._scheduler.advance_to_event())
+
+    def sweep(self) -> Any:
+        """Sweep now."""
+        return self._scheduler.sweep()
+
+    def say(self, line: str) -> None:
+        """Show a line in the terminal."""
+        print(line, file=self.terminal, flush=True)
+
+    def _make_gateway(self, template: Template) -> Gateway:
+        cors = template.for_deployment(
+            Deployment(parameters={"CorsAllowOrigins": "*"})  # a front end on any port of this machine
+        ).property_of("SessionsHttpApi", "CorsConfiguration")
+        authorizer = None
+        if self.options.auth:
+            authorizer = Authorizer(
+                function=_function(template, "ApiKeyAuthorizerFunction"),
+                header=_header_of(template.property_of("ApiKeyAuthorizer", "IdentitySource")[0]),
+                remembered_ms=int(template.property_of("ApiKeyAuthorizer", "AuthorizerResultTtlInSeconds")) * 1000,
+            )
+            self.key = bootstrap.api_keys().create(TENANT, "made by the local stack").text
+        return Gateway(
+            _function(template, "SessionApiFunction"),
+            clock=self.clock,
+            health_path=f"{BASE_PATH}/health",
+            cors=Cors.from_properties(cors),
+            authorizer=authorizer,
+            tenant_id=TENANT,
+            on_failure=self._tell_failure,
+        )
+
+    def _dynamodb(self, aws: EmbeddedAws) -> "DynamoDBClient":
+        if self.options.store == "moto":
+            return aws.dynamodb()
+        server = dynamodb_local.DynamoDbLocal(data_dir=self._data_dir)
+        self._cleanup.enter_context(server)
+        return server.client(Config(parameter_validation=True))
+
+    def _collect(self) -> None:
+        for event in self.inbox.collect():
+            self.watch.touch([event["subject"]])
+            self.say(f"  {event['time'][11:19]}  event  {event['type'].rpartition('.')[2]} {event['subject']}")
+
+    def _tell_failure(self, failure: BaseException) -> None:
+        self.say(f"  a function failed: {type(failure).__name__}: {failure}  (its log is in {self.log.path})")
+
+    def _give_output_back(self, terminal: TextIO) -> None:
+        sys.stdout = terminal
+        self.log.close()
+
+    def _kept_offset_ms(self) -> int:
+        """How far ahead the clock was when the kept data were written: they must not lie in the future."""
+        file = self._data_dir / _OFFSET_FILE
+        if self.options.store == "moto" or not file.exists():
+            return 0
+        return int(json.loads(file.read_text(encoding="utf-8"))["offsetMs"])
+
+    def _kept(self, move: Move) -> Move:
+        if self.options.store != "moto":
+            file = self._data_dir / _OFFSET_FILE
+            file.write_text(json.dumps({"offsetMs": self.clock.offset_ms}), encoding="utf-8")
+        return move
+
+
+def _template_with_settings(environ: Mapping[str, str], *, threads: int | None) -> Template:
+    """The template, with the SESSION_* settings that the environment gives in place of its parameters' defaults."""
+    template = Template()
+    # Amazon's certificates come with the built layer, and are for Amazon's own addresses.
+    parameters = {"AmazonCaBundle": "off"}
+    if threads is not None:
+        parameters[template.parameter_of("ExpirySweeperFunction")["SWEEP_THREADS"]] = str(threads)
+    for function in _FUNCTIONS:
+        for variable, parameter in template.parameter_of(function).items():
+            if variable.startswith("SESSION_") and environ.get(variable):
+                parameters[parameter] = environ[variable]
+    return template.for_deployment(Deployment(parameters=parameters))
+
+
+def _environment(template: Template) -> dict[str, str]:
+    """What the functions find in their environments, in one: where two have a variable, they agree on it."""
+    together: dict[str, str] = {}
+    for function in _FUNCTIONS:
+        for name, value in template.environment(function).items():
+            if together.setdefault(name, value) != value:
+                message = f"the functions of {template.path.name} do not agree on {name}"
+                raise ValueError(message)
+    return together
+
+
+def _function(template: Template, logical_id: str) -> Callable[[dict[str, Any]], Any]:
+    """The handler behind a function of the template: SessionApiFunction is functions/session_api."""
+    folder = re.sub(r"(?<!^)(?=[A-Z])", "_", logical_id.removesuffix("Function")).lower()
+    return LambdaFunction(folder, timeout_seconds=int(template.property_of(logical_id, "Timeout")))
+
+
+def _header_of(identity_source: str) -> str:
+    """`$request.header.X-API-KEY` names the header x-api-key."""
+    return identity_source.removeprefix("$request.header.").lower()
+
+
+def _sessions_named_by(request: HttpRequest, answer: HttpAnswer) -> list[str]:
+    """The session that a request was about: named by its path or, where it is new, by the answer."""
+    location = next((value for name, value in answer.headers if name == "location"), "")
+    named = (location or request.path).removeprefix(f"{BASE_PATH}/").split("/")[0]
+    return [named] if is_session_id(named) else []

@@ -215,9 +215,14 @@ class World:
     def __init__(self, *, index_lag_ms: int = 0, client: Any = None, **settings: str) -> None:
         self.clock = MovableClock()
         self.dynamo = FakeDynamo(self.clock, index_lag_ms)
+        self._client = client or self.dynamo
         new_table(self.dynamo)
+        self.restart(**settings)
+
+    def restart(self, **settings: str) -> None:
+        """Begin a new process of the function, with these settings."""
         environ = {"SESSIONS_TABLE": TABLE, **settings}
-        bootstrap.wire(bootstrap.Wiring(environ, self.clock, {"dynamodb": client or self.dynamo}))
+        bootstrap.wire(bootstrap.Wiring(environ, self.clock, {"dynamodb": self._client}))
 
     # --- calls
 

@@ -1,0 +1,459 @@
+"""GET /: live sessions of the caller's tenant in pages (API.md section 3)."""
+
+import base64
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from agent_sessions import items
+from agent_sessions.ids import new_session_id
+from agent_sessions.listing import EXTRA_QUERIES, MAX_BATCHES
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.engines import faults
+from tests.unit.world import AGENT, BASE, MINUTE, NOWHERE, TABLE, USER, World
+
+OTHER = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"
+TENANT_SHARDS = 4
+
+
+def user(number: int) -> str:
+    return f"00000000-0000-4000-8000-{number:012x}"
+
+
+def ids(page: Any) -> list[str]:
+    return [session["sessionId"] for session in page["sessions"]]
+
+
+def pages(
+    world: World, *, tenant: str = "acme", between: Callable[[], object] | None = None, **query: str
+) -> Iterator[Any]:
+    """Every page from the first to the last."""
+    while True:
+        page = world.page(tenant=tenant, **query)
+        assert page.status == 200, page.text
+        yield page.json
+        if "nextCursor" not in page.json:
+            return
+        query["cursor"] = page.json["nextCursor"]
+        if between is not None:
+            between()
+
+
+def walk(world: World, **query: Any) -> list[str]:
+    """The ids of every session on all pages."""
+    return [session_id for page in pages(world, **query) for session_id in ids(page)]
+
+
+def new_sessions(world: World, count: int, **fields: Any) -> list[str]:
+    """Some sessions a millisecond apart, newest first."""
+    made = []
+    for _ in range(count):
+        world.clock.advance(1)
+        made.append(world.create(**fields).json["sessionId"])
+    return made[::-1]
+
+
+def copies(world: World, count: int) -> list[str]:
+    """So many sessions a millisecond apart, newest first, written past the API: quicker where it takes thousands."""
+    pattern = items.session_from_item(world.item(world.new()["sessionId"]))
+    world.remove(pattern.session_id)
+    made = []
+    for number in range(count):
+        session = replace(pattern, session_id=new_session_id(), created_at_ms=pattern.created_at_ms + number)
+        item = items.session_item(session, retention_ms=0, due_shards=8, tenant_shards=TENANT_SHARDS)
+        world.dynamo.put_item(TableName=TABLE, Item=item)
+        made.append(session.session_id)
+    return made[::-1]
+
+
+def test_an_empty_list_has_its_whole_shape(world: World) -> None:
+    answer = world.page()
+    assert answer.status == 200
+    assert answer.json == {
+        "sessions": [],
+        "total": 0,
+        "stats": {"totalSessions": 0, "activeSessions": 0, "expiredSessions": 0},
+    }
+
+
+def test_each_entry_is_the_whole_session(world: World) -> None:
+    created = world.call("create-full").json
+    world.clock.advance(minutes=2)
+    assert world.page().json["sessions"] == [world.get(created["sessionId"]).json]
+
+
+def test_sessions_come_newest_first(world: World) -> None:
+    made = new_sessions(world, 30)
+    assert ids(world.page().json) == made
+
+
+def test_a_heartbeat_does_not_move_a_session_in_the_list(world: World) -> None:
+    made = new_sessions(world, 3)
+    world.clock.advance(minutes=1)
+    world.heartbeat(made[-1])
+    assert ids(world.page().json) == made
+
+
+def test_total_and_stats_describe_the_page(world: World) -> None:
+    new_sessions(world, 7)
+    page = world.page(limit="5").json
+    assert len(page["sessions"]) == 5
+    assert page["total"] == 5
+    assert page["stats"] == {"totalSessions": 5, "activeSessions": 5, "expiredSessions": 0}
+
+
+# --- who is in it
+
+
+def test_deleted_and_expired_sessions_are_not_listed_and_make_no_hole(world: World) -> None:
+    short = [world.new(timeoutMinutes=5)["sessionId"] for _ in range(20)]
+    made = new_sessions(world, 20)
+    world.delete(made[3])
+    world.clock.advance(minutes=5)
+    page = world.page(limit="19").json
+    assert ids(page) == [session_id for session_id in made if session_id != made[3]]
+    assert not set(short) & set(walk(world))
+
+
+def test_a_session_is_listed_until_the_millisecond_it_expires(world: World) -> None:
+    session_id = world.new()["sessionId"]
+    world.clock.advance(30 * MINUTE - 1)
+    assert ids(world.page().json) == [session_id]
+    world.clock.advance(1)
+    assert ids(world.page().json) == []
+
+
+def test_an_announced_session_is_not_listed(world: World) -> None:
+    session_id = world.new()["sessionId"]
+    world.announce(session_id)
+    assert ids(world.page().json) == []
+
+
+def test_a_session_that_was_announced_while_the_index_lagged_is_not_listed() -> None:
+    world = World(index_lag_ms=2_000)
+    session_id = world.new()["sessionId"]
+    world.clock.advance(5_000)
+    assert ids(world.page().json) == [session_id]
+    world.announce(session_id)
+    assert ids(world.page().json) == []
+
+
+def test_a_new_session_appears_within_seconds_and_a_deleted_one_never() -> None:
+    world = World(index_lag_ms=1_500)
+    first, second = world.new()["sessionId"], world.new()["sessionId"]
+    world.delete(second)
+    assert ids(world.page().json) == []
+    world.clock.advance(1_500)
+    assert ids(world.page().json) == [first]
+    world.delete(first)
+    assert ids(world.page().json) == []
+
+
+# --- filters
+
+
+@pytest.fixture
+def mixed(world: World) -> tuple[World, dict[tuple[str, str], str]]:
+    """One session of each of two agents with each of two users, and another tenant's."""
+    made = {}
+    for agent, owner in itertools.product((AGENT, OTHER), (USER, OTHER)):
+        [made[agent, owner]] = new_sessions(world, 1, agentId=agent, userId=owner)
+    new_sessions(world, 3, tenant="globex")
+    return world, made
+
+
+def test_the_filter_by_user(mixed: tuple[World, dict[tuple[str, str], str]]) -> None:
+    world, made = mixed
+    assert ids(world.page(userId=USER).json) == [made[OTHER, USER], made[AGENT, USER]]
+    assert ids(world.page(userId=NOWHERE).json) == []
+
+
+def test_the_filter_by_agent(mixed: tuple[World, dict[tuple[str, str], str]]) -> None:
+    world, made = mixed
+    assert ids(world.page(agentId=AGENT).json) == [made[AGENT, OTHER], made[AGENT, USER]]
+    assert ids(world.page(agentId=NOWHERE).json) == []
+
+
+def test_both_filters_together(mixed: tuple[World, dict[tuple[str, str], str]]) -> None:
+    world, made = mixed
+    for (agent, owner), session_id in made.items():
+        assert ids(world.page(agentId=agent, userId=owner).json) == [session_id]
+
+
+def test_filters_compare_uuids_without_case(mixed: tuple[World, dict[tuple[str, str], str]]) -> None:
+    world, made = mixed
+    assert ids(world.page(agentId=AGENT.upper(), userId=USER.upper()).json) == [made[AGENT, USER]]
+
+
+@pytest.mark.parametrize("name", ["userId", "agentId"])
+@pytest.mark.parametrize("value", ["", "x", "*", NOWHERE + " ", NOWHERE[:-1], f"{NOWHERE},{NOWHERE}", "null"])
+def test_a_malformed_filter_is_refused_by_name(world: World, name: str, value: str) -> None:
+    answer = world.page(**{name: value})
+    assert answer.code == "VALIDATION_ERROR"
+    assert answer.fields == [name]
+    assert answer.fault(name)["value"] == value
+
+
+def test_all_malformed_parameters_come_in_one_answer(world: World) -> None:
+    assert world.page(userId="x", agentId="y", limit="z").fields == ["userId", "agentId", "limit"]
+
+
+# --- limit
+
+
+def test_fifty_sessions_are_a_page_by_default(world: World) -> None:
+    made = new_sessions(world, 51)
+    assert [len(page["sessions"]) for page in pages(world)] == [50, 1]
+    assert walk(world) == made
+
+
+@pytest.mark.parametrize("limit", [1, 2, 100])
+def test_a_limit_in_range_is_kept(world: World, limit: int) -> None:
+    new_sessions(world, 101)
+    assert len(world.page(limit=str(limit)).json["sessions"]) == limit
+
+
+@pytest.mark.parametrize(
+    "limit", ["0", "101", "-1", "1.5", "", " ", "abc", "1e2", "+5", "5 ", "0x10", "٣", "\uff15", "NaN", "9" * 5_000, "null"]
+)
+def test_a_limit_out_of_range_is_refused_by_name(world: World, limit: str) -> None:
+    answer = world.page(limit=limit)
+    assert answer.code == "VALIDATION_ERROR"
+    assert answer.fields == ["limit"]
+
+
+@pytest.mark.parametrize("count", [0, 1, 4, 5, 6, 10])
+def test_the_last_page_has_no_cursor_also_when_it_is_full(world: World, count: int) -> None:
+    new_sessions(world, count)
+    seen = list(pages(world, limit="5"))
+    assert len(seen) == max(1, -(-count // 5))
+    assert all("nextCursor" in page for page in seen[:-1])
+
+
+# --- cursors
+
+
+@pytest.fixture
+def cursor(world: World) -> str:
+    """A good one: of the list of all sessions, behind the first of three."""
+    new_sessions(world, 3)
+    return str(world.page(limit="1").json["nextCursor"])
+
+
+def refused(world: World, **query: Any) -> bool:
+    answer = world.page(**query)
+    return answer.status == 400 and answer.fields == ["cursor"]
+
+
+def test_a_cursor_is_good_for_another_page_size(world: World, cursor: str) -> None:
+    assert len(world.page(cursor=cursor, limit="100").json["sessions"]) == 2
+
+
+def test_a_cursor_is_good_more_than_once(world: World, cursor: str) -> None:
+    assert world.page(cursor=cursor).json == world.page(cursor=cursor).json
+
+
+def test_a_cursor_outlives_the_process_that_made_it(world: World, cursor: str) -> None:
+    expected = world.page(cursor=cursor).json
+    world.restart()
+    assert world.page(cursor=cursor).json == expected
+
+
+def test_a_cursor_of_another_tenant_is_refused(world: World, cursor: str) -> None:
+    assert refused(world, cursor=cursor, tenant="globex")
+
+
+@pytest.mark.parametrize("query", [{"userId": USER}, {"agentId": AGENT}, {"userId": USER, "agentId": AGENT}])
+def test_a_cursor_is_bound_to_its_filters(world: World, cursor: str, query: dict[str, str]) -> None:
+    assert refused(world, cursor=cursor, **query)
+    filtered = world.page(limit="1", **query).json["nextCursor"]
+    assert world.page(limit="1", cursor=filtered, **query).status == 200
+    assert refused(world, cursor=filtered)
+    assert refused(world, cursor=filtered, **(query | {"userId": OTHER}))
+    assert refused(world, cursor=filtered, **(query | {"agentId": OTHER}))
+
+
+def test_a_cursor_of_another_deployment_is_refused(cursor: str) -> None:
+    elsewhere = World()
+    new_sessions(elsewhere, 3)
+    assert refused(elsewhere, cursor=cursor)
+
+
+def test_a_cursor_from_before_the_shards_were_changed_is_refused(world: World, cursor: str) -> None:
+    world.restart(TENANT_SHARDS="5")
+    assert refused(world, cursor=cursor)
+
+
+def test_a_cursor_cannot_be_changed_in_any_place(world: World, cursor: str) -> None:
+    octets = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+    for place in range(len(octets)):
+        forged = bytearray(octets)
+        forged[place] ^= 1
+        assert refused(world, cursor=base64.urlsafe_b64encode(forged).decode().rstrip("="))
+
+
+def test_a_cursor_cannot_be_cut_or_lengthened(world: World, cursor: str) -> None:
+    octets = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+    for forged in (*(octets[:length] for length in range(len(octets))), octets + b"\0", octets + b" ", octets * 2):
+        assert refused(world, cursor=base64.urlsafe_b64encode(forged).decode().rstrip("="))
+
+
+@given(
+    text=st.text(max_size=200) | st.binary(max_size=200).map(lambda octets: base64.urlsafe_b64encode(octets).decode())
+)
+@settings(max_examples=50)
+def test_garbage_is_no_cursor(text: str) -> None:
+    world = World()
+    new_sessions(world, 1)
+    assert refused(world, cursor=text)
+
+
+def test_a_cursor_tells_nothing_of_the_tenant(world: World) -> None:
+    for _ in range(2):
+        world.create(tenant="tenant-8f2")
+    cursor = world.page(tenant="tenant-8f2", limit="1").json["nextCursor"]
+    assert b"tenant-8f2" not in base64.urlsafe_b64decode(cursor + "==")
+
+
+# --- over all pages
+
+
+@pytest.mark.parametrize("limit", ["1", "7", "50", "100"])
+@pytest.mark.parametrize("query", [{}, {"userId": USER}, {"agentId": AGENT}])
+def test_over_all_pages_each_session_comes_once_in_order(world: World, limit: str, query: dict[str, Any]) -> None:
+    made = []
+    for number in range(130):
+        world.clock.advance(number % 3)  # some share a millisecond
+        ours = number % 2 == 0
+        created = world.create(userId=USER if ours else OTHER, agentId=AGENT if ours else OTHER).json
+        if ours or not query:
+            made.append((created["createdAt"], created["sessionId"]))
+    seen = [
+        (session["createdAt"], session["sessionId"])
+        for page in pages(world, limit=limit, **query)
+        for session in page["sessions"]
+    ]
+    assert sorted(seen) == sorted(made)
+    assert [moment for moment, _ in seen] == sorted((moment for moment, _ in made), reverse=True)
+
+
+CHANGES = st.lists(
+    st.tuples(st.sampled_from(["create", "delete", "heartbeat", "expire", "announce"]), st.integers(0, 39)), max_size=4
+)
+
+
+@given(
+    count=st.integers(0, 40),
+    limit=st.integers(1, 15),
+    steps=st.lists(st.integers(0, 2), min_size=40, max_size=40),
+    changes=st.lists(CHANGES, max_size=12),
+    query=st.sampled_from([{}, {"userId": USER}, {"agentId": AGENT}]),
+)
+@settings(max_examples=60)
+def test_whatever_happens_between_the_pages_what_lived_throughout_comes_exactly_once(
+    count: int, limit: int, steps: list[int], changes: list[list[tuple[str, int]]], query: dict[str, str]
+) -> None:
+    world = World()
+    made = []
+    for step in steps[:count]:
+        world.clock.advance(step)
+        made.append(world.new(timeoutMinutes=60)["sessionId"])
+    gone: set[str] = set()
+    later: set[str] = set()
+    todo = iter(changes)
+
+    def between() -> None:
+        for change, number in next(todo, []):
+            world.clock.advance(number % 2)
+            if change == "create":
+                later.add(world.new()["sessionId"])
+            elif made:
+                session_id = made[number % len(made)]
+                if change == "heartbeat":
+                    world.heartbeat(session_id)
+                    continue
+                gone.add(session_id)
+                if change == "delete":
+                    world.delete(session_id)
+                elif world.item(session_id) and change == "announce":
+                    world.announce(session_id)
+                elif world.item(session_id):
+                    world._update(session_id, "SET expiresAt = createdAt")
+
+    seen = walk(world, limit=str(limit), between=between, **query)
+    throughout = set(made) - gone
+    assert len(set(seen)) == len(seen)
+    assert throughout <= set(seen)
+    assert not set(seen) - set(made) - later
+
+
+def test_ten_thousand_sessions_come_once_each_within_the_bound_on_reads_per_call(world: World) -> None:
+    made = copies(world, 10_000)
+    seen: list[str] = []
+    cursor: dict[str, str] = {}
+    while True:
+        with world.counted() as calls:
+            page = world.page(limit="100", **cursor).json
+        assert calls["query"] <= TENANT_SHARDS + EXTRA_QUERIES
+        assert calls["batch_get_item"] <= MAX_BATCHES
+        assert calls.total() <= TENANT_SHARDS + EXTRA_QUERIES + MAX_BATCHES + 2
+        seen += ids(page)
+        if "nextCursor" not in page:
+            break
+        cursor["cursor"] = page["nextCursor"]
+    assert seen == made
+
+
+def test_a_crowd_of_expired_sessions_is_walked_through_in_bounded_calls(world: World) -> None:
+    survivor = world.new(timeoutMinutes=60)["sessionId"]
+    new_sessions(world, 1_500, timeoutConfig={"timeoutMinutes": 5})
+    world.clock.advance(minutes=6)
+    empty, seen = 0, []
+    query: dict[str, str] = {"limit": "10"}
+    while True:
+        with world.counted() as calls:
+            page = world.page(**query).json
+        assert calls["query"] <= TENANT_SHARDS + EXTRA_QUERIES
+        assert calls["batch_get_item"] <= MAX_BATCHES
+        seen += ids(page)
+        empty += not page["sessions"]
+        if "nextCursor" not in page:
+            break
+        query["cursor"] = page["nextCursor"]
+    assert seen == [survivor]
+    assert empty
+
+
+def test_an_agent_that_is_rare_is_found_in_bounded_calls(world: World) -> None:
+    rare = new_sessions(world, 1, agentId=OTHER)
+    new_sessions(world, 2_000)
+    seen = []
+    for page in pages(world, agentId=OTHER, limit="5"):
+        seen += ids(page)
+    assert seen == rare
+
+
+# --- an impatient store
+
+
+def test_what_a_batch_leaves_unread_is_asked_for_again(world: World) -> None:
+    made = new_sessions(world, 5)
+    world.dynamo.add_hook(faults.unprocessed_keys(times=2))
+    assert ids(world.page().json) == made
+
+
+def test_a_list_that_is_throttled_halfway_is_no_short_list(world: World) -> None:
+    new_sessions(world, 5)
+    world.dynamo.add_hook(faults.throttle("query", times=1, skip=2))
+    assert world.page().code == "SERVICE_UNAVAILABLE"
+    assert len(world.page().json["sessions"]) == 5
+
+
+def test_head_of_a_list_is_a_list_without_a_body(world: World) -> None:
+    world.new()
+    assert world.call("list", method="HEAD", path=BASE).status == 200
+    assert len(list(world.dynamo.items(TABLE))) == 1

@@ -343,10 +343,11 @@ class _ShardRun:
     def _work_on(self, entries: Sequence[DueEntry]) -> None:
         appointments = {entry.session_id: entry.due_at_ms for entry in entries}
         self.summary.due += len(appointments)
+        # The moment before the read decides: what is read after it, and was over five seconds before it, stays over.
+        now_ms = self._clock.now_ms()
         found, unread, damaged = self._read(list(appointments))
         self._fail(len(unread) + len(damaged))
         self.crashes += [DamagedSession(session_id) for session_id in damaged]
-        now_ms = self._clock.now_ms()
         by_action: dict[Action, list[Session]] = {action: [] for action in Action}
         for session_id, due_at_ms in appointments.items():
             if session_id in unread or session_id in damaged:
@@ -361,8 +362,8 @@ class _ShardRun:
                 lag_seconds = (now_ms - due_at_ms) / 1000
                 self.summary.oldest_lag_seconds = max(self.summary.oldest_lag_seconds, lag_seconds)
         self.summary.waiting += len(by_action[Action.WAIT])
-        warned = self._tell("expiring", by_action[Action.WARN], now_ms)
-        expired = self._tell("expired", by_action[Action.EXPIRE], now_ms)
+        warned = self._tell("expiring", by_action[Action.WARN])
+        expired = self._tell("expired", by_action[Action.EXPIRE])
         self.summary.warned += len(warned)
         self.summary.expired += len(expired)
         rearmed = self._record(
@@ -390,7 +391,7 @@ class _ShardRun:
         self._gave_up = True
         return ReadMany(found, wanted, damaged)
 
-    def _tell(self, kind: EventKind, sessions: Sequence[Session], now_ms: int) -> list[Session]:
+    def _tell(self, kind: EventKind, sessions: Sequence[Session]) -> list[Session]:
         """Publish one event for each session, ten at a time; return those that were taken."""
         told: list[Session] = []
         for start in range(0, len(sessions), PUBLISH_BATCH):
@@ -398,6 +399,7 @@ class _ShardRun:
             if self._must_stop():
                 self._fail(len(pending))
                 continue
+            now_ms = self._clock.now_ms()
             events = {
                 session.session_id: session_event(kind, session, now_ms, self._sweep.tuning.source)
                 for session in pending

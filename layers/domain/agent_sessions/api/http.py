@@ -217,6 +217,8 @@ class SessionApi:
             headers["allow"] = ", ".join(error.allow)
         if isinstance(error, ServiceUnavailable):
             headers["retry-after"] = str(error.retry_after_seconds)
+            if error.__cause__ is not None:
+                facts["cause"] = repr(error.__cause__)
         status = STATUS[type(error)]
         happened = REQUEST_ERRORS if status >= 500 else None  # noqa: PLR2004 - HTTP's server errors
         return Answer(status, responses.error_json(error, self._clock.now_ms()), headers, happened)

@@ -1,0 +1,233 @@
+"""The built template, deployed: over HTTP through its gateway, by its schedule, and in Lambda's own runtime client."""
+
+import json
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.cloud import (
+    BUILD,
+    LAMBDA_RUNTIME,
+    ROOT,
+    SAM,
+    STACK,
+    Answer,
+    Cloud,
+    Stack,
+    cloud,
+    deploy,
+    free_port,
+    running,
+)
+from tests.template_reader import REGION, Deployment
+
+BASE = "/api/messaging/sessions"
+AGENT, USER = "b8504bc3-45f8-4a41-a00a-83df46d8555d", "6c6f2d1e-0a3b-4f7d-9e58-1b2c3d4e5f60"
+ACCOUNT = "000000000000"
+EXPIRING = "agent-sessions.session.expiring"
+EVENTS = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted((ROOT / "events").glob("*.json"))}
+
+
+def function_of(event: str) -> str:
+    """The function that a sample event is for."""
+    if event.startswith("authorizer-"):
+        return "ApiKeyAuthorizerFunction"
+    return "ExpirySweeperFunction" if event.startswith("sweep") else "SessionApiFunction"
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    with cloud(tmp_path_factory.mktemp("cloud")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def queue(here: Cloud) -> str:
+    """A queue of a subscriber's own."""
+    url: str = here.client("sqs").create_queue(QueueName="warnings")["QueueUrl"]
+    return url
+
+
+@pytest.fixture(scope="module")
+def stack(here: Cloud, queue: str, tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    assert queue
+    built = subprocess.run(["make", "--silent", "build"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+    return deploy(
+        here,
+        tmp_path_factory.mktemp("sam"),
+        # This AWS has no metric math; its endpoint has no certificate, and layers do not lie in /opt.
+        Alarms="off",
+        AmazonCaBundle="off",
+        EventsQueueArn=f"arn:aws:sqs:{REGION}:{ACCOUNT}:warnings",
+        EventsFilterPolicy=json.dumps({"type": [EXPIRING], "tenantId": ["acme"]}, separators=(",", ":")),
+    )
+
+
+def make_key(stack: Stack, tenant: str) -> str:
+    made = subprocess.run(
+        [sys.executable, "-m", "local.keys", "--stack", STACK, "create", "--tenant", tenant],
+        cwd=ROOT,
+        env=stack.cloud.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert made.returncode == 0, made.stderr
+    return made.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def key(stack: Stack) -> str:
+    return make_key(stack, "acme")
+
+
+def create(stack: Stack, key: str, **timeouts: Any) -> Answer:
+    return stack.request("POST", BASE, key=key, body={"agentId": AGENT, "userId": USER, "timeoutConfig": timeouts})
+
+
+def test_the_stack_comes_up_whole(stack: Stack) -> None:
+    listed = stack.cloud.client("cloudformation").describe_stack_resources(StackName=STACK)["StackResources"]
+    assert {each["ResourceStatus"] for each in listed} == {"CREATE_COMPLETE"}
+    expected = Deployment(Alarms="off", EventsQueueArn="arn:aws:sqs:x:1:y").resources.values()
+    assert sorted(each["ResourceType"] for each in listed) == sorted(each["Type"] for each in expected)
+
+
+def test_health_answers_through_the_gateway_without_a_key(stack: Stack) -> None:
+    answer = stack.request("GET", f"{BASE}/health")
+    assert answer.status == 200
+    assert answer.json["status"] in {"healthy", "degraded"}
+
+
+def test_the_gateway_turns_away_who_has_no_key_or_a_wrong_one(stack: Stack) -> None:
+    missing, wrong = stack.request("GET", BASE), stack.request("GET", BASE, key="as_wrong")
+    assert (missing.status, missing.json) == (401, {"message": "Unauthorized"})
+    assert (wrong.status, wrong.json) == (403, {"message": "Forbidden"})
+
+
+def test_a_session_lives_its_life_over_http(stack: Stack, key: str) -> None:
+    created = create(stack, key)
+    assert created.status == 201, created.text
+    path = f"{BASE}/{created.json['sessionId']}"
+    assert created.headers["location"].endswith(path)
+    assert stack.request("GET", path, key=key).json["sessionId"] == created.json["sessionId"]
+    assert stack.request("POST", f"{path}/heartbeat", key=key).json["renewalCount"] == 1
+    assert stack.request("POST", f"{path}/renew", key=key).json["renewalCount"] == 2
+    patched = stack.request("PATCH", f"{path}/timeout", key=key, body={"timeoutMinutes": 60})
+    assert patched.json["timeoutConfig"]["timeoutMinutes"] == 60
+    listed = stack.request("GET", BASE, key=key).json["sessions"]
+    assert created.json["sessionId"] in [session["sessionId"] for session in listed]
+    assert stack.request("DELETE", path, key=key).status == 200
+    gone = stack.request("GET", path, key=key)
+    assert (gone.status, gone.json["error"]["code"]) == (404, "SESSION_NOT_FOUND")
+
+
+def test_another_tenant_learns_nothing_of_a_session(stack: Stack, key: str) -> None:
+    path = f"{BASE}/{create(stack, key).json['sessionId']}"
+    stranger = make_key(stack, "other")
+    for method, route in (("GET", path), ("POST", f"{path}/renew"), ("DELETE", path)):
+        assert stack.request(method, route, key=stranger).status == 404
+    assert stack.request("GET", BASE, key=stranger).json["sessions"] == []
+    assert stack.request("GET", path, key=key).status == 200
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_a_function_answers_its_sample_events(stack: Stack, name: str) -> None:
+    check(name, stack.invoke(function_of(name), EVENTS[name]))
+
+
+def check(name: str, answer: Any) -> None:
+    match function_of(name):
+        case "SessionApiFunction":
+            assert answer["statusCode"] in ({400} if name == "create-invalid" else {200, 201, 404})
+            assert answer["headers"]["x-request-id"] == EVENTS[name]["requestContext"]["requestId"]
+        case "ApiKeyAuthorizerFunction":
+            assert answer["isAuthorized"] is False
+        case _:
+            assert {"claimed", "fanOut", "pass"} & answer.keys()
+
+
+def test_the_schedule_fires_by_itself_and_the_warning_arrives_in_the_subscribed_queue(
+    stack: Stack, key: str, queue: str
+) -> None:
+    quiet = create(stack, key, timeoutMinutes=600, warningThresholdMinutes=5).json["sessionId"]
+    elsewhere = create(stack, make_key(stack, "other"), timeoutMinutes=5, warningThresholdMinutes=5).json["sessionId"]
+    near = create(stack, key, timeoutMinutes=5, warningThresholdMinutes=5).json["sessionId"]
+    sqs = stack.cloud.client("sqs")
+    arrived: list[dict[str, Any]] = []
+    give_up = time.monotonic() + 150
+    while near not in [event["subject"] for event in arrived] and time.monotonic() < give_up:
+        messages = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=10, MaxNumberOfMessages=10).get("Messages", [])
+        arrived += [json.loads(message["Body"]) for message in messages]
+    subjects = [event["subject"] for event in arrived]
+    assert subjects.count(near) == 1
+    assert not {quiet, elsewhere} & set(subjects)
+    (warning,) = [event for event in arrived if event["subject"] == near]
+    assert warning["specversion"] == "1.0"
+    assert warning["type"] == EXPIRING
+    assert warning["source"] == f"/agent-sessions/{REGION}/{STACK}"
+    assert warning["data"]["tenantId"] == "acme"
+    assert stack.request("GET", f"{BASE}/health").json["status"] == "healthy"
+
+
+def test_the_gauge_counts_what_health_then_tells(stack: Stack, key: str) -> None:
+    create(stack, key)
+    assert stack.invoke("ExpirySweeperFunction", {"pass": "gauge"})["activeSessions"] >= 1
+    assert stack.request("GET", f"{BASE}/health").json["activeSessions"] >= 1
+
+
+@pytest.fixture(scope="module", params=["SessionApiFunction", "ExpirySweeperFunction", "ApiKeyAuthorizerFunction"])
+def runtime(request: pytest.FixtureRequest, stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A built function in Lambda's runtime interface emulator, with the stack's tables; one invocation at a time."""
+    function: str = request.param
+    folder = BUILD / function
+    layers = [BUILD / "DomainLayer" / "python", BUILD / "DependenciesLayer" / "python"]
+    port = free_port()
+    (emulator,) = (SAM.parent / "lib").glob(f"python3.*/site-packages/samcli/local/rapid/*{_processor()}")
+    program = tmp_path_factory.mktemp("rie") / "emulator"
+    program.write_bytes(emulator.read_bytes())
+    program.chmod(0o755)
+    settings = Deployment(AmazonCaBundle="off").environment(function) | {
+        "SESSIONS_TABLE": stack.outputs["SessionsTableName"],
+        "API_KEYS_TABLE": stack.outputs["ApiKeysTableName"],
+        "EVENTS_TOPIC_ARN": stack.outputs["SessionEventsTopicArn"],
+        "PYTHONPATH": ":".join(map(str, [folder, *layers, LAMBDA_RUNTIME])),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "LAMBDA_TASK_ROOT": str(folder),
+        "AWS_LAMBDA_FUNCTION_NAME": function,
+        "AWS_LAMBDA_FUNCTION_TIMEOUT": "120",
+    }
+    addresses = [f"127.0.0.1:{port}", "--runtime-api-address", f"127.0.0.1:{free_port()}"]
+    command: list[str | Path] = [program, "--log-level", "info", "--runtime-interface-emulator-address", *addresses]
+    command += [SAM / "python", "-S", "-m", "awslambdaric", "app.handler"]
+    with running(command, port, stack.cloud.environment | settings, folder):
+
+        def invoke(event: Any) -> Any:
+            connection = HTTPConnection("127.0.0.1", port, timeout=120)
+            try:
+                connection.request("POST", "/2015-03-31/functions/function/invocations", json.dumps(event))
+                return Answer.of(connection.getresponse()).json
+            finally:
+                connection.close()
+
+        yield function, invoke
+
+
+def _processor() -> str:
+    return {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
+
+
+def test_the_built_function_answers_its_sample_events_under_lambdas_own_runtime_client(runtime: Any) -> None:
+    function, invoke = runtime
+    meant = [name for name in EVENTS if function_of(name) == function]
+    for name in meant:
+        check(name, invoke(EVENTS[name]))
+    if function == "ExpirySweeperFunction":
+        check("sweep", invoke({}))

@@ -20,7 +20,7 @@ def _powertools() -> None:
     os.environ |= {
         "POWERTOOLS_SERVICE_NAME": "agent-sessions",
         "POWERTOOLS_METRICS_NAMESPACE": "AgentSessions",
-        "POWERTOOLS_LOG_LEVEL": "INFO",
+        "POWERTOOLS_LOG_LEVEL": "ERROR",  # a line a request would bury what a failed test has to say
     }
 
 

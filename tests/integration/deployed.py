@@ -1,0 +1,48 @@
+"""The deployed handler with its table in DynamoDB Local."""
+
+from typing import Any
+
+from agent_sessions import bootstrap
+from agent_sessions.clock import Clock
+
+from tests.engines.fixtures import Table
+from tests.store_suite import examples
+from tests.unit.world import MovableClock, World
+
+
+class Deployed(World):
+    """A deployment on a table that is given. The last one made is the one that the handler belongs to."""
+
+    def __init__(self, table: Table, *, clock: Clock | None = None, **settings: str) -> None:
+        self.clock = MovableClock()
+        self.table = table
+        environ = {"SESSIONS_TABLE": table.name, **settings}
+        bootstrap.wire(bootstrap.Wiring(environ, clock or self.clock, {"dynamodb": table.client}))
+        bootstrap.session_api()  # built before threads ask for it
+
+    def item(self, session_id: str) -> Any:
+        """The item as it lies in the table; None for nothing."""
+        return examples.item(self.table, session_id)
+
+    def remove(self, session_id: str) -> None:
+        """Take the item away, as TTL would."""
+        self.table.client.delete_item(TableName=self.table.name, Key={"sessionId": {"S": session_id}})
+
+    def _update(self, session_id: str, update: str) -> None:
+        self.table.client.update_item(
+            TableName=self.table.name, Key={"sessionId": {"S": session_id}}, UpdateExpression=update
+        )
+
+    def mark(self, session_id: str, update: str, *, lease: Any) -> bool:
+        """Change an item as the sweep does: only while it is in this lease. Tells whether it was."""
+        try:
+            self.table.client.update_item(
+                TableName=self.table.name,
+                Key={"sessionId": {"S": session_id}},
+                UpdateExpression=update,
+                ConditionExpression="lease = :lease",
+                ExpressionAttributeValues={":lease": lease},
+            )
+        except self.table.client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True

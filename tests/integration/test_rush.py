@@ -1,0 +1,175 @@
+"""No race loses, repeats or revives anything: sixteen callers on the same sessions, their clocks milliseconds apart."""
+
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from typing import Final
+
+import pytest
+
+from local.dynamodb_local import DynamoDbLocal
+from tests.engines.fixtures import Table
+from tests.engines.tables import create_sessions_table
+from tests.integration.rush import CALLERS, JUMP_MS, SHARES, Done, Rush
+from tests.store_suite.examples import item, item_of
+from tests.unit.world import at
+
+# One history, told once: its tests belong to one worker.
+pytestmark = pytest.mark.xdist_group("rush")
+
+ROUNDS: Final = 10
+CALLS: Final = 25
+ALLOWED: Final = {
+    "get": {200, 404, 410},
+    "warn": {200, 404, 410},
+    "heartbeat": {200, 404, 410},
+    "renew": {200, 404, 410, 422},
+    "patch": {200, 400, 404, 410},
+    "delete": {200, 404},
+}
+
+
+@pytest.fixture(scope="module")
+def table(dynamo_local: DynamoDbLocal) -> Iterator[Table]:
+    client = dynamo_local.client()
+    yield Table(client, create_sessions_table(client, f"rush-{uuid.uuid4().hex}"), "dynamodb-local")
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def rush(table: Table) -> Rush:
+    """Twelve sessions, 4,000 calls in ten rounds: warnings, caps, patches, deletes and expiries among them."""
+    rush = Rush(table, sessions=12, seed=20_260_627)
+    for _ in range(ROUNDS):
+        rush.round(CALLS)
+    return rush
+
+
+def done(rush: Rush, session_id: str | None = None) -> Iterable[Done]:
+    for this in rush.rounds:
+        yield from (call for call in this.done if session_id in (None, call.session_id))
+
+
+def out_of_place(calls: Iterable[Done]) -> dict[str, int]:
+    """How often each route gave an answer that it must not give."""
+    return dict(
+        Counter(
+            f"{call.action} {call.answer.status}" for call in calls if call.answer.status not in ALLOWED[call.action]
+        )
+    )
+
+
+def test_the_rush_has_met_all_that_can_happen(rush: Rush) -> None:
+    met = {(call.action, call.answer.status) for call in done(rush)}
+    assert met >= {(action, status) for action in ALLOWED for status in (200, 404)}
+    assert met >= {("get", 410), ("heartbeat", 410), ("renew", 410), ("patch", 410), ("renew", 422), ("patch", 400)}
+    assert sum(len(this.done) for this in rush.rounds) == ROUNDS * CALLERS * CALLS
+    assert all(call.ended - this.done[0].began < JUMP_MS * 1_000_000 for this in rush.rounds for call in this.done)
+
+
+def test_no_call_fails_and_no_status_is_out_of_place(rush: Rush) -> None:
+    assert out_of_place(done(rush)) == {}
+    for call in done(rush):
+        if call.answer.status == 400:
+            assert {fault["message"] for fault in call.answer.details["fields"]} == {
+                "would end the session, which only DELETE does"
+            }
+
+
+def test_every_successful_renewal_counts_once(rush: Rush) -> None:
+    for session_id, last in rush.rounds[-1].after.items():
+        counts = [call.wrote.renewal_count for call in done(rush, session_id) if call.renewed and call.wrote]
+        assert sorted(counts) == list(range(1, len(counts) + 1))
+        assert last is None or last.renewal_count == len(counts)
+
+
+def test_a_successful_renewal_is_what_the_caller_was_told_of(rush: Rush) -> None:
+    for call in done(rush):
+        if call.action in ("heartbeat", "renew", "patch") and call.wrote:
+            assert call.answer.status == 200
+            told = call.answer.json
+            assert told["renewalCount"] == call.wrote.renewal_count
+            assert told["expiresAt"] == at(call.wrote.expires_at_ms)
+            assert told["lastActivity"] == at(call.wrote.last_activity_ms)
+        if call.action == "renew" and call.answer.status == 200:
+            assert call.renewed
+
+
+def test_no_renewal_moves_the_expiry_back(rush: Rush) -> None:
+    for session_id in rush.session_ids:
+        first = next(session for this in rush.rounds if (session := this.before.get(session_id)))
+        leases = {first.lease: first}
+        for call in done(rush, session_id):
+            if call.wrote and call.wrote.lease not in leases:
+                leases[call.wrote.lease] = call.wrote
+        in_order = [leases[lease] for lease in sorted(leases)]
+        assert [session.lease for session in in_order] == list(range(1, len(in_order) + 1)), "every lease was seen"
+        for before, after in pairwise(in_order):
+            assert after.renewed_at_ms >= before.renewed_at_ms
+            if after.renewal_count > before.renewal_count:
+                assert after.renewal_count == before.renewal_count + 1
+                assert after.expires_at_ms >= before.expires_at_ms
+
+
+def test_whatever_was_written_keeps_to_the_time_arithmetic(rush: Rush) -> None:
+    for call in done(rush):
+        if session := call.wrote:
+            assert session.ends_at_ms == session.created_at_ms + session.timeout.max_duration_ms
+            assert session.expires_at_ms == min(session.renewed_at_ms + session.timeout.timeout_ms, session.ends_at_ms)
+            assert session.created_at_ms <= session.renewed_at_ms <= session.last_activity_ms
+            assert session.due_at_ms in (session.expires_at_ms, session.warning_at_ms) or not session.warned
+
+
+def test_a_session_is_deleted_once_and_stays_gone(rush: Rush) -> None:
+    for session_id in rush.session_ids:
+        deletes = [call for call in done(rush, session_id) if call.action == "delete" and call.answer.status == 200]
+        assert len(deletes) <= 1
+        gone = [call for call in done(rush, session_id) if call.answer.status == 404]
+        if not deletes:
+            assert gone == []
+            continue
+        [delete] = deletes
+        assert all(call.answer.status == 404 for call in done(rush, session_id) if call.began > delete.ended)
+        assert all(call.ended > delete.began for call in gone)
+        assert rush.rounds[-1].after[session_id] is None
+
+
+def test_a_session_lives_until_it_expires_and_never_again(rush: Rush) -> None:
+    over: set[str] = set()
+    for this in rush.rounds:
+        over |= this.expired.keys()
+        assert not over & this.alive.keys()
+        for call in this.done:
+            if call.session_id in this.alive:
+                assert call.answer.status != 410
+            else:
+                assert call.answer.status in (404, 410) or call.action == "delete"
+    assert over
+
+
+def test_an_expired_session_is_left_as_it_is_and_tells_why(rush: Rush) -> None:
+    for this in rush.rounds:
+        for session_id, before in this.expired.items():
+            assert this.after[session_id] in (None, before)
+            for call in this.done:
+                if call.session_id == session_id and call.answer.status == 410:
+                    assert call.answer.details == {"expiresAt": at(before.expires_at_ms), "reason": before.reason}
+
+
+def test_every_item_that_is_left_agrees_with_itself(rush: Rush) -> None:
+    left = [session for session in rush.rounds[-1].after.values() if session]
+    assert left
+    for session in left:
+        assert item(rush.table, session.session_id) == item_of(session)
+
+
+def test_one_session_that_everybody_uses_at_once_fails_nobody(table: Table) -> None:
+    shares = {action: share for action, share in SHARES.items() if action != "delete"}
+    hot = Rush(table, sessions=1, seed=1)
+    for _ in range(2):
+        hot.round(CALLS, shares)
+    assert out_of_place(done(hot)) == {}
+    last = hot.rounds[-1].after[hot.session_ids[0]]
+    assert last is not None
+    assert last.renewal_count == sum(call.renewed for call in done(hot))

@@ -77,6 +77,7 @@ def test_real_values_pass_the_patterns_of_the_parameters(name: str, value: str) 
         ("EventsQueueArn", "https://sqs.eu-west-1.amazonaws.com/123456789012/warnings"),
         ("EventsFilterPolicy", "type=expiring"),
         ("CorsAllowOrigins", "https://example.com/page"),
+        ("CorsAllowOrigins", "https://*.example.com"),
         ("EventSource", "two words"),
     ],
 )

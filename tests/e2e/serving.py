@@ -1,0 +1,127 @@
+"""The local stack in this process, behind its real HTTP server: tests speak to it over sockets, and look inside it."""
+
+import http.client
+import json
+import socket
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+from agent_sessions import bootstrap
+from agent_sessions.bootstrap import Wiring
+
+from local.options import Options
+from local.server import Server, listen
+from local.stack import LocalStack
+
+BASE: Final = "/api/messaging/sessions"
+TIMEOUT_SECONDS: Final = 30
+"""An answer that takes longer counts as none: the machine may be busy, but nothing here waits for anything."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back over the wire."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @cached_property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Serving:
+    """A running stack."""
+
+    def __init__(self, stack: LocalStack, port: int) -> None:
+        self.stack = stack
+        self.port = port
+        self.calls: Counter[str] = Counter()
+        """Calls to DynamoDB that requests made so far, as `table operation`."""
+        client = bootstrap._wiring.clients["dynamodb"]
+        client.meta.events.register("before-parameter-build.dynamodb.*", self._count)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """Send one request; the body goes as JSON."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_SECONDS)
+        try:
+            content = None if body is None else json.dumps(body)
+            sent = {"content-type": "application/json"} if body is not None else {}
+            sent |= {} if key is None else {"x-api-key": key}
+            connection.request(method, path, content, {**sent, **(headers or {})})
+            response = connection.getresponse()
+            names = {name.lower(): value for name, value in response.getheaders()}
+            return Reply(response.status, names, response.read())
+        finally:
+            connection.close()
+
+    def raw(self, data: bytes, *, close: bool = True) -> bytes:
+        """Send bytes as they are, end the sending side unless told not to, and read until the other side ends."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=TIMEOUT_SECONDS) as connection:
+            try:
+                connection.sendall(data)
+                if close:
+                    connection.shutdown(socket.SHUT_WR)
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # refused before it was all sent
+            parts = []
+            try:
+                while part := connection.recv(65_536):
+                    parts.append(part)
+            except ConnectionResetError:
+                pass  # likewise
+            return b"".join(parts)
+
+    @contextmanager
+    def counted(self) -> Iterator[Counter[str]]:
+        """Count the calls to DynamoDB that are made meanwhile."""
+        before = Counter(self.calls)
+        calls: Counter[str] = Counter()
+        yield calls
+        calls.update(self.calls - before)
+
+    def _count(self, params: Mapping[str, Any], model: Any, **_: Any) -> None:
+        if not threading.current_thread().name.startswith("api"):
+            return  # the sweeper, whose minute may come at any time
+        tables = [params["TableName"]] if "TableName" in params else list(params.get("RequestItems", ["several"]))
+        self.calls[f"{tables[0].removeprefix('local-')} {model.name}"] += 1
+
+
+@contextmanager
+def serving(folder: Path, *, auth: bool) -> Iterator[Serving]:
+    """Run a stack with an embedded store; its log and its terminal are files in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stack = LocalStack(Options(port=0, auth=auth), log_file=folder / "functions.log", data_dir=folder / "data")
+    with (folder / "terminal.log").open("w", encoding="utf-8") as terminal, listen("127.0.0.1", 0) as listener:
+        stack.terminal = terminal
+        stdout = sys.stdout
+        try:
+            with stack.running():
+                server = Server(stack)
+                thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+                thread.start()
+                try:
+                    yield Serving(stack, listener.getsockname()[1])
+                finally:
+                    stack.ending.set()
+                    server.should_exit = True
+                    thread.join()
+        finally:
+            sys.stdout = stdout
+            bootstrap.wire(Wiring({}))

@@ -1,0 +1,321 @@
+"""Every route with every kind of key, over HTTP: 401, 403, 404 or success, and nothing of another tenant's."""
+
+import json
+import re
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from agent_sessions import bootstrap
+
+from tests.e2e.serving import BASE, Reply, Serving, serving
+
+OPENAPI: Final = Path(__file__).resolve().parents[2] / "docs" / "openapi.json"
+AGENT: Final = "b8504bc3-45f8-4a41-a00a-83df46d8555d"
+USER: Final = "6c6f2d1e-0a3b-4f7d-9e58-1b2c3d4e5f60"
+NEW: Final = {"agentId": AGENT, "userId": USER, "metadata": {"of": "acme-only"}}
+UNAUTHORIZED: Final = (401, {"message": "Unauthorized"})
+FORBIDDEN: Final = (403, {"message": "Forbidden"})
+MINUTE: Final = 60_000
+
+
+@dataclass(frozen=True)
+class Route:
+    """A request; `{id}` stands for a session's id."""
+
+    method: str
+    path: str
+    success: int
+    body: object = None
+    is_public: bool = False
+    in_openapi: bool = True
+
+    @property
+    def of_session(self) -> bool:
+        return "{id}" in self.path and not self.is_public
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+ROUTES: Final = (
+    Route("POST", "", 201, NEW),
+    Route("GET", "", 200),
+    Route("GET", "/health", 200, is_public=True),
+    Route("GET", "/{id}", 200),
+    Route("POST", "/{id}/heartbeat", 200),
+    Route("POST", "/{id}/renew", 200),
+    Route("PATCH", "/{id}/timeout", 200, {"timeoutMinutes": 20}),
+    Route("DELETE", "/{id}", 200),
+    Route("HEAD", "/{id}", 200, in_openapi=False),
+    Route("HEAD", "", 200, in_openapi=False),
+    Route("HEAD", "/health", 200, in_openapi=False),
+    Route("GET", "/{id}/", 200, in_openapi=False),
+    Route("GET", "/health/", 200, in_openapi=False),
+    Route("OPTIONS", "/{id}", 204, is_public=True, in_openapi=False),
+)
+"""What has a success; what the function refuses whoever asks stands in `REFUSED`."""
+
+REFUSED: Final = (
+    Route("PUT", "/{id}", 405, in_openapi=False),
+    Route("TRACE", "", 405, in_openapi=False),
+    Route("PATCH", "/{id}", 405, in_openapi=False),
+    Route("GET", "/{id}/messages", 404, in_openapi=False),
+    Route("GET", "/../../health", 404, in_openapi=False),
+    Route("POST", "/health", 405, in_openapi=False),
+)
+
+
+@dataclass(frozen=True)
+class Keys:
+    """A key of each kind."""
+
+    right: str
+    other: str
+    revoked: str
+    expired: str
+
+    def bad(self) -> Mapping[str, str]:
+        """Keys that are no good, by what is wrong with them."""
+        return {
+            "unknown": "as_" + "a" * 32,
+            "malformed": "hunter2",
+            "revoked": self.revoked,
+            "expired": self.expired,
+            "cut short": self.right[:-1],
+            "in capitals": self.right.upper(),
+            "with a scheme": f"Bearer {self.right}",
+            "in quotes": f'"{self.right}"',
+            "twice": f"{self.right},{self.right}",
+            "two tenants'": f"{self.right},{self.other}",
+            "without its prefix": self.right.removeprefix("as_"),
+            "no ASCII": "as_schl\xfcssel",
+            "long": "as_" + "a" * 5_000,
+        }
+
+
+KINDS_OF_BAD_KEYS: Final = tuple(Keys("", "", "", "").bad())
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    with serving(tmp_path_factory.mktemp("access"), auth=True) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def keys(stack: Serving) -> Keys:
+    service = bootstrap.api_keys()
+    right, other, revoked = (service.create(tenant, "matrix") for tenant in ("acme", "globex", "acme"))
+    expired = service.create("acme", "matrix", lifetime_ms=1)
+    service.revoke("acme", revoked.record.key_id)
+    stack.stack.advance(MINUTE)
+    return Keys(right.text, other.text, revoked.text, expired.text)
+
+
+@pytest.fixture
+def session_id(stack: Serving, keys: Keys) -> Iterator[str]:
+    """A session of the tenant acme; it goes with the test, as moto gets slow with many."""
+    reply = stack.send("POST", BASE, NEW, key=keys.right)
+    assert reply.status == 201, reply.body
+    yield str(reply.json["sessionId"])
+    stack.send("DELETE", f"{BASE}/{reply.json['sessionId']}", key=keys.right)
+
+
+@pytest.fixture(scope="module")
+def untouched(stack: Serving, keys: Keys) -> Iterator[str]:
+    """A session of the tenant acme for all tests that must not reach it; at the end it is as it was."""
+    lasting = {**NEW, "timeoutConfig": {"timeoutMinutes": 1440, "maxDurationMinutes": 2880}}
+    before = stack.send("POST", BASE, lasting, key=keys.right).json
+    yield str(before["sessionId"])
+    after = stack.send("GET", f"{BASE}/{before['sessionId']}", key=keys.right).json
+    assert {**after, "timeRemaining": 0} == {**before, "timeRemaining": 0}
+
+
+def ask(stack: Serving, route: Route, session_id: str, key: str | None) -> Reply:
+    return stack.send(route.method, BASE + route.path.replace("{id}", session_id), route.body, key=key)
+
+
+def seen(reply: Reply) -> tuple[int, Any]:
+    return reply.status, reply.json if reply.body else None
+
+
+def told_apart(reply: Reply) -> Any:
+    """What a caller could tell two answers apart by: all of it but the moment, and the ids of the requests."""
+    headers = {name: value for name, value in reply.headers.items() if name not in {"x-request-id", "apigw-requestid"}}
+    body = re.sub(rb'"timestamp":"[^"]+"', b"", reply.body)
+    return reply.status, {name: value for name, value in headers.items() if name != "date"}, body
+
+
+def test_the_matrix_has_every_route_of_the_openapi_file() -> None:
+    paths = json.loads(OPENAPI.read_text(encoding="utf-8"))["paths"]
+    documented = {
+        (method.upper(), re.sub(r"\{\w+\}", "{id}", path.removeprefix(BASE)).rstrip("/"))
+        for path, item in paths.items()
+        for method in item
+        if method in {"get", "post", "put", "patch", "delete", "head", "options", "trace"}
+    }
+    assert documented == {(route.method, route.path) for route in ROUTES if route.in_openapi}
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=str)
+def test_the_right_key_succeeds(stack: Serving, keys: Keys, session_id: str, route: Route) -> None:
+    assert ask(stack, route, session_id, keys.right).status == route.success
+
+
+@pytest.mark.parametrize("route", REFUSED, ids=str)
+def test_the_right_key_learns_of_wrong_verbs_and_paths(
+    stack: Serving, keys: Keys, session_id: str, route: Route
+) -> None:
+    assert ask(stack, route, session_id, keys.right).status == route.success
+
+
+@pytest.mark.parametrize("key", [None, ""])
+@pytest.mark.parametrize("route", [route for route in ROUTES + REFUSED if not route.is_public], ids=str)
+def test_without_a_key_every_route_is_a_401(stack: Serving, untouched: str, route: Route, key: str | None) -> None:
+    with stack.counted() as calls:
+        reply = ask(stack, route, untouched, key)
+    assert reply.status == 401
+    assert reply.headers["content-length"] == str(len(b'{"message":"Unauthorized"}'))
+    assert route.method == "HEAD" or seen(reply) == UNAUTHORIZED
+    assert not calls, "the gateway asks nobody"
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_BAD_KEYS)
+@pytest.mark.parametrize("route", [route for route in ROUTES + REFUSED if not route.is_public], ids=str)
+def test_with_a_key_that_is_no_good_every_route_is_the_same_403(
+    stack: Serving, keys: Keys, untouched: str, route: Route, kind: str
+) -> None:
+    with stack.counted() as calls:
+        reply = ask(stack, route, untouched, keys.bad()[kind])
+    assert reply.status == 403
+    assert reply.headers["content-length"] == str(len(b'{"message":"Forbidden"}'))
+    assert route.method == "HEAD" or seen(reply) == FORBIDDEN
+    assert calls.keys() <= {"ApiKeysTable GetItem"}, "no session is looked at"
+
+
+def test_every_kind_of_bad_key_costs_the_same_one_read(stack: Serving, keys: Keys) -> None:
+    stack.stack.advance(5 * MINUTE)  # what the gateway remembers of earlier answers is over
+    for kind, key in keys.bad().items():
+        with stack.counted() as calls:
+            assert stack.send("GET", BASE, key=key).status == 403
+        assert calls == {"ApiKeysTable GetItem": 1}, kind
+
+
+@pytest.mark.parametrize("kind", [None, "unknown", "revoked", "other", "right"])
+@pytest.mark.parametrize("route", [route for route in ROUTES if route.is_public], ids=str)
+def test_health_and_preflights_ask_for_no_key_and_do_not_look_at_one(
+    stack: Serving, keys: Keys, session_id: str, route: Route, kind: str | None
+) -> None:
+    key = None if kind is None else {**keys.bad(), "other": keys.other, "right": keys.right}[kind]
+    with stack.counted() as calls:
+        reply = ask(stack, route, session_id, key)
+    assert reply.status == route.success
+    assert "ApiKeysTable GetItem" not in calls
+
+
+# --- another tenant's key ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("route", [route for route in (*ROUTES, *REFUSED) if route.of_session], ids=str)
+def test_another_tenants_session_is_like_one_that_never_was(
+    stack: Serving, keys: Keys, session_id: str, route: Route
+) -> None:
+    before = stack.send("GET", f"{BASE}/{session_id}", key=keys.right).json
+    stack.send("GET", BASE, key=keys.other)  # so that the gateway remembers the key, and asks no more about it
+    with stack.counted() as calls_for_none:
+        none = ask(stack, route, str(uuid.uuid4()), keys.other)
+    with stack.counted() as calls_for_anothers:
+        anothers = ask(stack, route, session_id, keys.other)
+    assert told_apart(anothers) == told_apart(none)
+    assert calls_for_anothers == calls_for_none, "nor does the work of an answer tell them apart"
+    if route not in REFUSED:
+        assert anothers.status == 404
+        assert route.method == "HEAD" or anothers.json["error"]["code"] == "SESSION_NOT_FOUND"
+    after = stack.send("GET", f"{BASE}/{session_id}", key=keys.right).json
+    assert {**before, "timeRemaining": 0} == {**after, "timeRemaining": 0}, "and it is left as it was"
+
+
+def test_an_expired_session_of_another_tenant_is_like_one_that_never_was(
+    stack: Serving, keys: Keys, session_id: str
+) -> None:
+    stack.stack.advance(31 * MINUTE)
+    assert stack.send("GET", f"{BASE}/{session_id}", key=keys.right).status == 410
+    for route in (route for route in ROUTES if route.of_session):
+        anothers, none = (ask(stack, route, name, keys.other) for name in (session_id, str(uuid.uuid4())))
+        assert told_apart(anothers) == told_apart(none)
+
+
+def test_no_list_shows_another_tenants_sessions(stack: Serving, keys: Keys, session_id: str) -> None:
+    for query in ("", f"?userId={USER}", f"?agentId={AGENT}", f"?userId={USER}&agentId={AGENT}&limit=100"):
+        reply = stack.send("GET", f"{BASE}{query}", key=keys.other)
+        assert reply.status == 200
+        assert session_id.encode() not in reply.body
+        assert b"acme" not in reply.body
+        assert session_id.encode() in stack.send("GET", f"{BASE}{query}", key=keys.right).body
+
+
+def test_another_tenants_cursor_is_no_cursor(stack: Serving, keys: Keys, session_id: str) -> None:
+    stack.send("POST", BASE, NEW, key=keys.right)
+    cursor = stack.send("GET", f"{BASE}?limit=1", key=keys.right).json["nextCursor"]
+    assert stack.send("GET", f"{BASE}?limit=1&cursor={cursor}", key=keys.right).status == 200
+    foreign = stack.send("GET", f"{BASE}?limit=1&cursor={cursor}", key=keys.other)
+    assert foreign.status == 400
+    garbage = stack.send("GET", f"{BASE}?limit=1&cursor={cursor[::-1]}", key=keys.other)
+    for reply in (foreign, garbage):
+        for field in reply.json["error"]["details"]["fields"]:
+            del field["value"]
+    assert foreign.json["error"]["details"] == garbage.json["error"]["details"]
+
+
+def test_two_tenants_use_one_idempotency_key_and_never_learn_of_it(stack: Serving, keys: Keys) -> None:
+    header = {"idempotency-key": "the-same-for-both"}
+    mine, theirs = (stack.send("POST", BASE, NEW, key=key, headers=header) for key in (keys.right, keys.other))
+    assert (mine.status, theirs.status) == (201, 201)
+    assert mine.json["sessionId"] != theirs.json["sessionId"]
+    changed = {**NEW, "metadata": {"of": "globex"}}
+    assert stack.send("POST", BASE, changed, key=keys.other, headers=header).status == 422
+
+
+def test_a_tenant_that_a_caller_names_itself_counts_for_nothing(stack: Serving, keys: Keys, session_id: str) -> None:
+    for headers in ({"x-tenant-id": "acme"}, {"tenantid": "acme"}, {"x-amzn-authorizer-tenantid": "acme"}):
+        assert stack.send("GET", f"{BASE}/{session_id}", key=keys.other, headers=headers).status == 404
+        assert stack.send("GET", f"{BASE}/{session_id}?tenantId=acme", key=keys.other, headers=headers).status == 404
+    body = {**NEW, "tenantId": "acme", "tenant_id": "acme"}
+    theirs = stack.send("POST", BASE, body, key=keys.other).json["sessionId"]
+    assert stack.send("GET", f"{BASE}/{theirs}", key=keys.right).status == 404
+
+
+# --- the end of a key -------------------------------------------------------------------------------------------------
+
+
+def use_up(stack: Serving, end: Callable[[Any], Any], lifetime_ms: int | None = None) -> list[int]:
+    """Use a key, end it, and use it again at once and five minutes later."""
+    made = bootstrap.api_keys().create("acme", "to be ended", lifetime_ms)
+    statuses = [stack.send("GET", BASE, key=made.text).status]
+    end(made)
+    statuses.append(stack.send("GET", BASE, key=made.text).status)
+    stack.stack.advance(5 * MINUTE)
+    statuses.append(stack.send("GET", BASE, key=made.text).status)
+    return statuses
+
+
+def test_a_revoked_key_stops_working_within_five_minutes(stack: Serving) -> None:
+    revoke = lambda made: bootstrap.api_keys().revoke_leaked(made.text)  # noqa: E731 - short, and named
+    assert use_up(stack, revoke) == [200, 200, 403]
+
+
+def test_an_expired_key_stops_working_within_five_minutes(stack: Serving) -> None:
+    assert use_up(stack, lambda _: stack.stack.advance(MINUTE), lifetime_ms=MINUTE) == [200, 200, 403]
+
+
+def test_after_a_rotation_both_keys_work_then_the_new_one_alone(stack: Serving) -> None:
+    service = bootstrap.api_keys()
+    old = service.create("acme", "to be rotated")
+    new = service.rotate("acme", old.record.key_id, overlap_ms=10 * MINUTE)
+    assert [stack.send("GET", BASE, key=key.text).status for key in (old, new)] == [200, 200]
+    stack.stack.advance(15 * MINUTE)
+    assert [stack.send("GET", BASE, key=key.text).status for key in (old, new)] == [403, 200]

@@ -76,7 +76,7 @@ def session_item(session: Session, *, retention_ms: int, due_shards: int, tenant
         "renewalCount": {"N": str(session.renewal_count)},
         "lease": {"N": str(session.lease)},
         **timeout_attributes(timeout),
-        **end_attributes(session, retention_ms),
+        **end_attributes(session.ends_at_ms, timeout, retention_ms),
         LISTED_AT: {"N": str(session.created_at_ms)},
         TENANT_USER: {"S": tenant_user_key(session.tenant_id, session.user_id)},
         TENANT_SHARD: {"S": tenant_shard_key(session.tenant_id, shard_of(session.session_id, tenant_shards))},
@@ -98,12 +98,12 @@ def timeout_attributes(timeout: TimeoutConfig) -> Item:
     }
 
 
-def end_attributes(session: Session, retention_ms: int) -> Item:
+def end_attributes(ends_at_ms: int, timeout: TimeoutConfig, retention_ms: int) -> Item:
     """Write what follows from the end of the maximum duration."""
     return {
-        "endsAt": {"N": str(session.ends_at_ms)},
-        "renewableUntil": {"N": str(session.ends_at_ms - session.timeout.timeout_ms)},
-        TTL: {"N": str(purge_at_seconds(session.ends_at_ms, retention_ms))},
+        "endsAt": {"N": str(ends_at_ms)},
+        "renewableUntil": {"N": str(ends_at_ms - timeout.timeout_ms)},
+        TTL: {"N": str(purge_at_seconds(ends_at_ms, retention_ms))},
     }
 
 

@@ -10,7 +10,7 @@ A lease is one stretch with one `expires_at_ms`. What holds after every function
                                     │◀ threshold ▶│
 """
 
-from dataclasses import replace
+from dataclasses import dataclass
 from enum import Enum
 
 from agent_sessions.errors import SessionExpired, SessionNotFound, SessionRenewalFailed
@@ -45,44 +45,69 @@ def check_alive(session: Session, now_ms: int, retention_ms: int) -> None:
     raise SessionExpired(session.expires_at_ms, session.reason)
 
 
-def activity_time_ms(session: Session, now_ms: int) -> int:
-    """Return the moment that counts as now: clocks of two functions differ, recorded time never goes back."""
-    return max(now_ms, session.renewed_at_ms, session.last_activity_ms)
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """One attempt at a heartbeat or a renewal: its path; whether it is `manual`, which `autoRenew` does not stop.
+
+    It is `overtaken` where activity was recorded by a clock ahead of ours: that moment then stands for now.
+    """
+
+    path: RenewalPath
+    manual: bool
+    overtaken: bool = False
 
 
-def choose_path(session: Session, now_ms: int, *, manual: bool) -> RenewalPath:
-    """Choose the write for a live session; `manual` is a renew, which `autoRenew` does not stop.
+def next_attempt(found: Session, now_ms: int, *, manual: bool) -> Renewal:
+    """Choose the write for a live session, as it was found by an attempt that was refused.
 
     Raises:
         SessionRenewalFailed: a manual renewal has nothing left to gain.
 
     """
-    if not manual and not session.timeout.auto_renew:
-        return RenewalPath.ACTIVITY_ONLY
-    if session.expires_at_ms >= session.ends_at_ms:
+    overtaken = found.last_activity_ms > now_ms
+    if not manual and not found.timeout.auto_renew:
+        return Renewal(RenewalPath.ACTIVITY_ONLY, manual, overtaken)
+    if found.expires_at_ms >= found.ends_at_ms:
         if manual:
-            raise SessionRenewalFailed(session.ends_at_ms)
-        return RenewalPath.ACTIVITY_ONLY
-    if activity_time_ms(session, now_ms) + session.timeout.timeout_ms >= session.ends_at_ms:
-        return RenewalPath.TO_CAP
-    return RenewalPath.AFTER_WARNING if session.warned else RenewalPath.USUAL
+            raise SessionRenewalFailed(found.ends_at_ms)
+        return Renewal(RenewalPath.ACTIVITY_ONLY, manual, overtaken)
+    if max(found.last_activity_ms, now_ms) + found.timeout.timeout_ms >= found.ends_at_ms:
+        return Renewal(RenewalPath.TO_CAP, manual, overtaken)
+    return Renewal(RenewalPath.AFTER_WARNING if found.warned else RenewalPath.USUAL, manual, overtaken)
 
 
-def patched(session: Session, timeout: TimeoutConfig) -> Session:
-    """Return the session under other timeout settings; no activity, and never announced or renewed by it.
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """Other timeout settings for a session, and the case in which they come: what must still hold when it is written.
 
-    A moved expiry starts a new lease with a warning of its own. Where it did not move, a lease that has been warned
-    stays warned.
+    `was_capped` and `is_capped` say whether the lease ends at the cap before and after, `moves` whether it moves,
+    which starts a new lease. Where only one of the first two holds, the expiry moves unless the last renewal was
+    exactly at `unmoved_from_ms`. The rest is what a session renewed when it was read would have.
     """
+
+    timeout: TimeoutConfig
+    ends_at_ms: int
+    expires_at_ms: int
+    was_capped: bool
+    is_capped: bool
+    moves: bool
+    unmoved_from_ms: int
+
+
+def patch_of(session: Session, timeout: TimeoutConfig) -> Patch:
+    """Work out what other settings make of a session; no activity, and it renews nothing."""
     ends_at_ms = session.created_at_ms + timeout.max_duration_ms
     expires_at_ms = min(session.renewed_at_ms + timeout.timeout_ms, ends_at_ms)
-    moved = expires_at_ms != session.expires_at_ms
-    keeps_appointment = session.warned and not moved
-    return replace(
-        session,
+    was_capped = session.expires_at_ms == session.ends_at_ms
+    is_capped = expires_at_ms == ends_at_ms
+    return Patch(
         timeout=timeout,
         ends_at_ms=ends_at_ms,
         expires_at_ms=expires_at_ms,
-        lease=session.lease + 1 if moved else session.lease,
-        due_at_ms=session.due_at_ms if keeps_appointment else expires_at_ms - timeout.warning_ms,
+        was_capped=was_capped,
+        is_capped=is_capped,
+        moves=expires_at_ms != session.expires_at_ms,
+        unmoved_from_ms=session.ends_at_ms - timeout.timeout_ms
+        if was_capped
+        else ends_at_ms - session.timeout.timeout_ms,
     )

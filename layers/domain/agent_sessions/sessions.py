@@ -13,7 +13,7 @@ from agent_sessions.errors import (
     TooManyConflicts,
 )
 from agent_sessions.ids import is_session_id, session_id_for_key
-from agent_sessions.leases import RenewalPath, activity_time_ms, check_alive, choose_path, patched
+from agent_sessions.leases import Patch, Renewal, RenewalPath, check_alive, next_attempt, patch_of
 from agent_sessions.model import Session, TimeoutConfig
 
 MAX_ATTEMPTS: Final = 5
@@ -38,12 +38,12 @@ class SessionStore(Protocol):
         """Read one session, as last written."""
         ...
 
-    def renew(self, path: RenewalPath, session_id: str, tenant_id: str, now_ms: int, *, manual: bool) -> Write:
-        """Carry out one heartbeat or renewal at `now_ms` along `path`."""
+    def renew(self, session_id: str, tenant_id: str, attempt: Renewal, now_ms: int) -> Write:
+        """Carry out one heartbeat or renewal at `now_ms`, if the attempt's path is the right one."""
         ...
 
-    def patch(self, read: Session, wanted: Session, now_ms: int) -> Write:
-        """Put `wanted`'s settings in place of `read`'s unless the session changed since it was read."""
+    def patch(self, read: Session, patch: Patch, now_ms: int) -> Write:
+        """Carry out a patch that was worked out on `read`, if its case still holds."""
         ...
 
     def delete(self, session_id: str, tenant_id: str) -> Session | None:
@@ -164,9 +164,9 @@ class SessionService:
             timeout = merge(read.timeout)
             if timeout == read.timeout:
                 return Snapshot(read, now_ms)
-            wanted = patched(read, timeout)
-            _check_still_lives(wanted, activity_time_ms(read, now_ms))
-            write = self._store.patch(read, wanted, now_ms)
+            patch = patch_of(read, timeout)
+            _check_still_lives(read, patch, now_ms)
+            write = self._store.patch(read, patch, now_ms)
             if write.applied and write.session:
                 return Snapshot(write.session, now_ms)
             found = write.session
@@ -188,16 +188,17 @@ class SessionService:
     def _renew(self, tenant_id: str, session_id: str, *, manual: bool) -> Snapshot:
         """Try the usual path first; choose the next one from the item that a refused write returned."""
         _check_id(session_id)
-        now_ms = written_ms = self._clock.now_ms()
-        path = RenewalPath.USUAL
+        now_ms = self._clock.now_ms()
+        attempt = Renewal(RenewalPath.USUAL, manual)
         for _ in range(MAX_ATTEMPTS):
-            write = self._store.renew(path, session_id, tenant_id, written_ms, manual=manual)
+            write = self._store.renew(session_id, tenant_id, attempt, now_ms)
             if write.applied and write.session:
                 return Snapshot(write.session, now_ms)
             now_ms = self._clock.now_ms()
             found = self._live(write.session, tenant_id, now_ms)
-            written_ms = activity_time_ms(found, now_ms)
-            path = choose_path(found, now_ms, manual=manual)
+            attempt = next_attempt(found, now_ms, manual=manual)
+            if attempt.path is RenewalPath.ACTIVITY_ONLY and attempt.overtaken:
+                return Snapshot(found, now_ms)  # later activity stands there already
         raise TooManyConflicts
 
     def _live(self, found: Session | None, tenant_id: str, now_ms: int) -> Session:
@@ -236,18 +237,19 @@ def _first_lease(session_id: str, tenant_id: str, request: NewSession, now_ms: i
     )
 
 
-def _check_still_lives(wanted: Session, now_ms: int) -> None:
+def _check_still_lives(read: Session, patch: Patch, now_ms: int) -> None:
     """Refuse a patch that would end the session: that is DELETE's job.
 
     Raises:
         InvalidRequest: naming each setting that would put the expiry at or before `now_ms`.
 
     """
+    timeout = patch.timeout
     problems = [
         FieldProblem(field, "would end the session, which only DELETE does", value)
         for field, value, end_ms in (
-            ("timeoutMinutes", wanted.timeout.timeout_minutes, wanted.renewed_at_ms + wanted.timeout.timeout_ms),
-            ("maxDurationMinutes", wanted.timeout.max_duration_minutes, wanted.ends_at_ms),
+            ("timeoutMinutes", timeout.timeout_minutes, read.renewed_at_ms + timeout.timeout_ms),
+            ("maxDurationMinutes", timeout.max_duration_minutes, patch.ends_at_ms),
         )
         if end_ms <= now_ms
     ]

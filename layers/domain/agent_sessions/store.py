@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from agent_sessions import items
 from agent_sessions.aws import is_failed_condition, translated
 from agent_sessions.items import Item
-from agent_sessions.leases import RenewalPath
+from agent_sessions.leases import Patch, Renewal, RenewalPath
 from agent_sessions.listing import IndexKey, KeyPage, Partition, ReadMany
 from agent_sessions.model import Session
 from agent_sessions.sessions import Write
@@ -27,44 +27,55 @@ BATCH_GET_LIMIT: Final = 100
 """Keys of one BatchGetItem (AWS's limit)."""
 
 # The conditions, each half by its name.
+_SETTINGS: Final = ("timeoutMinutes", "autoRenew", "maxDurationMinutes", "warningThresholdMinutes")
+
 _OWNED: Final = "tenantId = :tenant"
 _NOT_ANNOUNCED: Final = f"attribute_exists({items.DUE_SHARD})"
 _ALIVE: Final = "expiresAt > :now"
 # lastActivity is never before renewedAt, so this also keeps a renewal from going back in time.
 _NOT_BACK_IN_TIME: Final = "lastActivity <= :now"
 _AUTO_RENEWS: Final = "autoRenew = :true"
-# Strictly: at equality the lease would end at the cap, which is the other path's case.
-_WHOLE_TIMEOUT_FITS: Final = "renewableUntil > :now"
-_ONLY_THE_REST_FITS: Final = "renewableUntil <= :now AND expiresAt < endsAt"
 _NOT_WARNED: Final = f"{items.DUE_AT} < expiresAt"
 _WARNED: Final = f"{items.DUE_AT} >= expiresAt"
-_RENEWS_NOTHING: Final = "(autoRenew = :false OR expiresAt = endsAt)"
-_LIVE_AND_OURS: Final = f"{_OWNED} AND {_NOT_ANNOUNCED} AND {_ALIVE} AND {_NOT_BACK_IN_TIME}"
 
-_RENEWED: Final = "lastActivity = :now, renewedAt = :now, renewalCount = renewalCount + :one, lease = lease + :one"
+# When another function's clock is ahead, the activity that it recorded stands for now, inside DynamoDB: a retry with a
+# time that was read would lose to the next caller whose clock is ahead. This condition only ever becomes truer.
+_OVERTAKEN: Final = "lastActivity >= :now"
 
-# path -> (update, condition). A value may be the sum of a parameter and another attribute of the item, which is what
-# spares the renewal its read.
-_RENEWALS: Final = {
-    RenewalPath.USUAL: (
-        f"SET expiresAt = :now + timeoutMs, {_RENEWED}",
-        f"{_LIVE_AND_OURS} AND {_WHOLE_TIMEOUT_FITS} AND {_NOT_WARNED}",
-    ),
-    RenewalPath.AFTER_WARNING: (
-        f"SET expiresAt = :now + timeoutMs, {items.DUE_AT} = :now + warnAfterMs, {_RENEWED}",
-        f"{_LIVE_AND_OURS} AND {_WHOLE_TIMEOUT_FITS} AND {_WARNED}",
-    ),
-    RenewalPath.TO_CAP: (
-        f"SET expiresAt = endsAt, {items.DUE_AT} = endsAt - warningMs, {_RENEWED}",
-        f"{_LIVE_AND_OURS} AND {_ONLY_THE_REST_FITS}",
-    ),
-}
 
-_UNCHANGED_SINCE_READ: Final = (
-    f"lease = :lease AND renewedAt = :renewedAt AND {items.DUE_AT} = :readDueAt AND timeoutMinutes = :readTimeout "
-    "AND autoRenew = :readAutoRenew AND maxDurationMinutes = :readMaxDuration "
-    "AND warningThresholdMinutes = :readWarning"
-)
+def _renewals(moment: str) -> dict[RenewalPath, tuple[str, str]]:
+    """Return path -> (update, condition) of a renewal at `moment`, which is a parameter or an attribute of the item.
+
+    A value may be the sum of a parameter and another attribute, which is what spares the renewal its read.
+    """
+    in_time = _NOT_BACK_IN_TIME if moment == ":now" else _OVERTAKEN
+    alive_and_ours = f"{_OWNED} AND {_NOT_ANNOUNCED} AND {_ALIVE} AND {in_time}"
+    whole_timeout_fits = f"renewableUntil > {moment}"  # strictly: at equality the lease would end at the cap
+    only_the_rest_fits = f"renewableUntil <= {moment} AND expiresAt < endsAt"
+    recorded = "lastActivity = :now, " if moment == ":now" else ""
+    renewed = f"{recorded}renewedAt = {moment}, renewalCount = renewalCount + :one, lease = lease + :one"
+    return {
+        RenewalPath.USUAL: (
+            f"SET expiresAt = {moment} + timeoutMs, {renewed}",
+            f"{alive_and_ours} AND {whole_timeout_fits} AND {_NOT_WARNED}",
+        ),
+        RenewalPath.AFTER_WARNING: (
+            f"SET expiresAt = {moment} + timeoutMs, {items.DUE_AT} = {moment} + warnAfterMs, {renewed}",
+            f"{alive_and_ours} AND {whole_timeout_fits} AND {_WARNED}",
+        ),
+        RenewalPath.TO_CAP: (
+            f"SET expiresAt = endsAt, {items.DUE_AT} = endsAt - warningMs, {renewed}",
+            f"{alive_and_ours} AND {only_the_rest_fits}",
+        ),
+        RenewalPath.ACTIVITY_ONLY: (
+            "SET lastActivity = :now",
+            f"{alive_and_ours} AND (autoRenew = :false OR expiresAt = endsAt)",
+        ),
+    }
+
+
+_RENEWALS: Final = _renewals(":now")
+_OVERTAKEN_RENEWALS: Final = _renewals("lastActivity")
 
 
 class DynamoSessionStore:
@@ -120,44 +131,58 @@ class DynamoSessionStore:
         item = answer.get("Item")
         return items.session_from_item(item) if item else None
 
-    def renew(self, path: RenewalPath, session_id: str, tenant_id: str, now_ms: int, *, manual: bool) -> Write:
-        """Carry out one heartbeat or renewal at `now_ms` along `path`, as a single conditional write."""
+    def renew(self, session_id: str, tenant_id: str, attempt: Renewal, now_ms: int) -> Write:
+        """Carry out one heartbeat or renewal at `now_ms`, as a single conditional write."""
+        update, condition = (_OVERTAKEN_RENEWALS if attempt.overtaken else _RENEWALS)[attempt.path]
         values = {":tenant": {"S": tenant_id}, ":now": _number(now_ms)}
-        if path is RenewalPath.ACTIVITY_ONLY:
-            update = "SET lastActivity = :now"
-            condition = f"{_LIVE_AND_OURS} AND {_RENEWS_NOTHING}"
+        if attempt.path is RenewalPath.ACTIVITY_ONLY:
             values[":false"] = {"BOOL": False}
         else:
-            update, condition = _RENEWALS[path]
             values[":one"] = _number(1)
-            if not manual:
+            if not attempt.manual:
                 condition = f"{condition} AND {_AUTO_RENEWS}"
                 values[":true"] = {"BOOL": True}
         return self._update(session_id, update, condition, values)
 
-    def patch(self, read: Session, wanted: Session, now_ms: int) -> Write:
-        """Replace the timeout settings of `read` by those of `wanted`, unless it changed since it was read."""
-        changes = items.timeout_attributes(wanted.timeout) | items.end_attributes(wanted, self._retention_ms)
-        changes |= {
-            "expiresAt": _number(wanted.expires_at_ms),
-            "lease": _number(wanted.lease),
-            items.DUE_AT: _number(wanted.due_at_ms),
-        }
+    def patch(self, read: Session, patch: Patch, now_ms: int) -> Write:
+        """Carry out a patch that was worked out on `read`, if its case still holds.
+
+        Heartbeats in between do no harm: times are counted from the `renewedAt` that DynamoDB finds, and the condition
+        compares the settings, which only patches change, and which side of the cap the lease is on.
+        """
+        timeout = patch.timeout
+        changes = items.timeout_attributes(timeout) | items.end_attributes(
+            patch.ends_at_ms, timeout, self._retention_ms
+        )
         read_settings = items.timeout_attributes(read.timeout)
         values = {f":new{name}": value for name, value in changes.items()} | {
             ":tenant": {"S": read.tenant_id},
             ":now": _number(now_ms),
-            ":lease": _number(read.lease),
-            ":renewedAt": _number(read.renewed_at_ms),
-            ":readDueAt": _number(read.due_at_ms),
-            ":readTimeout": read_settings["timeoutMinutes"],
-            ":readAutoRenew": read_settings["autoRenew"],
-            ":readMaxDuration": read_settings["maxDurationMinutes"],
-            ":readWarning": read_settings["warningThresholdMinutes"],
+            **{f":read{name}": read_settings[name] for name in _SETTINGS},
         }
-        update = "SET " + ", ".join(f"{name} = :new{name}" for name in changes)
-        condition = f"{_OWNED} AND {_NOT_ANNOUNCED} AND {_ALIVE} AND {_UNCHANGED_SINCE_READ}"
-        return self._update(read.session_id, update, condition, values)
+        sets = [f"{name} = :new{name}" for name in changes]
+        conditions = [_OWNED, _NOT_ANNOUNCED, _ALIVE, *(f"{name} = :read{name}" for name in _SETTINGS)]
+        conditions.append("expiresAt = endsAt" if patch.was_capped else "expiresAt < endsAt")
+        if patch.is_capped:
+            conditions.append("renewedAt >= :newrenewableUntil")
+            expiry, appointment = ":newendsAt", ":newendsAt - :newwarningMs"
+        else:
+            conditions += ["renewedAt < :newrenewableUntil", "renewedAt > :livesFrom"]
+            values[":livesFrom"] = _number(now_ms - timeout.timeout_ms)
+            expiry, appointment = "renewedAt + :newtimeoutMs", "renewedAt + :newwarnAfterMs"
+        if patch.was_capped != patch.is_capped:
+            # The expiry stays where it was in just one case: the last renewal lies exactly there.
+            conditions.append(f"renewedAt {'<>' if patch.moves else '='} :unmovedFrom")
+            values[":unmovedFrom"] = _number(patch.unmoved_from_ms)
+        if patch.moves:
+            sets += [f"expiresAt = {expiry}", "lease = lease + :one", f"{items.DUE_AT} = {appointment}"]
+            values[":one"] = _number(1)
+        elif read.warned:
+            conditions.append(_WARNED)
+        else:
+            conditions.append(_NOT_WARNED)
+            sets.append(f"{items.DUE_AT} = {appointment}")
+        return self._update(read.session_id, "SET " + ", ".join(sets), " AND ".join(conditions), values)
 
     def delete(self, session_id: str, tenant_id: str) -> Session | None:
         """Remove the tenant's session and return what it was, or None where the tenant has no such session."""

@@ -109,7 +109,7 @@ def test_whatever_else_happens_is_an_internal_error_that_tells_nothing(
 
 def test_an_item_that_cannot_be_read_is_an_internal_error(world: World) -> None:
     session_id = world.new()["sessionId"]
-    world._update(session_id, "REMOVE metadata")
+    world.update(session_id, "REMOVE metadata")
     assert world.get(session_id).code == "INTERNAL_SERVER_ERROR"
 
 

@@ -175,6 +175,12 @@ def test_a_conflict_among_the_fields_sent_is_refused(world: World) -> None:
     assert answer.fields == ["maxDurationMinutes", "warningThresholdMinutes"]
 
 
+def test_a_conflict_with_a_kept_field_hides_no_conflict_among_the_fields_sent(world: World) -> None:
+    session_id = world.new(maxDurationMinutes=45)["sessionId"]
+    answer = world.patch(session_id, {"timeoutMinutes": 60, "warningThresholdMinutes": 61})
+    assert answer.fields == ["timeoutMinutes", "warningThresholdMinutes"]
+
+
 @pytest.mark.parametrize(
     "settings, sent, fields",
     [

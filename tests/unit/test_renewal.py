@@ -247,7 +247,7 @@ class AlwaysElsewhere(faults.Hook):
             return
         self.busy = True
         if self.writes % 2:
-            self.world._update(self.session_id, "SET dueAt = createdAt")
+            self.world.update(self.session_id, "SET dueAt = createdAt")
         else:
             self.world.warn(self.session_id)
         self.writes += 1

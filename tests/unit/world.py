@@ -294,14 +294,18 @@ class World:
 
     def warn(self, session_id: str) -> None:
         """Mark the present lease as warned, as the sweep does."""
-        self._update(session_id, "SET dueAt = expiresAt")
+        self.update(session_id, "SET dueAt = expiresAt")
+
+    def arm(self, session_id: str) -> None:
+        """Make the appointment for the present lease's warning, as the sweep does for a renewed session."""
+        self.update(session_id, "SET dueAt = expiresAt - warningMs")
 
     def announce(self, session_id: str) -> None:
         """Mark the session as announced to have expired, as the sweep does."""
-        self._update(session_id, "REMOVE listedAt")
-        self._update(session_id, "REMOVE dueShard")
+        self.update(session_id, "REMOVE listedAt")
+        self.update(session_id, "REMOVE dueShard")
 
-    def _update(self, session_id: str, update: str) -> None:
+    def update(self, session_id: str, update: str) -> None:
         self.dynamo.update_item(TableName=TABLE, Key={"sessionId": {"S": session_id}}, UpdateExpression=update)
 
     def item(self, session_id: str) -> Any:

@@ -1,0 +1,83 @@
+"""The virtual day in small, and the judge itself: a service that keeps its promises less well does not pass."""
+
+from dataclasses import replace
+
+import pytest
+from agent_sessions import due
+
+from tests.simulation.day import INDEX_LAG_MS, Day, Plan, summary
+from tests.simulation.promises import Judge, Verdict
+
+SMALL = Plan(seed=7, sessions=400, minutes=90, longest_timeout=60)
+EXCEPTIONS = {
+    "a lease shorter than three minutes may end without a warning",
+    "a lowered threshold does not recall a warning",
+    "asked for at less than three minutes' notice: at the next sweep",
+    "deleted after its end, before it was announced",
+}
+
+
+def judged(day: Day) -> Verdict:
+    day.live()
+    return Judge(day.witness, INDEX_LAG_MS).judge()
+
+
+def kinds(verdict: Verdict) -> set[str]:
+    return {fault.partition(":")[0] for fault in verdict.faults}
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_in_a_small_day_nothing_is_missed_late_early_stale_or_repeated(seed: int) -> None:
+    day = Day(replace(SMALL, seed=seed))
+    verdict = judged(day)
+    assert verdict.faults == []
+    assert verdict.ended > 300
+    assert verdict.exceptions.keys() >= EXCEPTIONS - {"a lease shorter than three minutes may end without a warning"}
+    assert summary(day)["unfinished runs"] == 0
+    assert not any("dueShard" in item for item in day.dynamo.items(day.table)), "nothing is left to be done"
+
+
+def test_the_same_seed_gives_the_same_day() -> None:
+    plan = replace(SMALL, sessions=60, minutes=30)
+    one, two = Day(plan), Day(plan)
+    one.live()
+    two.live()
+    assert one.sns.published == two.sns.published
+    assert one.witness.biographies == two.witness.biographies
+
+
+def test_the_judge_sees_a_sweep_that_does_not_look_far_enough_ahead() -> None:
+    day = Day(SMALL)
+    day.sweep.tuning = replace(day.sweep.tuning, look_ahead_ms=120_000)
+    assert kinds(judged(day)) == {"warned late"}
+
+
+def test_the_judge_sees_a_sweep_that_looks_too_far_ahead() -> None:
+    day = Day(SMALL)
+    day.sweep.tuning = replace(day.sweep.tuning, look_ahead_ms=200_000)
+    assert kinds(judged(day)) == {"warned early"}
+
+
+def test_the_judge_sees_an_expiry_that_does_not_wait_for_renewals_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(due, "EXPIRY_GRACE_MS", 0)
+    assert "announced at the wrong time" in kinds(judged(Day(SMALL)))
+
+
+def test_the_judge_sees_events_that_are_sent_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    day = Day(SMALL)
+    publish = day.sweep.publisher.publish
+    monkeypatch.setattr(day.sweep.publisher, "publish", lambda events: [publish(events), publish(events)][0])
+    assert {kind.partition(" times")[0] for kind in kinds(judged(day))} == {"sent 2"}
+
+
+def test_the_judge_sees_warnings_that_are_never_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    day = Day(SMALL)
+    monkeypatch.setattr("agent_sessions.sweep._ShardRun._tell", lambda _self, _kind, sessions: [*sessions])
+    assert kinds(judged(day)) == {"never warned", "never announced"}
+
+
+def test_the_judge_sees_a_sweep_that_skips_every_second_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    day = Day(SMALL)
+    fire = day.fire
+    monkeypatch.setattr(day, "fire", lambda when_ms, pace: fire(when_ms, pace) if when_ms // 60_000 % 2 else None)
+    assert kinds(judged(day)) >= {"warned late", "announced at the wrong time"}

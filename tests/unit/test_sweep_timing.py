@@ -1,0 +1,287 @@
+"""When sweeps fire, how long they take and how they meet: the worst that a schedule can do, and two that overlap."""
+
+import json
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pytest
+from agent_sessions import items
+from agent_sessions.errors import ServiceUnavailable
+from agent_sessions.model import MS_PER_MINUTE, Session, TimeoutConfig, minutes_to_ms
+from agent_sessions.sweep import WORK_MS
+from hypothesis import given, settings, target
+from hypothesis import strategies as st
+
+from tests.engines import faults
+from tests.simulation.promises import THREE_MINUTES_MS, Judge
+from tests.simulation.stage import AGENT, START_MS, TENANT, USER, Stage
+from tests.simulation.witness import Creation, Run
+
+LAG_MS = 1_000
+LAST_OF_MINUTE = 59_999
+STEPS = ("claim", "query", "batch_get_item", "publish_batch", "batch_execute_statement")
+A_LITTLE_LESS_MS = 100
+"""The rest of a run that takes 50 s: its other calls take a millisecond each way."""
+
+
+@dataclass
+class Stall:
+    """A run's pace: a millisecond each way, but for the first call of one step, which takes `ms` on its way there."""
+
+    step: str
+    ms: int
+
+    def __call__(self, call: str) -> int:
+        step = "claim" if call == "update_item" else call
+        if step == self.step and self.ms:
+            taken, self.ms = self.ms, 0
+            return taken
+        return 1
+
+
+def stage() -> Stage:
+    return Stage(random.Random(1), LAG_MS)
+
+
+def put(stage: Stage, *, warning_at_ms: int, warning_minutes: float = 5, number: int = 1) -> Session:
+    """A session whose first lease asks for its warning at that moment, made long before."""
+    timeout = TimeoutConfig(
+        1_440, auto_renew=True, max_duration_minutes=2_880, warning_threshold_minutes=warning_minutes
+    )
+    expires_ms = warning_at_ms + minutes_to_ms(warning_minutes)
+    created_ms = expires_ms - timeout.timeout_ms
+    session = Session(
+        session_id=f"{number:08x}-0000-4000-8000-000000000000",
+        tenant_id=TENANT,
+        agent_id=AGENT,
+        user_id=USER,
+        metadata_json="{}",
+        request_hash=b"",
+        attempt=b"",
+        timeout=timeout,
+        created_at_ms=created_ms,
+        last_activity_ms=created_ms,
+        renewed_at_ms=created_ms,
+        expires_at_ms=expires_ms,
+        ends_at_ms=created_ms + timeout.max_duration_ms,
+        renewal_count=0,
+        lease=1,
+        due_at_ms=warning_at_ms,
+    )
+    item = items.session_item(session, retention_ms=86_400_000, due_shards=len(stage.shards), tenant_shards=4)
+    stage.dynamo.put_item(TableName=stage.table, Item=item)
+    return session
+
+
+def fire(stage: Stage, minute: int, offset_ms: int, step: str = "query", stall_ms: int = 0) -> Run:
+    return stage.fire(START_MS + minute * MS_PER_MINUTE + offset_ms, Stall(step, stall_ms))
+
+
+def at_of(stage: Stage, session: Session, kind: str = "expiring") -> int:
+    """When the session's one event of that kind was published."""
+    ids = [f"{session.session_id}:{session.created_at_ms}:1:{kind}"]
+    [published] = [one for one in stage.sns.published if ids[0] in one.message]
+    return published.at_ms
+
+
+def test_in_the_worst_case_a_warning_still_goes_out_before_its_moment() -> None:
+    """One run looks as early as it can and just misses it; the next fires as late as it can and takes all its time."""
+    world = stage()
+    first = fire(world, 2, 0)
+    world.timeline.run_until(START_MS + 2 * MS_PER_MINUTE + 500)
+    assert first.ended_ms is not None
+    shard_asked_ms = world.witness.queries[0][0].at_ms
+    just_beyond_ms = START_MS + 2 * MS_PER_MINUTE + 500 + 175_000
+    session = put(world, warning_at_ms=just_beyond_ms)
+    assert just_beyond_ms - shard_asked_ms - 175_000 < 500
+    second = fire(world, 3, LAST_OF_MINUTE, "publish_batch", WORK_MS - A_LITTLE_LESS_MS)
+    world.timeline.run_until(START_MS + 6 * MS_PER_MINUTE)
+    spare_ms = session.warning_at_ms - at_of(world, session)
+    assert 5_000 < spare_ms < 6_000, "what is left for slower calls and clocks"
+    assert second.ended_ms is not None
+    assert second.ended_ms - second.fired_ms > 49_900
+
+
+def test_in_the_worst_case_an_expiry_is_still_announced_within_three_minutes() -> None:
+    """One run reads the session a millisecond too early to announce it; the next is as late as it can be."""
+
+    def live(expires_ms: int) -> tuple[Stage, Session]:
+        world = stage()
+        session = put(world, warning_at_ms=expires_ms - 5 * MS_PER_MINUTE)
+        fire(world, 5, 0)
+        fire(world, 7, 0)
+        fire(world, 8, LAST_OF_MINUTE, "publish_batch", WORK_MS - A_LITTLE_LESS_MS)
+        world.timeline.run_until(START_MS + 12 * MS_PER_MINUTE)
+        return world, session
+
+    seven_ms = START_MS + 7 * MS_PER_MINUTE
+    rehearsal, session = live(seven_ms)
+    shard = rehearsal.witness.biographies[Creation(session.session_id, session.created_at_ms)].shard
+    decided_ms = rehearsal.witness.queries[shard][1].at_ms + 1
+    world, session = live(decided_ms - 5_000 + 1)
+    late_ms = at_of(world, session, "expired") - session.expires_at_ms
+    assert THREE_MINUTES_MS - 6_000 < late_ms < THREE_MINUTES_MS - 4_000
+
+
+def test_a_warning_is_never_earlier_than_the_look_ahead() -> None:
+    world = stage()
+    sessions = [put(world, warning_at_ms=START_MS + 170_000 + 100 * number, number=number) for number in range(200)]
+    fire(world, 0, LAG_MS)
+    world.timeline.run_until(START_MS + 2 * LAG_MS)
+    told = {json.loads(published.message)["subject"] for published in world.sns.published}
+    early = {session.session_id for session in sessions if session.warning_at_ms <= START_MS + LAG_MS + 175_000}
+    assert told >= early
+    for session in sessions:
+        if session.session_id in told:
+            assert session.warning_at_ms - at_of(world, session) <= 175_000
+    assert len(told) < len(sessions)
+
+
+MINUTES = 6
+OFFSETS = st.one_of(st.sampled_from([0, 1, 2_500, 30_000, 59_998, LAST_OF_MINUTE]), st.integers(0, LAST_OF_MINUTE))
+STALLS = st.one_of(st.sampled_from([0, WORK_MS - A_LITTLE_LESS_MS]), st.integers(0, WORK_MS - A_LITTLE_LESS_MS))
+RUNS = st.lists(st.tuples(OFFSETS, st.sampled_from(STEPS[1:]), STALLS), min_size=MINUTES, max_size=MINUTES)
+
+
+@settings(max_examples=100)
+@given(RUNS, st.integers(0, 2 * MS_PER_MINUTE), st.integers(0, LAG_MS), st.integers(1, 4))
+def test_no_schedule_makes_a_warning_late_or_early(
+    runs: Sequence[tuple[int, str, int]], after_ms: int, lag_ms: int, warning_minutes: int
+) -> None:
+    world = Stage(random.Random(1), lag_ms)
+    sessions = [
+        put(
+            world,
+            warning_at_ms=START_MS + 4 * MS_PER_MINUTE + after_ms + 3_001 * number,
+            number=number,
+            warning_minutes=warning_minutes,
+        )
+        for number in range(16)
+    ]
+    for minute, (offset_ms, step, stall_ms) in enumerate(runs):
+        fire(world, minute, offset_ms, step, stall_ms)
+    for minute in range(MINUTES, 15):
+        fire(world, minute, LAST_OF_MINUTE)
+    world.timeline.run_until(START_MS + 17 * MS_PER_MINUTE)
+    spares = [session.warning_at_ms - at_of(world, session) for session in sessions]
+    target(-float(min(spares)), label="how late the latest warning is")
+    assert min(spares) >= 0
+    assert max(spares) <= THREE_MINUTES_MS
+    assert Judge(world.witness, LAG_MS).judge().faults == []
+    announced = [at_of(world, session, "expired") - session.expires_at_ms for session in sessions]
+    assert min(announced) >= 5_000
+    assert max(announced) <= THREE_MINUTES_MS
+
+
+# --- runs that meet ---------------------------------------------------------------------------------------------------
+
+
+def many(world: Stage, count: int = 40) -> list[Session]:
+    return [put(world, warning_at_ms=START_MS + 60_000, number=number) for number in range(count)]
+
+
+def sent(world: Stage) -> Counter[str]:
+    return Counter(world.witness.ids)
+
+
+@pytest.mark.parametrize("apart_ms", [0, 1, 3, 40, 1_000])
+@pytest.mark.parametrize("step", STEPS)
+def test_of_two_runs_at_the_same_time_one_works_and_nothing_is_sent_twice(apart_ms: int, step: str) -> None:
+    world = stage()
+    sessions = many(world)
+    world.timeline.run_until(START_MS + 2_000)
+    one = world.fire(START_MS + 3_000, Stall(step, 20_000))
+    two = world.fire(START_MS + 3_000 + apart_ms, Stall(step, 0))
+    world.timeline.run_until(START_MS + 2 * MS_PER_MINUTE)
+    assert sorted([one.summary["warned"], two.summary["warned"]]) == [0, len(sessions)]
+    assert set(sent(world).values()) == {1}
+    assert len(sent(world)) == len(sessions)
+
+
+def test_a_run_waits_for_the_one_before_it_and_then_works() -> None:
+    world = stage()
+    many(world)
+    world.timeline.run_until(START_MS + 2_000)
+    one = world.fire(START_MS + 59_999, Stall("batch_get_item", 49_000))
+    two = world.fire(START_MS + 60_000, Stall("claim", 0))
+    world.timeline.run_until(START_MS + 4 * MS_PER_MINUTE)
+    assert one.ended_ms is not None
+    assert two.began_ms is not None
+    assert 0 <= two.began_ms - one.ended_ms <= 2_600
+    assert two.summary["claimed"]
+
+
+def test_a_run_that_finds_its_shards_claimed_all_the_time_stops_and_says_so() -> None:
+    world = stage()
+    many(world)
+    world.timeline.run_until(START_MS + 2_000)
+    now_ms = world.timeline.now_ms()
+    claims = world.sweep._claims
+    claims.claim(world.shards, "somebody", now_ms, now_ms + 70_000)
+    run = world.fire(now_ms, Stall("claim", 0))
+    world.timeline.run_until(START_MS + 2 * MS_PER_MINUTE)
+    assert run.summary["claimed"] is False
+    assert run.ended_ms is not None
+    assert 50_000 < run.ended_ms - run.fired_ms <= 55_200
+    assert world.sns.published == []
+
+
+@pytest.mark.parametrize("shards", [[0], [3, 4], [7]])
+def test_a_claim_on_one_shard_keeps_out_whoever_wants_it_and_nobody_else(shards: list[int]) -> None:
+    world = stage()
+    claims = world.sweep._claims
+    assert claims.claim([3, 4, 5], "one", START_MS, START_MS + 70_000)
+    assert claims.claim(shards, "two", START_MS + 1, START_MS + 70_001) is (3 not in shards)
+    assert claims.claim([6], "three", START_MS + 1, START_MS + 70_001)
+    assert claims.claim([5, 6], "four", START_MS + 70_002, START_MS + 80_000), "claims run out"
+
+
+@pytest.mark.parametrize("step", STEPS[1:])
+def test_a_run_whose_claim_ran_out_costs_repeats_only(step: str) -> None:
+    world = stage()
+    sessions = many(world)
+    world.timeline.run_until(START_MS + 2_000)
+    frozen = world.fire(START_MS + 3_000, Stall(step, 90_000))
+    two = world.fire(START_MS + 60_000, Stall("query", 0))
+    three = world.fire(START_MS + 95_000, Stall("query", 0))
+    four = world.fire(START_MS + 150_000, Stall("query", 0))
+    world.timeline.run_until(START_MS + 5 * MS_PER_MINUTE)
+    assert two.summary["claimed"] is False or two.summary["warned"] == len(sessions)
+    assert all(run.ended_ms is not None for run in (frozen, two, three, four))
+    assert len(sent(world)) == len(sessions)
+    assert max(sent(world).values()) <= 2
+    due = {item["sessionId"]["S"]: item for item in world.dynamo.items(world.table) if "dueShard" in item}
+    assert {session.session_id for session in sessions} == due.keys()
+    assert all(item["dueAt"] == item["expiresAt"] for item in due.values()), "each is marked as warned"
+
+
+def test_a_run_whose_claim_ran_out_does_not_give_up_the_next_one_s() -> None:
+    world = stage()
+    many(world)
+    world.timeline.run_until(START_MS + 2_000)
+    world.fire(START_MS + 3_000, Stall("batch_get_item", 90_000))
+    world.fire(START_MS + 80_000, Stall("batch_get_item", 40_000))
+    world.timeline.run_until(START_MS + 100_000)
+    record = world.dynamo.peek(world.table, "sweep")
+    assert record is not None
+    assert "claimedUntil0" in record, "the first run is over, the second one's claim holds"
+
+
+def test_one_throttled_claim_does_not_cost_a_minute() -> None:
+    world = stage()
+    sessions = many(world)
+    world.timeline.run_until(START_MS + 2_000)
+    world.dynamo.add_hook(faults.throttle("update_item", times=1))
+    run = world.fire(START_MS + 3_000, Stall("claim", 0))
+    world.timeline.run_until(START_MS + 60_000)
+    assert run.summary["warned"] == len(sessions)
+
+
+def test_a_store_that_never_answers_to_the_claim_fails_the_run_within_its_time() -> None:
+    world = stage()
+    world.dynamo.add_hook(faults.throttle("update_item"))
+    world.fire(START_MS, Stall("claim", 0))
+    with pytest.raises(ServiceUnavailable):
+        world.timeline.run_until(START_MS + 56_000)

@@ -20,7 +20,8 @@ def _powertools() -> None:
     os.environ |= {
         "POWERTOOLS_SERVICE_NAME": "agent-sessions",
         "POWERTOOLS_METRICS_NAMESPACE": "AgentSessions",
-        "POWERTOOLS_LOG_LEVEL": "ERROR",  # a line a request would bury what a failed test has to say
+        # A line for each request would bury what a failed test has to say.
+        "POWERTOOLS_LOG_LEVEL": "ERROR",
     }
 
 

@@ -9,7 +9,9 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
+from io import StringIO
 from typing import Any, Final
 
 from agent_sessions.items import session_from_item
@@ -104,12 +106,14 @@ class Rush:
     def round(self, calls: int, shares: Mapping[str, int] = SHARES) -> Round:
         """Let each caller make so many calls, then let time jump."""
         this = self._begin()
-        used = self._random.sample(sorted(this.alive), -(-2 * self._sessions // 3))
-        over = sorted(set(self.session_ids) - set(this.alive))
+        alive = [session_id for session_id in self.session_ids if session_id in this.alive]
+        over = [session_id for session_id in self.session_ids if session_id not in this.alive]
+        used = self._random.sample(alive, -(-2 * self._sessions // 3))
         used += self._random.sample(over, min(len(over), self._sessions // 3))
         chances = [random.Random(self._random.random()) for _ in range(CALLERS)]
-        for done in at_once(lambda number: self._caller(number, used, chances[number], calls, shares), CALLERS):
-            this.done += done
+        with redirect_stdout(StringIO()):  # metrics, which would bury what a failed test has to say
+            did = at_once(lambda number: self._caller(number, used, chances[number], calls, shares), CALLERS)
+        this.done = [done for of_one in did for done in of_one]
         this.after = self._read()
         self.rounds.append(this)
         self.clock.jumped_ms += JUMP_MS

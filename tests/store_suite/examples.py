@@ -58,6 +58,21 @@ def a_session(**changes: Any) -> Session:
     return replace(session, **changes)
 
 
+def patched(session: Session, timeout: TimeoutConfig) -> Session:
+    """The session under other settings, by the arithmetic of API.md section 3: what a patch should make of it."""
+    ends = session.created_at_ms + timeout.max_duration_ms
+    expires = min(session.renewed_at_ms + timeout.timeout_ms, ends)
+    moved = expires != session.expires_at_ms
+    return replace(
+        session,
+        timeout=timeout,
+        ends_at_ms=ends,
+        expires_at_ms=expires,
+        lease=session.lease + moved,
+        due_at_ms=session.due_at_ms if session.warned and not moved else expires - timeout.warning_ms,
+    )
+
+
 def store_on(table: Table) -> DynamoSessionStore:
     """The store, as bootstrap makes it."""
     return DynamoSessionStore(

@@ -9,10 +9,22 @@ from typing import Final, TypeVar
 
 import pytest
 from agent_sessions import items
-from agent_sessions.leases import RenewalPath, patched
+from agent_sessions.leases import Renewal, RenewalPath, patch_of
 from agent_sessions.store import DynamoSessionStore
 
-from tests.store_suite.examples import MINUTE, NOW, TENANT, TIMEOUT, Table, a_session, item, put, records_on, store_on
+from tests.store_suite.examples import (
+    MINUTE,
+    NOW,
+    TENANT,
+    TIMEOUT,
+    Table,
+    a_session,
+    item,
+    patched,
+    put,
+    records_on,
+    store_on,
+)
 
 THREADS: Final = 16
 _T = TypeVar("_T")
@@ -64,7 +76,9 @@ def test_no_renewal_is_lost_among_many_at_one_moment(store: DynamoSessionStore) 
     session = a_session()
     store.create(session)
     writes = at_once(
-        lambda _: [store.renew(RenewalPath.USUAL, session.session_id, TENANT, NOW, manual=False) for _ in range(20)]
+        lambda _: [
+            store.renew(session.session_id, TENANT, Renewal(RenewalPath.USUAL, manual=False), NOW) for _ in range(20)
+        ]
     )
     renewals = [write.session.renewal_count for batch in writes for write in batch if write.applied and write.session]
     assert sorted(renewals) == list(range(1, 20 * THREADS + 1))
@@ -73,12 +87,33 @@ def test_no_renewal_is_lost_among_many_at_one_moment(store: DynamoSessionStore) 
     assert (found.renewal_count, found.lease) == (20 * THREADS, 20 * THREADS + 1)
 
 
+def test_of_many_renewals_by_clocks_that_differ_none_needs_more_than_a_second_attempt(
+    store: DynamoSessionStore,
+) -> None:
+    session = a_session()
+    store.create(session)
+
+    def act(number: int) -> None:
+        for step in range(20):
+            clock = NOW + step + number
+            if not store.renew(session.session_id, TENANT, Renewal(RenewalPath.USUAL, manual=False), clock).applied:
+                again = Renewal(RenewalPath.USUAL, manual=False, overtaken=True)
+                assert store.renew(session.session_id, TENANT, again, clock).applied
+
+    at_once(act)
+    found = store.get(session.session_id)
+    assert found is not None
+    latest = NOW + 19 + THREADS - 1
+    assert (found.renewal_count, found.lease) == (20 * THREADS, 20 * THREADS + 1)
+    assert (found.renewed_at_ms, found.expires_at_ms) == (latest, latest + 30 * MINUTE)
+
+
 def test_one_of_many_patches_of_one_reading_goes_through(table: Table, store: DynamoSessionStore) -> None:
     session = put(table, a_session())
-    wanted = [patched(session, replace(TIMEOUT, timeout_minutes=31 + number)) for number in range(THREADS)]
-    writes = at_once(lambda number: store.patch(session, wanted[number], NOW))
+    wanted = [replace(TIMEOUT, timeout_minutes=31 + number) for number in range(THREADS)]
+    writes = at_once(lambda number: store.patch(session, patch_of(session, wanted[number]), NOW))
     [winner] = [write.session for write in writes if write.applied]
-    assert winner in wanted
+    assert winner in [patched(session, timeout) for timeout in wanted]
     assert all(write.session == winner for write in writes)
 
 
@@ -95,8 +130,8 @@ def test_no_renewal_or_patch_outlives_a_delete(table: Table, store: DynamoSessio
         if number == THREADS // 2:
             store.delete(session.session_id, TENANT)
         for step in range(10):
-            store.renew(RenewalPath.USUAL, session.session_id, TENANT, NOW + step, manual=True)
-            store.patch(session, patched(session, replace(TIMEOUT, timeout_minutes=31)), NOW)
+            store.renew(session.session_id, TENANT, Renewal(RenewalPath.USUAL, manual=True), NOW + step)
+            store.patch(session, patch_of(session, replace(TIMEOUT, timeout_minutes=31)), NOW)
 
     at_once(act)
     assert item(table, session.session_id) is None

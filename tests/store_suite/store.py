@@ -1,12 +1,13 @@
 """What a session store does: create, get, renew, patch, delete. Collected once for each engine."""
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import pytest
 from agent_sessions import items
 from agent_sessions.ids import new_session_id
-from agent_sessions.leases import RenewalPath, patched
+from agent_sessions.leases import Renewal, RenewalPath, patch_of
 from agent_sessions.model import Session, TimeoutConfig
 from agent_sessions.sessions import Write
 from agent_sessions.store import DynamoSessionStore
@@ -22,6 +23,7 @@ from tests.store_suite.examples import (
     changed,
     item,
     item_of,
+    patched,
     put,
     set_attribute,
     store_on,
@@ -118,19 +120,35 @@ def test_an_announced_session_is_told_apart(table: Table, store: DynamoSessionSt
 
 @dataclass(frozen=True)
 class Path:
-    """One way to renew: a session in the state that it is for, and what it makes of that at NOW."""
+    """One way to renew: a session in the state that it is for, and what it makes of that at NOW.
+
+    An overtaken renewal comes with a time that lies before NOW, the last activity recorded.
+    """
 
     path: RenewalPath
     state: dict[str, Any]
     result: dict[str, Any]
     attributes: set[str]
     manual: bool = False
+    overtaken: bool = False
 
     @property
     def name(self) -> str:
-        return f"{self.path.value}{'-manual' if self.manual else ''}"
+        return f"{self.path.value}{' manual' * self.manual}{' overtaken' * self.overtaken}"
+
+    @property
+    def clock_ms(self) -> int:
+        """The time it comes with."""
+        return NOW - BEHIND if self.overtaken else NOW
+
+    @property
+    def attempt(self) -> Renewal:
+        return Renewal(self.path, self.manual, self.overtaken)
 
 
+BEHIND: Final = 40
+"""By how many milliseconds the clock of an overtaken renewal is behind."""
+_EXPIRY: Final = a_session().expires_at_ms
 _RENEWED: Final = {
     "last_activity_ms": NOW,
     "renewed_at_ms": NOW,
@@ -138,38 +156,39 @@ _RENEWED: Final = {
     "renewal_count": 1,
     "lease": 2,
 }
-_WARNED: Final = {"due_at_ms": a_session().expires_at_ms}
+_WITH_APPOINTMENT: Final = _RENEWED | {"due_at_ms": NOW + 25 * MINUTE}
+_WARNED: Final = {"due_at_ms": _EXPIRY}
 _NEAR_THE_CAP: Final = {"ends_at_ms": NOW + 30 * MINUTE}
-_TO_CAP: Final = _RENEWED | {"due_at_ms": NOW + 25 * MINUTE}
 _MANUAL_ONLY: Final = {"timeout": replace(TIMEOUT, auto_renew=False)}
 
-PATHS: Final = [
+_PATHS: Final = [
     Path(RenewalPath.USUAL, {}, _RENEWED, RENEWAL),
-    Path(RenewalPath.USUAL, _MANUAL_ONLY, _RENEWED, RENEWAL, manual=True),
-    Path(RenewalPath.AFTER_WARNING, _WARNED, _RENEWED | {"due_at_ms": NOW + 25 * MINUTE}, RENEWAL | {"dueAt"}),
-    Path(
-        RenewalPath.AFTER_WARNING,
-        _WARNED | _MANUAL_ONLY,
-        _RENEWED | {"due_at_ms": NOW + 25 * MINUTE},
-        RENEWAL | {"dueAt"},
-        manual=True,
-    ),
-    Path(RenewalPath.TO_CAP, _NEAR_THE_CAP, _TO_CAP, RENEWAL | {"dueAt"}),
-    Path(RenewalPath.TO_CAP, _NEAR_THE_CAP | _WARNED, _TO_CAP, RENEWAL | {"dueAt"}),
-    Path(RenewalPath.TO_CAP, _NEAR_THE_CAP | _MANUAL_ONLY, _TO_CAP, RENEWAL | {"dueAt"}, manual=True),
+    Path(RenewalPath.AFTER_WARNING, _WARNED, _WITH_APPOINTMENT, RENEWAL | {"dueAt"}),
+    Path(RenewalPath.TO_CAP, _NEAR_THE_CAP, _WITH_APPOINTMENT, RENEWAL | {"dueAt"}),
+    Path(RenewalPath.TO_CAP, _NEAR_THE_CAP | _WARNED, _WITH_APPOINTMENT, RENEWAL | {"dueAt"}),
+]
+_BY_HAND: Final = [replace(path, state=path.state | _MANUAL_ONLY, manual=True) for path in _PATHS]
+_OVERTAKEN: Final = [
+    replace(
+        path,
+        state=path.state | {"last_activity_ms": NOW},
+        attributes=path.attributes - {"lastActivity"},
+        overtaken=True,
+    )
+    for path in _PATHS + _BY_HAND
+]
+PATHS: Final = [
+    *_PATHS,
+    *_BY_HAND,
+    *_OVERTAKEN,
     Path(RenewalPath.ACTIVITY_ONLY, _MANUAL_ONLY, {"last_activity_ms": NOW}, {"lastActivity"}),
-    Path(
-        RenewalPath.ACTIVITY_ONLY,
-        {"ends_at_ms": a_session().expires_at_ms},
-        {"last_activity_ms": NOW},
-        {"lastActivity"},
-    ),
+    Path(RenewalPath.ACTIVITY_ONLY, {"ends_at_ms": _EXPIRY}, {"last_activity_ms": NOW}, {"lastActivity"}),
 ]
 every_path = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
 
 
-def renewed(store: DynamoSessionStore, path: Path, session: Session, now_ms: int = NOW, tenant: str = TENANT) -> Write:
-    return store.renew(path.path, session.session_id, tenant, now_ms, manual=path.manual)
+def renewed(store: DynamoSessionStore, path: Path, session: Session, tenant: str = TENANT) -> Write:
+    return store.renew(session.session_id, tenant, path.attempt, path.clock_ms)
 
 
 @every_path
@@ -185,68 +204,90 @@ def test_a_renewal_changes_what_its_path_says_and_nothing_else(
     assert changed(before, after) == path.attributes
 
 
+State = Callable[[Path], dict[str, Any]]
+"""How a session differs from the one that a path is for."""
+
+
 @dataclass(frozen=True)
 class Obstacle:
-    """One thing that a path minds: how the session differs from the one it is for, and whose hands it is in."""
+    """One thing that a path minds, and nothing else that it minds."""
 
     name: str
-    state: dict[str, Any]
+    state: State
+    minded_by: Callable[[Path], bool] = lambda _: True
     tenant: str = TENANT
-    minded_by: set[RenewalPath] = field(default_factory=lambda: set(RenewalPath))
-    minded_if_manual: bool = True
 
 
-def _fits(milliseconds_short: int) -> dict[str, Any]:
+def _expired(milliseconds_ago: int) -> State:
+    """Over by the clock of the call; what is measured by the expiry moves with it."""
+
+    def state(path: Path) -> dict[str, Any]:
+        session = a_session(**path.state)
+        expires = path.clock_ms - milliseconds_ago
+        moved = {"expires_at_ms": expires, "due_at_ms": session.due_at_ms + expires - session.expires_at_ms}
+        at_the_cap = session.ends_at_ms == session.expires_at_ms
+        return moved | ({"ends_at_ms": expires} if at_the_cap else {})
+
+    return state
+
+
+def _cap(milliseconds_short: int) -> State:
     """A cap at which a whole timeout from NOW on is too long by this much."""
-    return {"ends_at_ms": NOW + 30 * MINUTE - milliseconds_short}
+    return lambda _: {"ends_at_ms": NOW + 30 * MINUTE - milliseconds_short}
 
 
-_EXPIRY: Final = a_session().expires_at_ms
-_BEFORE_THE_CAP: Final = {RenewalPath.USUAL, RenewalPath.AFTER_WARNING}
+def _used_at(path: Path, moment: int) -> dict[str, Any]:
+    """Used last at this moment; near the cap where the path is for that."""
+    cap = {"ends_at_ms": moment + 30 * MINUTE} if path.path is RenewalPath.TO_CAP else {}
+    return {"last_activity_ms": moment} | cap
 
+
+def _is(*paths: RenewalPath) -> Callable[[Path], bool]:
+    return lambda path: path.path in paths
+
+
+_USUAL, _AFTER, _TO_CAP, _NOTHING = RenewalPath
 OBSTACLES: Final = [
-    Obstacle("another tenant's", {}, tenant="other"),
-    Obstacle("announced", {"announced": True}),
-    Obstacle("expired at this millisecond", {"expires_at_ms": NOW}),
-    Obstacle("expired before", {"expires_at_ms": NOW - 1}),
-    Obstacle("used later than now", {"last_activity_ms": NOW + 1}),
-    Obstacle("renewed later than now", {"last_activity_ms": NOW + 1, "renewed_at_ms": NOW + 1}),
-    Obstacle("a timeout just reaches the cap", _fits(0), minded_by=_BEFORE_THE_CAP),
-    Obstacle("a timeout does not fit under the cap", _fits(1), minded_by=_BEFORE_THE_CAP),
-    Obstacle("a timeout fits under the cap", _fits(-1), minded_by={RenewalPath.TO_CAP}),
+    Obstacle("another tenant's", lambda _: {}, tenant="other"),
+    Obstacle("announced", lambda _: {"announced": True}),
+    Obstacle("expired at this millisecond", _expired(0)),
+    Obstacle("expired before", _expired(1)),
+    Obstacle("used later than now", lambda _: {"last_activity_ms": NOW + 1}, lambda path: not path.overtaken),
+    Obstacle(
+        "renewed later than now",
+        lambda _: {"last_activity_ms": NOW + 1, "renewed_at_ms": NOW + 1},
+        lambda path: not path.overtaken,
+    ),
+    Obstacle(
+        "not overtaken",
+        lambda path: (
+            {"last_activity_ms": path.clock_ms - 1, "ends_at_ms": path.clock_ms + 30 * MINUTE - 1}
+            if path.path is RenewalPath.TO_CAP
+            else {"last_activity_ms": path.clock_ms - 1}
+        ),
+        lambda path: path.overtaken,
+    ),
+    Obstacle("a timeout just reaches the cap", _cap(0), _is(_USUAL, _AFTER)),
+    Obstacle("a timeout does not fit under the cap", _cap(1), _is(_USUAL, _AFTER)),
+    Obstacle("a timeout fits under the cap", _cap(-1), _is(_TO_CAP)),
     Obstacle(
         "at the cap already",
-        {"expires_at_ms": NOW + 10 * MINUTE, "ends_at_ms": NOW + 10 * MINUTE},
-        minded_by=_BEFORE_THE_CAP | {RenewalPath.TO_CAP},
+        lambda _: {"expires_at_ms": NOW + 10 * MINUTE, "ends_at_ms": NOW + 10 * MINUTE},
+        _is(_USUAL, _AFTER, _TO_CAP),
     ),
-    Obstacle("warned", {"due_at_ms": _EXPIRY}, minded_by={RenewalPath.USUAL}),
-    Obstacle("not warned yet", {"due_at_ms": _EXPIRY - 1}, minded_by={RenewalPath.AFTER_WARNING}),
+    Obstacle("warned", lambda _: {"due_at_ms": _EXPIRY}, _is(_USUAL)),
+    Obstacle("not warned yet", lambda _: {"due_at_ms": _EXPIRY - 1}, _is(_AFTER)),
     Obstacle(
         "not to be renewed by activity",
-        {"timeout": replace(TIMEOUT, auto_renew=False)},
-        minded_by=set(RenewalPath) - {RenewalPath.ACTIVITY_ONLY},
-        minded_if_manual=False,
+        lambda _: {"timeout": replace(TIMEOUT, auto_renew=False)},
+        lambda path: not path.manual and path.path is not _NOTHING,
     ),
     Obstacle(
         "renewed by activity, with time to gain",
-        {"timeout": TIMEOUT, "ends_at_ms": _EXPIRY + 1},
-        minded_by={RenewalPath.ACTIVITY_ONLY},
+        lambda _: {"timeout": TIMEOUT, "ends_at_ms": _EXPIRY + 1},
+        _is(_NOTHING),
     ),
 ]
-
-
-def _in_the_way(path: Path, obstacle: Obstacle) -> Session:
-    """The session that the path is for, but for the obstacle: where expiry moves, what was measured by it moves too."""
-    session = a_session(**path.state | obstacle.state)
-    moved = session.expires_at_ms - _EXPIRY
-    if "expires_at_ms" in obstacle.state and "ends_at_ms" not in obstacle.state:
-        at_the_cap = path.state.get("ends_at_ms") == _EXPIRY
-        session = replace(
-            session,
-            due_at_ms=session.due_at_ms + moved,
-            ends_at_ms=session.ends_at_ms + moved if at_the_cap else session.ends_at_ms,
-        )
-    return session
 
 
 def _met() -> list[Any]:
@@ -254,7 +295,7 @@ def _met() -> list[Any]:
         pytest.param(path, obstacle, id=f"{path.name} / {obstacle.name}")
         for path in PATHS
         for obstacle in OBSTACLES
-        if path.path in obstacle.minded_by and (obstacle.minded_if_manual or not path.manual)
+        if obstacle.minded_by(path)
     ]
 
 
@@ -262,9 +303,9 @@ def _met() -> list[Any]:
 def test_a_renewal_is_refused_for_each_reason_alone_and_then_changes_nothing(
     table: Table, store: DynamoSessionStore, path: Path, obstacle: Obstacle
 ) -> None:
-    session = put(table, _in_the_way(path, obstacle))
+    session = put(table, a_session(**path.state | obstacle.state(path)))
     before = item(table, session.session_id)
-    assert renewed(store, path, session, tenant=obstacle.tenant) == Write(applied=False, session=session)
+    assert renewed(store, path, session, obstacle.tenant) == Write(applied=False, session=session)
     assert item(table, session.session_id) == before
 
 
@@ -275,33 +316,43 @@ def test_a_renewal_of_what_is_gone_leaves_nothing_behind(table: Table, store: Dy
     assert item(table, session.session_id) is None
 
 
+LAST_MOMENTS: Final[list[tuple[str, Callable[[Path], bool], State]]] = [
+    ("a millisecond before it expires", lambda path: path.path is not _NOTHING, _expired(-1)),
+    ("used at this millisecond", lambda path: path.path is not _NOTHING, lambda path: _used_at(path, path.clock_ms)),
+    ("a millisecond more than a timeout under the cap", _is(_USUAL, _AFTER), _cap(-1)),
+    ("a millisecond before it counts as warned", _is(_USUAL), lambda _: {"due_at_ms": _EXPIRY - 1}),
+    ("warned, and due later still", _is(_AFTER), lambda _: {"due_at_ms": _EXPIRY + 1}),
+    ("a timeout reaches the cap", _is(_TO_CAP), _cap(0)),
+    ("a millisecond to gain", _is(_TO_CAP), lambda _: {"ends_at_ms": _EXPIRY + 1}),
+]
+
+
 @pytest.mark.parametrize(
     "path, state",
     [
-        pytest.param(PATHS[0], {"expires_at_ms": NOW + 1, "due_at_ms": NOW}, id="a millisecond before it expires"),
-        pytest.param(PATHS[0], {"last_activity_ms": NOW, "renewed_at_ms": NOW}, id="used at this millisecond"),
-        pytest.param(PATHS[0], _fits(-1), id="a millisecond more than a timeout under the cap"),
-        pytest.param(PATHS[0], {"due_at_ms": _EXPIRY - 1}, id="a millisecond before it counts as warned"),
-        pytest.param(PATHS[2], {"due_at_ms": _EXPIRY + 1}, id="warned, and due later still"),
-        pytest.param(PATHS[4], _fits(0), id="a timeout reaches the cap"),
-        pytest.param(PATHS[4], {"ends_at_ms": _EXPIRY + 1}, id="a millisecond to gain"),
+        pytest.param(path, state, id=f"{path.name} / {name}")
+        for path in PATHS
+        for name, holds_for, state in LAST_MOMENTS
+        if holds_for(path)
     ],
 )
 def test_a_renewal_goes_through_up_to_the_last_millisecond(
-    table: Table, store: DynamoSessionStore, path: Path, state: dict[str, Any]
+    table: Table, store: DynamoSessionStore, path: Path, state: State
 ) -> None:
-    session = put(table, a_session(**state))
+    session = put(table, a_session(**path.state | state(path)))
     write = renewed(store, path, session)
     assert write.applied
     assert write.session is not None
-    assert write.session.expires_at_ms == min(NOW + 30 * MINUTE, session.ends_at_ms)
+    moment = session.last_activity_ms if path.overtaken else NOW
+    assert write.session.expires_at_ms == min(moment + 30 * MINUTE, session.ends_at_ms)
+    assert write.session.last_activity_ms == moment
 
 
 def test_every_renewal_counts_and_starts_a_lease(store: DynamoSessionStore) -> None:
     session = a_session()
     store.create(session)
     for count in range(1, 6):
-        write = renewed(store, PATHS[0], session, now_ms=NOW + count)
+        write = store.renew(session.session_id, TENANT, PATHS[0].attempt, NOW + count)
         assert write.session is not None
         assert (write.session.renewal_count, write.session.lease) == (count, count + 1)
         assert write.session.expires_at_ms == NOW + count + 30 * MINUTE
@@ -312,6 +363,20 @@ def test_two_renewals_at_one_moment_both_count(store: DynamoSessionStore) -> Non
     store.create(session)
     writes = [renewed(store, PATHS[0], session) for _ in range(2)]
     assert [write.session.renewal_count for write in writes if write.session] == [1, 2]
+
+
+def test_a_clock_that_is_behind_renews_from_the_latest_activity(store: DynamoSessionStore) -> None:
+    session = a_session()
+    store.create(session)
+    store.renew(session.session_id, TENANT, Renewal(_USUAL, manual=False), NOW)
+    for behind in (1, 5_000):
+        write = store.renew(session.session_id, TENANT, Renewal(_USUAL, manual=False, overtaken=True), NOW - behind)
+        assert write.applied
+        assert write.session is not None
+        assert (write.session.renewed_at_ms, write.session.expires_at_ms) == (NOW, NOW + 30 * MINUTE)
+    found = store.get(session.session_id)
+    assert found is not None
+    assert found.renewal_count == 3
 
 
 # --- patch ------------------------------------------------------------------------------------------------------------
@@ -325,7 +390,7 @@ def test_a_patch_replaces_the_settings_and_all_that_follows_from_them(table: Tab
     session = put(table, a_session())
     before = item(table, session.session_id)
     wanted = patched(session, NEW_TIMEOUT)
-    assert store.patch(session, wanted, NOW) == Write(applied=True, session=wanted)
+    assert store.patch(session, patch_of(session, NEW_TIMEOUT), NOW) == Write(applied=True, session=wanted)
     after = item(table, session.session_id)
     assert after == item_of(wanted)
     assert changed(before, after) == {
@@ -345,19 +410,83 @@ def test_a_patch_replaces_the_settings_and_all_that_follows_from_them(table: Tab
     }
 
 
-def test_a_patch_that_moves_no_expiry_moves_no_lease(table: Table, store: DynamoSessionStore) -> None:
-    session = put(table, a_session(due_at_ms=_EXPIRY))
-    wanted = patched(session, replace(TIMEOUT, auto_renew=False, warning_threshold_minutes=7))
-    write = store.patch(session, wanted, NOW)
-    assert write == Write(applied=True, session=wanted)
-    assert wanted.lease == session.lease
-    assert wanted.warned
+def _case(session: Session, wanted: Session) -> tuple[bool, ...]:
+    """What a patch may be refused for when it has changed: the side of the cap, whether expiry moves, the warning."""
+    moves = wanted.expires_at_ms != session.expires_at_ms
+    return (
+        session.expires_at_ms == session.ends_at_ms,
+        wanted.expires_at_ms == wanted.ends_at_ms,
+        moves,
+        session.warned and not moves,
+    )
+
+
+def _settings() -> list[TimeoutConfig]:
+    """Longer, shorter and the same, each with a cap that is out of reach, near, nearer still, or met exactly."""
+    return [
+        TimeoutConfig(timeout, auto_renew, most, warning)
+        for timeout in (30, 21, 45.5)
+        for most in (720, 25, 24, 30, 45.5)
+        for auto_renew, warning in ((True, 5), (False, 7))
+    ]
+
+
+def _meanwhile(session: Session, what: str) -> Session:
+    """What another call may have made of a session between the reading and the patch."""
+    expires = min(NOW + session.timeout.timeout_ms, session.ends_at_ms)
+    if what == "renewed" and expires > session.expires_at_ms:
+        return replace(
+            session,
+            last_activity_ms=NOW,
+            renewed_at_ms=NOW,
+            expires_at_ms=expires,
+            renewal_count=1,
+            lease=2,
+            due_at_ms=expires - session.timeout.warning_ms,
+        )
+    return replace(session, due_at_ms=session.expires_at_ms) if what == "warned" else session
+
+
+@pytest.mark.parametrize("was_warned", [False, True], ids=["not warned", "warned"])
+@pytest.mark.parametrize("meanwhile", ["nothing", "renewed", "warned"])
+@pytest.mark.parametrize("most", [720, 25], ids=["far from the cap", "at the cap"])
+def test_a_patch_makes_of_a_session_what_the_arithmetic_says_or_nothing_if_the_case_has_changed(
+    table: Table,
+    store: DynamoSessionStore,
+    most: int,
+    meanwhile: str,
+    was_warned: bool,  # noqa: FBT001
+) -> None:
+    timeout = replace(TIMEOUT, max_duration_minutes=most)
+    for settings in _settings():
+        if settings == timeout:
+            continue
+        read = patched(a_session(timeout=timeout), timeout)
+        read = replace(read, due_at_ms=read.expires_at_ms if was_warned else read.warning_at_ms, lease=1)
+        now = put(table, _meanwhile(read, meanwhile))
+        wanted = patched(now, settings)
+        write = store.patch(read, patch_of(read, settings), NOW)
+        if wanted.expires_at_ms > NOW and _case(read, patched(read, settings)) == _case(now, wanted):
+            assert write == Write(applied=True, session=wanted), settings
+            assert item(table, now.session_id) == item_of(wanted), settings
+        else:
+            assert write == Write(applied=False, session=now), settings
+            assert item(table, now.session_id) == item_of(now), settings
+
+
+def test_heartbeats_in_between_do_not_stop_a_patch(table: Table, store: DynamoSessionStore) -> None:
+    read = put(table, a_session())
+    for step in range(3):
+        store.renew(read.session_id, TENANT, Renewal(_USUAL, manual=False), NOW + step)
+    found = store.get(read.session_id)
+    assert found is not None
+    assert store.patch(read, patch_of(read, NEW_TIMEOUT), NOW).session == patched(found, NEW_TIMEOUT)
 
 
 def test_a_renewal_after_a_patch_goes_by_the_new_settings(table: Table, store: DynamoSessionStore) -> None:
     session = put(table, a_session())
-    store.patch(session, patched(session, replace(NEW_TIMEOUT, auto_renew=True)), NOW)
-    write = renewed(store, PATHS[0], session, now_ms=NOW + 1)
+    store.patch(session, patch_of(session, replace(NEW_TIMEOUT, auto_renew=True)), NOW)
+    write = store.renew(session.session_id, TENANT, Renewal(_USUAL, manual=False), NOW + 1)
     assert write.session is not None
     assert write.session.expires_at_ms == NOW + 1 + round(45.5 * MINUTE)
 
@@ -365,61 +494,67 @@ def test_a_renewal_after_a_patch_goes_by_the_new_settings(table: Table, store: D
 @pytest.mark.parametrize(
     "name, value",
     [
-        ("lease", {"N": "2"}),
-        ("renewedAt", {"N": str(NOW)}),
-        ("dueAt", {"N": str(_EXPIRY)}),
         ("timeoutMinutes", {"N": "31"}),
         ("autoRenew", {"BOOL": False}),
         ("maxDurationMinutes", {"N": "719.5"}),
         ("warningThresholdMinutes", {"N": "6"}),
     ],
 )
-def test_a_patch_is_refused_when_what_it_rests_on_has_changed_since_it_was_read(
+def test_a_patch_is_refused_when_a_setting_has_changed_since_it_was_read(
     table: Table, store: DynamoSessionStore, name: str, value: Any
 ) -> None:
     session = put(table, a_session())
     set_attribute(table, session.session_id, name, value)
     before = item(table, session.session_id)
-    write = store.patch(session, patched(session, NEW_TIMEOUT), NOW)
+    write = store.patch(session, patch_of(session, NEW_TIMEOUT), NOW)
     assert write == Write(applied=False, session=items.session_from_item(before))
     assert item(table, session.session_id) == before
 
 
-def test_activity_that_renewed_nothing_is_no_obstacle_to_a_patch(table: Table, store: DynamoSessionStore) -> None:
-    session = put(table, a_session())
-    set_attribute(table, session.session_id, "lastActivity", {"N": str(NOW)})
-    wanted = patched(session, NEW_TIMEOUT)
-    assert store.patch(session, wanted, NOW) == Write(applied=True, session=replace(wanted, last_activity_ms=NOW))
-
-
 @pytest.mark.parametrize(
     "state",
-    [{"announced": True}, {"expires_at_ms": NOW, "due_at_ms": NOW - 1}, {"expires_at_ms": NOW - 1, "due_at_ms": 0}],
+    [
+        {"announced": True},
+        {"expires_at_ms": NOW, "due_at_ms": NOW - 1},
+        {"expires_at_ms": NOW - 1, "due_at_ms": 0},
+    ],
     ids=["announced", "expired at this millisecond", "expired before"],
 )
 def test_no_patch_brings_a_session_back(table: Table, store: DynamoSessionStore, state: dict[str, Any]) -> None:
     session = put(table, a_session(**state))
     before = item(table, session.session_id)
-    assert store.patch(session, patched(session, NEW_TIMEOUT), NOW) == Write(applied=False, session=session)
+    write = store.patch(session, patch_of(session, NEW_TIMEOUT), NOW)
+    assert write == Write(applied=False, session=session)
     assert item(table, session.session_id) == before
 
 
 def test_a_session_can_be_patched_up_to_its_last_millisecond(table: Table, store: DynamoSessionStore) -> None:
     session = put(table, a_session(expires_at_ms=NOW + 1))
-    assert store.patch(session, patched(session, NEW_TIMEOUT), NOW).applied
+    assert store.patch(session, patch_of(session, NEW_TIMEOUT), NOW).applied
+
+
+@pytest.mark.parametrize("is_applied", [True, False], ids=["a millisecond left", "nothing left"])
+def test_no_patch_puts_the_expiry_of_a_session_behind_it(
+    table: Table,
+    store: DynamoSessionStore,
+    is_applied: bool,  # noqa: FBT001
+) -> None:
+    session = put(table, a_session())
+    now = session.renewed_at_ms + 7 * MINUTE - is_applied
+    patch = patch_of(session, replace(TIMEOUT, timeout_minutes=7))
+    assert store.patch(session, patch, now).applied == is_applied
 
 
 def test_no_patch_reaches_another_tenants_session(table: Table, store: DynamoSessionStore) -> None:
     session = put(table, a_session())
-    foreign = replace(session, tenant_id="other")
-    write = store.patch(foreign, patched(foreign, NEW_TIMEOUT), NOW)
+    write = store.patch(replace(session, tenant_id="other"), patch_of(session, NEW_TIMEOUT), NOW)
     assert write == Write(applied=False, session=session)
     assert item(table, session.session_id) == item_of(session)
 
 
 def test_a_patch_of_what_is_gone_leaves_nothing_behind(table: Table, store: DynamoSessionStore) -> None:
     session = a_session()
-    assert store.patch(session, patched(session, NEW_TIMEOUT), NOW) == Write(applied=False, session=None)
+    assert store.patch(session, patch_of(session, NEW_TIMEOUT), NOW) == Write(applied=False, session=None)
     assert item(table, session.session_id) is None
 
 

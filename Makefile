@@ -76,8 +76,8 @@ demo: .venv/.run ## a session's life against a local stack of its own, in a few 
 	$(BIN)/python -m local.demo
 
 .PHONY: api-key
-api-key: .venv/.run ## make, list, revoke or rotate API keys (TENANT=acme makes one; ARGS="list --tenant acme")
-	@$(BIN)/python -m local.keys $(if $(TENANT),create --tenant '$(TENANT)') $(ARGS)
+api-key: .venv/.run ## make, list, revoke or rotate API keys (TENANT=acme makes one; ARGS="list --tenant acme"; STACK=name)
+	@$(BIN)/python -m local.keys $(if $(STACK),--stack '$(STACK)') $(if $(TENANT),create --tenant '$(TENANT)') $(ARGS)
 
 .PHONY: clean
 clean: ## remove everything that make has made
@@ -93,6 +93,29 @@ static: .venv/.dev
 
 # --- what a maintainer wants -----------------------------------------------------------------------------------------
 
+# the scaling table and the cost plot of docs/operations.md
+.PHONY: cost
+cost: .venv/.dev
+	$(BIN)/python -m docs.cost --write
+
+# docs/licenses.md, the licences of what ships
+.PHONY: licenses
+licenses: .venv/.dev
+	$(BIN)/python -m docs.licenses
+
+# the expanded template against checkov's rules (no network)
+.PHONY: audit-template
+audit-template: .venv-audit/.installed .venv-sam/.installed
+	@mkdir -p .cache
+	.venv-sam/bin/python -m local.expand_template > .cache/template.expanded.json
+	LOG_LEVEL=ERROR BC_SKIP_MAPPING=TRUE .venv-audit/bin/checkov -f .cache/template.expanded.json --framework cloudformation \
+	  --compact --quiet --skip-download
+
+# also known vulnerabilities of what ships (asks an advisory database over the network)
+.PHONY: audit
+audit: audit-template .venv/.dev
+	$(BIN)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r layers/dependencies/requirements.lock
+
 # Keeps the versions that are in the locks; `make lock UPGRADE=--upgrade` moves to the newest. What ships is pinned by hand, and pins the rest.
 UPGRADE ?=
 LOCK = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock' $(UPGRADE)
@@ -104,6 +127,7 @@ lock: .venv-lock/.installed
 	$(LOCK) requirements/dev.in -c requirements/run.lock -o requirements/dev.lock
 	$(LOCK) requirements/sam.in -o requirements/sam.lock
 	$(LOCK) requirements/ministack.in -o requirements/ministack.lock
+	$(LOCK) requirements/audit.in -o requirements/audit.lock
 	$(LOCK) requirements/lambda.in -o requirements/lambda.lock
 	$(LOCK) requirements/lock.in -o requirements/lock.lock
 
@@ -155,6 +179,13 @@ NO_PYTHON313 := "python3.13, the version of the deployed runtime, is needed for 
 .cache/lambda-runtime/.installed: requirements/lambda.lock .venv-sam/.installed
 	@rm -rf $(@D)
 	@.venv-sam/bin/python $(PIP_INSTALL) requirements/lambda.lock --target $(@D)
+	@touch $@
+
+# The checker of the template has a place of its own: it pins an older boto3.
+.venv-audit/.installed: requirements/audit.lock | .venv/bin/python
+	@echo "installing checkov into .venv-audit (once)"
+	@$(BIN)/python -m venv --clear .venv-audit
+	@.venv-audit/bin/python $(PIP_INSTALL) requirements/audit.lock
 	@touch $@
 
 .venv-lock/.installed: requirements/lock.lock | .venv/bin/python

@@ -78,6 +78,7 @@ def session_api() -> "SessionApi":
         retention_ms=settings.retention_ms,
         due_shards=settings.due_shards,
         tenant_shards=settings.tenant_shards,
+        listed_shards=settings.listed_shards,
     )
     records = DynamoRecords(client, settings.sessions_table)
     clock = _wiring.clock

@@ -64,6 +64,12 @@ class SessionSettings(_Settings):
     session_retention_minutes: Annotated[int, Field(ge=60)] = 1440
     due_shards: Shards = 8
     tenant_shards: Shards = 4
+    list_shards: Annotated[int, Field(ge=0, le=32)] = 0
+
+    @property
+    def listed_shards(self) -> int:
+        """How many shards a tenant's list reads: as many as new sessions go to, or more while old ones drain."""
+        return max(self.tenant_shards, self.list_shards)
 
     @property
     def longest_duration_minutes(self) -> Minutes:

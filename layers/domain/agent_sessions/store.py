@@ -82,7 +82,14 @@ class DynamoSessionStore:
     """`SessionStore` and `SessionIndex` on one table. Raises `ServiceUnavailable` where DynamoDB does not answer."""
 
     def __init__(
-        self, client: "DynamoDBClient", table: str, *, retention_ms: int, due_shards: int, tenant_shards: int
+        self,
+        client: "DynamoDBClient",
+        table: str,
+        *,
+        retention_ms: int,
+        due_shards: int,
+        tenant_shards: int,
+        listed_shards: int | None = None,
     ) -> None:
         """Use `client` on `table`; the rest are the deployment's settings."""
         self._client = client
@@ -90,6 +97,7 @@ class DynamoSessionStore:
         self._retention_ms = retention_ms
         self._due_shards = due_shards
         self._tenant_shards = tenant_shards
+        self._listed_shards = tenant_shards if listed_shards is None else listed_shards
 
     def create(self, session: Session) -> Session | None:
         """Write a new session in one call; return None, or the session that already holds this id.
@@ -207,7 +215,7 @@ class DynamoSessionStore:
             return [Partition(items.USER_INDEX, items.TENANT_USER, items.tenant_user_key(tenant_id, user_id))]
         return [
             Partition(items.TENANT_INDEX, items.TENANT_SHARD, items.tenant_shard_key(tenant_id, shard))
-            for shard in range(self._tenant_shards)
+            for shard in range(self._listed_shards)
         ]
 
     def keys(self, partition: Partition, after: IndexKey | None, limit: int) -> KeyPage:

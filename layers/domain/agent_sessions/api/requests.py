@@ -113,14 +113,7 @@ class TimeoutFields(BaseModel):
     def _timeout(cls, value: object, info: ValidationInfo) -> Minutes:
         rules = _rules(info)
         settings = rules.settings
-        minutes = _number_between(value, settings.session_min_timeout_minutes, settings.session_max_timeout_minutes)
-        if rules.kept and rules.keeps("maxDurationMinutes") and minutes > rules.kept.max_duration_minutes:
-            raise _fault(f"must be at most the session's maxDurationMinutes of {rules.kept.max_duration_minutes}")
-        if rules.kept and rules.keeps("warningThresholdMinutes") and minutes < rules.kept.warning_threshold_minutes:
-            raise _fault(
-                f"must be at least the session's warningThresholdMinutes of {rules.kept.warning_threshold_minutes}"
-            )
-        return minutes
+        return _number_between(value, settings.session_min_timeout_minutes, settings.session_max_timeout_minutes)
 
     @field_validator("auto_renew", mode="before")
     @classmethod
@@ -237,10 +230,28 @@ def merged_timeout(body: dict[str, Any], kept: TimeoutConfig, settings: SessionS
 
     """
     rules = Rules(settings, kept, frozenset(body))
+    problems: list[FieldProblem] = []
+    merged = kept
     try:
-        return TimeoutFields.model_validate(body, context=rules).merged_into(kept)
+        merged = TimeoutFields.model_validate(body, context=rules).merged_into(kept)
     except ValidationError as error:
-        raise InvalidRequest(_problems(error)) from None
+        problems = _problems(error)
+    if "timeoutMinutes" in body and not any(problem.field == "timeoutMinutes" for problem in problems):
+        problems = _conflicts(body["timeoutMinutes"], rules, kept) + problems
+    if problems:
+        raise InvalidRequest(problems)
+    return merged
+
+
+def _conflicts(timeout: Minutes, rules: Rules, kept: TimeoutConfig) -> list[FieldProblem]:
+    """Hold a timeout in range against the settings that the session keeps."""
+    if rules.keeps("maxDurationMinutes") and timeout > kept.max_duration_minutes:
+        rule = f"must be at most the session's maxDurationMinutes of {kept.max_duration_minutes}"
+        return [FieldProblem("timeoutMinutes", rule, timeout)]
+    if rules.keeps("warningThresholdMinutes") and timeout < kept.warning_threshold_minutes:
+        rule = f"must be at least the session's warningThresholdMinutes of {kept.warning_threshold_minutes}"
+        return [FieldProblem("timeoutMinutes", rule, timeout)]
+    return []
 
 
 def list_query(tenant_id: str, parameters: Mapping[str, str]) -> ListQuery:

@@ -14,6 +14,8 @@ from botocore.config import Config
 from moto import mock_aws
 from moto.core.models import botocore_stubber
 
+from local import faster_moto
+
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSPreparedRequest, AWSResponse
     from types_boto3_dynamodb import DynamoDBClient
@@ -72,6 +74,7 @@ class EmbeddedAws:
     def start(self) -> None:
         """Let moto stand in for AWS in the whole process, from an empty start."""
         self._mock.start()
+        faster_moto.improve(ACCOUNT, REGION)
 
     def stop(self) -> None:
         """Give the process back."""

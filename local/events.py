@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -23,8 +23,11 @@ class FilterPolicyError(Exception):
 class EventInbox:
     """The events that SNS delivered to the queue, in the order of their arrival."""
 
-    def __init__(self, sns: "SNSClient", sqs: "SQSClient", topic_arn: str) -> None:
-        """Subscribe a new queue to the topic."""
+    def __init__(
+        self, sns: "SNSClient", sqs: "SQSClient", topic_arn: str, on_event: Callable[[Event], None] = lambda _: None
+    ) -> None:
+        """Subscribe a new queue to the topic; what `sns` publishes there is taken out at once."""
+        self._on_event = on_event
         self._sns = sns
         self._sqs = sqs
         self._queue_url = sqs.create_queue(QueueName="local-subscriber")["QueueUrl"]
@@ -36,6 +39,8 @@ class EventInbox:
             Attributes={"RawMessageDelivery": "true"},
             ReturnSubscriptionArn=True,
         )["SubscriptionArn"]
+        # moto's queue takes longer the more lies in it, so nothing is left to lie.
+        sns.meta.events.register("after-call.sns.PublishBatch", self._delivered)
         self._lock = threading.Lock()
         self._events: list[Event] = []
         self._filter_policy: Event | None = None
@@ -53,26 +58,27 @@ class EventInbox:
         """The events so far, oldest first, from number `start`."""
         return self._events[start:]
 
-    def collect(self) -> list[Event]:
-        """Take what lies in the queue; answer what is new."""
-        new: list[Event] = []
+    def collect(self) -> None:
+        """Take what lies in the queue."""
         with self._lock:
-            while True:
+            more = True
+            while more:
                 messages = self._sqs.receive_message(
                     QueueUrl=self._queue_url, MaxNumberOfMessages=_BATCH, WaitTimeSeconds=0
                 ).get("Messages", [])
-                if not messages:
-                    break
-                new += [json.loads(message["Body"]) for message in messages]
-                self._sqs.delete_message_batch(
-                    QueueUrl=self._queue_url,
-                    Entries=[
-                        {"Id": str(number), "ReceiptHandle": message["ReceiptHandle"]}
-                        for number, message in enumerate(messages)
-                    ],
-                )
-            self._events += new
-        return new
+                more = len(messages) == _BATCH
+                if messages:
+                    self._sqs.delete_message_batch(
+                        QueueUrl=self._queue_url,
+                        Entries=[
+                            {"Id": str(number), "ReceiptHandle": message["ReceiptHandle"]}
+                            for number, message in enumerate(messages)
+                        ],
+                    )
+                for message in messages:
+                    event: Event = json.loads(message["Body"])
+                    self._events.append(event)
+                    self._on_event(event)
 
     def filter(self, policy: Mapping[str, Any] | None) -> None:
         """Let only events through that match an SNS filter policy on the message's attributes.
@@ -90,3 +96,6 @@ class EventInbox:
         except ClientError as error:
             raise FilterPolicyError(error.response["Error"]["Message"]) from error
         self._filter_policy = dict(policy) if policy else None
+
+    def _delivered(self, **_: object) -> None:
+        self.collect()

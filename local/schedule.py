@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+from agent_sessions.due import EXPIRY_GRACE_MS
 from agent_sessions.formats import timestamp
 from agent_sessions.model import MS_PER_MINUTE
 
@@ -35,6 +36,7 @@ class Turnstile:
 
     def __init__(self) -> None:
         """Open."""
+        self.passed = 0
         self._changed = threading.Condition()
         self._inside = 0
         self._alone = False
@@ -45,6 +47,7 @@ class Turnstile:
         with self._changed:
             self._changed.wait_for(lambda: not self._alone)
             self._inside += 1
+            self.passed += 1
         try:
             yield
         finally:
@@ -94,14 +97,15 @@ class Scheduler:
         sweeper: Sweeper,
         rules: Sequence[Schedule],
         clock: MovableClock,
-        next_due_ms: Callable[[], int | None],
+        next_due_ms: Callable[[int | None], int | None],
         look_ahead_ms: int,
         after_run: Callable[[], object] = lambda: None,
         on_failure: Callable[[BaseException], None] = lambda _: None,
         turnstile: Turnstile | None = None,
     ) -> None:
-        """`next_due_ms` is the earliest entry of the due index; `after_run` takes in what a run published.
+        """`next_due_ms` is the earliest entry of the due index, or the earliest behind a moment.
 
+        `after_run` takes in what a run published.
         Callers of the API pass the turnstile, so that none of them comes between a look at the index and the move that
         follows from it.
         """
@@ -159,7 +163,7 @@ class Scheduler:
         """
         with self._running, self._clock.held():
             start_ms = self._clock.now_ms()
-            if self._next_due_ms() is None:
+            if self._next_due_ms(None) is None:
                 return Move(start_ms, start_ms)
             return self._move(start_ms, start_ms + LONGEST_MOVE_MS, until_event=True)
 
@@ -175,11 +179,12 @@ class Scheduler:
                     message = "the local stack is ending"
                     raise MoveStoppedError(message)
                 self._clock.move_to(minute_ms)
-                busy = self._run_minute(minute_ms, move)
+                passed = self._turnstile.passed
+                settled = self._run_minute(minute_ms, move)
                 if until_event and move.events:
                     break
                 wanted = [] if until_event else [moment for moment in last_ms.values() if moment > minute_ms]
-                minute_ms = self._after(minute_ms, target_ms, busy=busy, wanted=wanted)
+                minute_ms = self._after(minute_ms, target_ms, wanted, passed if settled else None)
             if not until_event:
                 self._clock.move_to(target_ms)
         finally:
@@ -188,26 +193,36 @@ class Scheduler:
         return move
 
     def _run_minute(self, minute_ms: int, move: Move) -> bool:
-        """Run what the rules say for this minute; tell whether the sweep had anything to look at."""
-        busy = False
+        """Run what the rules say for this minute; tell whether the sweep did all there was to do."""
+        settled = False
         self._done_ms = minute_ms
         for rule in self._rules:
-            if minute_ms == _minute_of(minute_ms, rule.every_minutes):
-                summary = self._try_to_run(rule)
-                move.sweeps += rule.input is None
-                move.events += summary.get("warned", 0) + summary.get("expired", 0)
-                busy = busy or bool(summary.get("due"))
-        return busy
+            if minute_ms != _minute_of(minute_ms, rule.every_minutes):
+                continue
+            summary = self._try_to_run(rule)
+            if "claimed" in summary:
+                move.sweeps += 1
+                move.events += summary["warned"] + summary["expired"]
+                settled = summary["claimed"] and not summary["failed"] and not summary["left"]
+        return settled
 
-    def _after(self, minute_ms: int, target_ms: int, *, busy: bool, wanted: Sequence[int]) -> int | None:
-        """The next minute worth a run, None where there is none up to the target; the clock goes there at once."""
-        if busy:
-            return minute_ms + MS_PER_MINUTE
+    def _after(self, minute_ms: int, target_ms: int, wanted: Sequence[int], passed: int | None) -> int | None:
+        """The next minute worth a run, None where there is none up to the target; the clock goes there at once.
+
+        After a run that did all there was to do, with nobody at the API since it began (`passed`), what the index names
+        up to the run's horizon was warned and waits for its expiry, and the rest waits to come within the horizon.
+        """
         with self._turnstile.alone():
-            due_ms = self._next_due_ms()
+            if passed != self._turnstile.passed:
+                return minute_ms + MS_PER_MINUTE
+            horizon_ms = minute_ms + self._look_ahead_ms
             moments = list(wanted)
-            if due_ms is not None:
-                moments.append(-((due_ms - self._look_ahead_ms) // -MS_PER_MINUTE) * MS_PER_MINUTE)
+            waiting_ms = self._next_due_ms(None)
+            if waiting_ms is not None and waiting_ms <= horizon_ms:
+                moments.append(_minute_from(waiting_ms + EXPIRY_GRACE_MS))
+                waiting_ms = self._next_due_ms(horizon_ms)
+            if waiting_ms is not None:
+                moments.append(_minute_from(waiting_ms - self._look_ahead_ms))
             if not moments:
                 return None
             next_ms = max(minute_ms + MS_PER_MINUTE, min(moments))
@@ -260,3 +275,8 @@ def _minute_of(moment_ms: int, every: int = 1) -> int:
     """The last whole minute, or multiple of minutes, that is not after the moment."""
     step_ms = every * MS_PER_MINUTE
     return moment_ms // step_ms * step_ms
+
+
+def _minute_from(moment_ms: int) -> int:
+    """The first whole minute that is not before the moment."""
+    return -(moment_ms // -MS_PER_MINUTE) * MS_PER_MINUTE

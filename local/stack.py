@@ -43,6 +43,8 @@ _OFFSET_FILE: Final = "clock.json"
 
 TENANT: Final = "local"
 _FUNCTIONS: Final = ("SessionApiFunction", "ExpirySweeperFunction", "ApiKeyAuthorizerFunction")
+_MOTO_PARAMETERS: Final = {"DueShards": "1", "TenantShards": "1", "SweepThreads": "1"}
+"""moto does one thing at a time and reads the whole table for every query: shards would only make it slower."""
 _POOL: Final = 16
 """Calls of the API at a time with DynamoDB Local. With moto it is one, which could not do two at once."""
 
@@ -86,7 +88,7 @@ class LocalStack:
             OtherSchemaError: its kept tables are not those of the template.
 
         """
-        template = _template_with_settings(os.environ, threads=1 if self.options.store == "moto" else None)
+        template = _template_with_settings(os.environ, _MOTO_PARAMETERS if self.options.store == "moto" else {})
         forget_real_accounts()
         os.environ.pop("AWS_LAMBDA_RUNTIME_API", None)
         self.log = redirect_output(self._log_file)
@@ -110,8 +112,8 @@ class LocalStack:
         wire(Wiring(environ=environ, clock=self.clock, clients={"dynamodb": dynamodb, "sns": sns}))
         store = LocalStore(dynamodb, tables, due_shards=int(environ["DUE_SHARDS"]))
         store.create_missing(template)
-        self.inbox = EventInbox(sns, aws.sqs(), topic_arn)
         self.watch = SessionWatch(store.read, self.clock)
+        self.inbox = EventInbox(sns, aws.sqs(), topic_arn, self._take_event)
         if self.options.store != "moto":
             self.watch.touch(store.session_ids())
         bootstrap.session_api()  # settings that contradict one another are told now, not at the first request
@@ -124,7 +126,7 @@ class LocalStack:
             clock=self.clock,
             next_due_ms=store.next_due_ms,
             look_ahead_ms=int(environ["SWEEP_LOOK_AHEAD_SECONDS"]) * 1000,
-            after_run=self._collect,
+            after_run=self.inbox.collect,
             on_failure=self._tell_failure,
             turnstile=self._turnstile,
         )
@@ -201,10 +203,9 @@ class LocalStack:
         self._cleanup.enter_context(server)
         return server.client(Config(parameter_validation=True))
 
-    def _collect(self) -> None:
-        for event in self.inbox.collect():
-            self.watch.touch([event["subject"]])
-            self.say(f"  {event['time'][11:19]}  event  {event['type'].rpartition('.')[2]} {event['subject']}")
+    def _take_event(self, event: dict[str, Any]) -> None:
+        self.watch.touch([event["subject"]])
+        self.say(f"  {event['time'][11:19]}  event  {event['type'].rpartition('.')[2]} {event['subject']}")
 
     def _tell_failure(self, failure: BaseException) -> None:
         self.say(f"  a function failed: {type(failure).__name__}: {failure}  (its log is in {self.log.path})")
@@ -227,13 +228,11 @@ class LocalStack:
         return move
 
 
-def _template_with_settings(environ: Mapping[str, str], *, threads: int | None) -> Template:
-    """The template, with the SESSION_* settings that the environment gives in place of its parameters' defaults."""
+def _template_with_settings(environ: Mapping[str, str], own: Mapping[str, str]) -> Template:
+    """The template, with our own parameters and the SESSION_* settings of the environment in place of its defaults."""
     template = Template()
     # Amazon's certificates come with the built layer, and are for Amazon's own addresses.
-    parameters = {"AmazonCaBundle": "off"}
-    if threads is not None:
-        parameters[template.parameter_of("ExpirySweeperFunction")["SWEEP_THREADS"]] = str(threads)
+    parameters = {"AmazonCaBundle": "off", **own}
     for function in _FUNCTIONS:
         for variable, parameter in template.parameter_of(function).items():
             if variable.startswith("SESSION_") and environ.get(variable):

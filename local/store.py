@@ -45,15 +45,20 @@ class LocalStore:
                 message = f"the kept table {name} has not the keys and indexes that {template.path.name} gives it"
                 raise OtherSchemaError(message)
 
-    def next_due_ms(self) -> int | None:
-        """The earliest moment in the due index, over all shards; None where it is empty."""
+    def next_due_ms(self, after_ms: int | None = None) -> int | None:
+        """The earliest moment in the due index, or the earliest after a moment; None where there is none."""
+        condition = f"{items.DUE_SHARD} = :shard"
+        values = {}
+        if after_ms is not None:
+            condition += f" AND {items.DUE_AT} > :after"
+            values[":after"] = {"N": str(after_ms)}
         found = []
         for shard in range(self._due_shards):
             entries = self._client.query(
                 TableName=self._sessions,
                 IndexName=items.DUE_INDEX,
-                KeyConditionExpression=f"{items.DUE_SHARD} = :shard",
-                ExpressionAttributeValues={":shard": {"N": str(shard)}},
+                KeyConditionExpression=condition,
+                ExpressionAttributeValues=values | {":shard": {"N": str(shard)}},
                 Limit=1,
             )["Items"]
             found += [int(entry[items.DUE_AT]["N"]) for entry in entries]

@@ -1,0 +1,234 @@
+"""DynamoDB throttles, breaks or is not there: 503 with Retry-After through the deployed handler, within five seconds.
+
+The clients here are the deployed ones (their time-outs, their retries); pauses between attempts are noted, not taken.
+"""
+
+import socket
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, Final
+
+import botocore.endpoint
+import pytest
+from agent_sessions.aws import (
+    CONNECT_TIMEOUT_SECONDS,
+    READ_TIMEOUT_SECONDS,
+    TOTAL_ATTEMPTS,
+    client_config,
+)
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+from botocore.config import Config
+from botocore.retries.standard import ExponentialBackoff
+
+from local.dynamodb_local import DynamoDbLocal, client
+from tests.engines.fixtures import Table
+from tests.engines.tables import create_sessions_table
+from tests.integration.deployed import Deployed
+from tests.unit.world import MINUTE, NOWHERE, SESSION_ROUTES, Answer
+
+
+def _of_a_session(route: Callable[..., Answer], deployed: Deployed) -> Answer:
+    return route(deployed, NOWHERE)
+
+
+ROUTES: Final[dict[str, Callable[[Deployed], Answer]]] = {
+    "create": lambda deployed: deployed.create(),
+    "create with a key": lambda deployed: deployed.create(key="k"),
+    "list": lambda deployed: deployed.page(),
+    "list of a user": lambda deployed: deployed.page(userId=NOWHERE),
+    **{name: partial(_of_a_session, route) for name, route in SESSION_ROUTES.items()},
+}
+every_route = pytest.mark.parametrize("route", ROUTES)
+GRACE_SECONDS: Final = 5
+"""How long after an expiry it is announced: no call of ours may still be on its way by then."""
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses that botocore would have made between attempts."""
+    taken: list[float] = []
+    monkeypatch.setattr(botocore.endpoint, "time", SimpleNamespace(sleep=taken.append))
+    return taken
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port on which nobody listens any more."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def mute_port() -> Iterator[int]:
+    """A port that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0), backlog=50) as listener:
+        yield listener.getsockname()[1]
+
+
+def deployed_at(endpoint_url: str, config: Config | None = None) -> Deployed:
+    """The deployed handler with a client as bootstrap makes it, but for the address."""
+    settings = client_config() if config is None else client_config().merge(config)
+    return Deployed(Table(client(endpoint_url, settings), "sessions", "dynamodb-local"))
+
+
+def check_unavailable(answer: Answer) -> None:
+    assert (answer.status, answer.code) == (503, "SERVICE_UNAVAILABLE")
+    assert int(answer.headers["retry-after"]) >= 1
+
+
+def answering(deployed: Deployed, status: int, body: str, headers: dict[str, str] | None = None) -> list[str]:
+    """Let DynamoDB answer everything like this from now on; returns the list of what is asked of it."""
+    asked: list[str] = []
+
+    class Raw:
+        def stream(self, **_: Any) -> Iterator[bytes]:
+            yield body.encode()
+
+    def answer(request: Any, **_: Any) -> AWSResponse:
+        asked.append(request.headers["X-Amz-Target"].decode().partition(".")[2])
+        return AWSResponse(request.url, status, HTTPHeaders.from_dict(headers or {}), Raw())
+
+    events: Any = deployed.table.client.meta.events  # typed as if its hooks could not answer
+    events.register("before-send.dynamodb.*", answer)
+    return asked
+
+
+def error(name: str) -> str:
+    return f'{{"__type":"com.amazonaws.dynamodb.v20120810#{name}","message":"arn:aws:dynamodb:eu-west-1:1:table/t"}}'
+
+
+# --- not there --------------------------------------------------------------------------------------------------------
+
+
+@every_route
+def test_a_store_that_refuses_connections_is_a_503(free_port: int, pauses: list[float], route: str) -> None:
+    deployed = deployed_at(f"http://127.0.0.1:{free_port}")
+    check_unavailable(ROUTES[route](deployed))
+    assert len(pauses) == TOTAL_ATTEMPTS - 1
+
+
+def test_health_of_a_store_that_refuses_connections_is_unhealthy(free_port: int, pauses: list[float]) -> None:
+    answer = deployed_at(f"http://127.0.0.1:{free_port}").health()
+    assert (answer.status, answer.json["status"]) == (503, "unhealthy")
+
+
+@every_route
+def test_a_store_that_never_answers_is_a_503(mute_port: int, pauses: list[float], route: str) -> None:
+    deployed = deployed_at(f"http://127.0.0.1:{mute_port}", Config(read_timeout=0.02))
+    check_unavailable(ROUTES[route](deployed))
+    assert len(pauses) == TOTAL_ATTEMPTS - 1
+
+
+def test_a_store_that_was_stopped_and_started_again_is_used_again(pauses: list[float]) -> None:
+    with DynamoDbLocal() as server:
+        deployed = deployed_at(server.endpoint_url)
+        create_sessions_table(deployed.table.client, deployed.table.name)
+        session_id = deployed.new()["sessionId"]
+        port = server.port
+    check_unavailable(deployed.heartbeat(session_id))
+    with DynamoDbLocal(port=port):
+        create_sessions_table(deployed.table.client, deployed.table.name)
+        assert deployed.heartbeat(session_id).code == "SESSION_NOT_FOUND"
+        assert deployed.create().status == 201
+
+
+# --- there, and unwilling ---------------------------------------------------------------------------------------------
+
+UNWILLING: Final = [
+    (400, "ProvisionedThroughputExceededException"),
+    (400, "ThrottlingException"),
+    (400, "RequestLimitExceeded"),
+    (500, "InternalServerError"),
+    (503, "ServiceUnavailable"),
+]
+
+
+@pytest.mark.parametrize("status, name", UNWILLING)
+@every_route
+def test_a_store_that_throttles_or_fails_is_a_503_that_says_nothing_of_it(
+    pauses: list[float], route: str, status: int, name: str
+) -> None:
+    deployed = deployed_at("http://127.0.0.1:1")
+    asked = answering(deployed, status, error(name))
+    check_unavailable(ROUTES[route](deployed))
+    assert len(asked) == TOTAL_ATTEMPTS
+    assert len(set(asked)) == 1
+
+
+@pytest.mark.parametrize("body", ["", "<html>bad gateway</html>"])
+def test_an_answer_that_is_none_is_a_503(pauses: list[float], body: str) -> None:
+    deployed = deployed_at("http://127.0.0.1:1")
+    answering(deployed, 502, body)
+    check_unavailable(deployed.get(NOWHERE))
+
+
+# --- there, but its answer is lost ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def losing(dynamo_local: DynamoDbLocal, engine: Table) -> Iterator[Deployed]:
+    """A deployment that hears no first answer to a write: it was done, and the client sends it once more."""
+    dynamo = client(dynamo_local.endpoint_url, client_config().merge(Config(read_timeout=30)))
+    events: Any = dynamo.meta.events
+    for write in ("PutItem", "UpdateItem"):
+        events.register_first(f"needs-retry.dynamodb.{write}", lambda attempts, **_: 0 if attempts == 1 else None)
+    yield Deployed(Table(dynamo, engine.name, engine.engine))
+    dynamo.close()
+
+
+@pytest.mark.parametrize("key", [None, "k"])
+def test_a_create_that_was_sent_twice_is_one_session_and_a_201(
+    losing: Deployed, pauses: list[float], key: str | None
+) -> None:
+    answer = losing.create(key=key)
+    assert answer.status == 201
+    assert pauses
+    assert losing.table.client.scan(TableName=losing.table.name, Select="COUNT")["Count"] == 1
+    assert losing.get(answer.json["sessionId"]).json == answer.json
+
+
+def test_a_renewal_that_was_sent_twice_is_a_200_and_ends_when_one_would(losing: Deployed, pauses: list[float]) -> None:
+    session_id = losing.new()["sessionId"]
+    losing.clock.advance(minutes=10)
+    for route in (losing.heartbeat, losing.renew):
+        answer = route(session_id)
+        assert answer.status == 200
+        assert answer.json["timeRemaining"] == 30 * MINUTE
+
+
+def test_a_patch_that_was_sent_twice_is_a_200(losing: Deployed, pauses: list[float]) -> None:
+    session_id = losing.new()["sessionId"]
+    answer = losing.patch(session_id, {"timeoutMinutes": 45, "autoRenew": False})
+    assert answer.status == 200
+    assert answer.json == losing.get(session_id).json
+    assert answer.json["timeRemaining"] == 45 * MINUTE
+
+
+# --- in time ----------------------------------------------------------------------------------------------------------
+
+
+def longest_seconds(pauses: list[float]) -> float:
+    return TOTAL_ATTEMPTS * (CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS) + sum(pauses)
+
+
+def test_the_client_has_the_time_outs_that_the_sum_is_made_of() -> None:
+    config: Any = client("http://127.0.0.1:1", client_config()).meta.config
+    assert (config.connect_timeout, config.read_timeout) == (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
+    assert config.retries == {"mode": "standard", "total_max_attempts": TOTAL_ATTEMPTS}
+
+
+@pytest.mark.parametrize("headers", [{}, {"x-amz-retry-after": "60000"}], ids=["as it likes", "as the store asks"])
+@pytest.mark.parametrize("status, name", UNWILLING)
+def test_with_the_longest_pauses_a_call_is_over_before_an_expiry_is_announced(
+    pauses: list[float], monkeypatch: pytest.MonkeyPatch, status: int, name: str, headers: dict[str, str]
+) -> None:
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff", partial(ExponentialBackoff, random=lambda: 1.0))
+    deployed = deployed_at("http://127.0.0.1:1")
+    answering(deployed, status, error(name), headers)
+    check_unavailable(deployed.heartbeat(NOWHERE))
+    assert len(pauses) == TOTAL_ATTEMPTS - 1
+    assert longest_seconds(pauses) < GRACE_SECONDS

@@ -1,0 +1,130 @@
+"""The decision for one session that looks due: a table of cases, and what holds for every one."""
+
+from dataclasses import replace
+from typing import Final
+
+import pytest
+from agent_sessions.due import EXPIRY_GRACE_MS, Action, decide
+from agent_sessions.model import MS_PER_MINUTE, Session, TimeoutConfig
+from hypothesis import given
+from hypothesis import strategies as st
+
+NOW: Final = 1_782_547_200_000
+AHEAD: Final = 175_000
+MINUTE: Final = MS_PER_MINUTE
+
+
+def lease(expires_in_ms: int, *, warning_minutes: float = 5, due_in_ms: int, announced: bool = False) -> Session:
+    """A lease that ends `expires_in_ms` from NOW and has its appointment `due_in_ms` from NOW."""
+    timeout = TimeoutConfig(30, auto_renew=True, max_duration_minutes=720, warning_threshold_minutes=warning_minutes)
+    expires_ms = NOW + expires_in_ms
+    return Session(
+        session_id="3f0b1c52-9d4e-4a67-8c1b-72e5a0d94f36",
+        tenant_id="acme",
+        agent_id="b8504bc3-45f8-4a41-a00a-83df46d8555d",
+        user_id="6c6f2d1e-0a3b-4f7d-9e58-1b2c3d4e5f60",
+        metadata_json="{}",
+        request_hash=b"",
+        attempt=b"",
+        timeout=timeout,
+        created_at_ms=expires_ms - timeout.timeout_ms,
+        last_activity_ms=expires_ms - timeout.timeout_ms,
+        renewed_at_ms=expires_ms - timeout.timeout_ms,
+        expires_at_ms=expires_ms,
+        ends_at_ms=expires_ms - timeout.timeout_ms + timeout.max_duration_ms,
+        renewal_count=0,
+        lease=1,
+        due_at_ms=NOW + due_in_ms,
+        announced=announced,
+    )
+
+
+@pytest.mark.parametrize(
+    "session, action",
+    [
+        pytest.param(None, Action.GONE, id="deleted"),
+        pytest.param(lease(-MINUTE, due_in_ms=-MINUTE, announced=True), Action.GONE, id="announced"),
+        pytest.param(lease(MINUTE, due_in_ms=MINUTE, announced=True), Action.GONE, id="announced, by another's clock"),
+        # The warning, by its distance from the look-ahead.
+        pytest.param(lease(5 * MINUTE + AHEAD, due_in_ms=AHEAD), Action.WARN, id="warning at the look-ahead"),
+        pytest.param(lease(5 * MINUTE + AHEAD + 1, due_in_ms=AHEAD + 1), Action.WAIT, id="warning a little beyond"),
+        pytest.param(lease(5 * MINUTE, due_in_ms=0), Action.WARN, id="warning now"),
+        pytest.param(lease(4 * MINUTE, due_in_ms=-MINUTE), Action.WARN, id="warning overdue"),
+        pytest.param(lease(1, due_in_ms=1 - 5 * MINUTE), Action.WARN, id="warning in the last millisecond"),
+        pytest.param(
+            lease(25 * MINUTE, warning_minutes=30, due_in_ms=-5 * MINUTE), Action.WARN, id="threshold is the timeout"
+        ),
+        # Renewed since the appointment was made.
+        pytest.param(lease(30 * MINUTE, due_in_ms=0), Action.REARM, id="renewed"),
+        pytest.param(lease(30 * MINUTE, due_in_ms=AHEAD), Action.REARM, id="renewed, seen early"),
+        pytest.param(lease(5 * MINUTE + AHEAD + 1, due_in_ms=0), Action.REARM, id="renewed, a little beyond"),
+        pytest.param(lease(5 * MINUTE + AHEAD, due_in_ms=0), Action.WARN, id="renewed, and to be warned all the same"),
+        # Warned.
+        pytest.param(lease(2 * MINUTE, due_in_ms=2 * MINUTE), Action.WAIT, id="warned"),
+        pytest.param(lease(1, due_in_ms=1), Action.WAIT, id="warned, almost over"),
+        # Over.
+        pytest.param(lease(0, due_in_ms=0), Action.WAIT, id="over, a renewal may be under way"),
+        pytest.param(lease(-1, due_in_ms=-5 * MINUTE), Action.WAIT, id="over and never warned: too late to warn"),
+        pytest.param(lease(1 - EXPIRY_GRACE_MS, due_in_ms=1 - EXPIRY_GRACE_MS), Action.WAIT, id="almost sure"),
+        pytest.param(lease(-EXPIRY_GRACE_MS, due_in_ms=-EXPIRY_GRACE_MS), Action.EXPIRE, id="sure"),
+        pytest.param(lease(-EXPIRY_GRACE_MS, due_in_ms=-5 * MINUTE), Action.EXPIRE, id="sure, never warned"),
+        pytest.param(lease(-1_440 * MINUTE, due_in_ms=-1_440 * MINUTE), Action.EXPIRE, id="over since yesterday"),
+        # Not due at all: the index was read before the last write reached it.
+        pytest.param(lease(60 * MINUTE, due_in_ms=55 * MINUTE), Action.WAIT, id="the index lags behind"),
+    ],
+)
+def test_the_decision(session: Session | None, action: Action) -> None:
+    assert decide(session, NOW, AHEAD) is action
+
+
+moments = st.integers(-10 * MINUTE, 40 * MINUTE)
+leases = st.builds(
+    lambda expires, threshold, due, announced: lease(
+        expires, warning_minutes=threshold, due_in_ms=due, announced=announced
+    ),
+    moments,
+    st.one_of(st.sampled_from([1, 5, 30]), st.floats(1, 30)),
+    moments,
+    st.booleans(),
+)
+look_aheads = st.integers(0, 180_000)
+
+
+@given(leases, look_aheads)
+def test_only_a_live_lease_that_was_not_warned_is_warned_and_never_too_early(session: Session, ahead: int) -> None:
+    if decide(session, NOW, ahead) is Action.WARN:
+        assert not session.announced
+        assert not session.warned
+        assert session.expires_at_ms > NOW
+        assert session.warning_at_ms <= NOW + ahead
+
+
+@given(leases, look_aheads)
+def test_an_expiry_is_told_exactly_when_no_renewal_can_be_under_way_any_more(session: Session, ahead: int) -> None:
+    over = not session.announced and session.expires_at_ms + EXPIRY_GRACE_MS <= NOW
+    assert (decide(session, NOW, ahead) is Action.EXPIRE) == over
+
+
+@given(leases, look_aheads)
+def test_an_appointment_is_only_moved_to_a_later_one_beyond_the_look_ahead(session: Session, ahead: int) -> None:
+    if decide(session, NOW, ahead) is Action.REARM:
+        assert session.due_at_ms <= NOW + ahead < session.warning_at_ms
+
+
+@given(leases, look_aheads)
+def test_once_marked_a_session_asks_for_nothing_at_that_moment(session: Session, ahead: int) -> None:
+    action = decide(session, NOW, ahead)
+    if action is Action.WARN:
+        assert decide(replace(session, due_at_ms=session.expires_at_ms), NOW, ahead) is Action.WAIT
+    if action is Action.REARM:
+        assert decide(replace(session, due_at_ms=session.warning_at_ms), NOW, ahead) is Action.WAIT
+    if action is Action.EXPIRE:
+        assert decide(replace(session, announced=True), NOW, ahead) is Action.GONE
+
+
+@given(leases, look_aheads, st.integers(0, 60_000))
+def test_whatever_is_due_at_its_warning_is_warned_as_long_as_it_lives(session: Session, ahead: int, late: int) -> None:
+    """The appointment is at most the warning's time, so that a sweep at that time finds the session."""
+    now_ms = session.warning_at_ms + late
+    if session.due_at_ms <= session.warning_at_ms and not session.announced and now_ms < session.expires_at_ms:
+        assert decide(session, now_ms, ahead) is Action.WARN

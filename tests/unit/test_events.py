@@ -1,0 +1,245 @@
+"""What subscribers are sent: CloudEvents 1.0 in structured JSON mode, with ids that tell repeats apart from news."""
+
+import json
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import pytest
+from agent_sessions.events import EventKind, SessionEvent, session_event
+from agent_sessions.model import Session, TimeoutConfig
+from cloudevents.core.formats.json import JSONFormat
+from cloudevents.core.v1.event import CloudEvent
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator, FormatChecker
+
+from tests.unit.world import MINUTE, START_MS
+
+SOURCE: Final = "/agent-sessions/eu-central-1/sessions"
+KINDS: Final[tuple[EventKind, ...]] = ("expiring", "expired")
+TEXT: Final = {"type": "string", "minLength": 1}
+# The rules of the CloudEvents 1.0 specification (context attributes, and its JSON event format) for an event with JSON
+# data. Names of extensions are lower-case letters and digits, at most twenty as the specification advises.
+CLOUD_EVENT: Final = {
+    "type": "object",
+    "required": ["specversion", "id", "source", "type"],
+    "properties": {
+        "specversion": {"const": "1.0"},
+        "id": TEXT,
+        "source": TEXT,
+        "type": TEXT,
+        "subject": TEXT,
+        "time": {"type": "string", "format": "date-time"},
+        "datacontenttype": {"const": "application/json"},
+        "data": {"type": "object"},
+    },
+    "propertyNames": {"pattern": "^[a-z0-9]{1,20}$"},
+    "additionalProperties": False,
+}
+TIMESTAMP: Final = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", "format": "date-time"}
+# API.md section 5.
+DATA: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {
+        "sessionId": TEXT,
+        "tenantId": TEXT,
+        "agentId": TEXT,
+        "userId": TEXT,
+        "lease": {"type": "integer", "minimum": 1},
+        "expiresAt": TIMESTAMP,
+        "endsAt": TIMESTAMP,
+        "reason": {"enum": ["idle_timeout", "max_duration"]},
+        "renewable": {"type": "boolean"},
+        "renewalCount": {"type": "integer", "minimum": 0},
+        "timeRemaining": {"type": "integer", "minimum": 0},
+        "timeoutConfig": {
+            "type": "object",
+            "properties": {
+                "timeoutMinutes": {"type": "number"},
+                "autoRenew": {"type": "boolean"},
+                "maxDurationMinutes": {"type": "number"},
+                "warningThresholdMinutes": {"type": "number"},
+            },
+            "required": ["timeoutMinutes", "autoRenew", "maxDurationMinutes", "warningThresholdMinutes"],
+            "additionalProperties": False,
+        },
+    },
+    "additionalProperties": False,
+}
+SESSION: Final = Session(
+    session_id="3f0b1c52-9d4e-4a67-8c1b-72e5a0d94f36",
+    tenant_id="acme",
+    agent_id="B8504bc3-45f8-4a41-a00a-83df46d8555d",
+    user_id="6c6f2d1e-0a3b-4f7d-9e58-1b2c3d4e5f60",
+    metadata_json='{"secret":"a person\'s name"}',
+    request_hash=b"hash",
+    attempt=b"try",
+    timeout=TimeoutConfig(30, auto_renew=True, max_duration_minutes=720.5, warning_threshold_minutes=5),
+    created_at_ms=START_MS,
+    last_activity_ms=START_MS + 60 * MINUTE,
+    renewed_at_ms=START_MS + 60 * MINUTE,
+    expires_at_ms=START_MS + 90 * MINUTE,
+    ends_at_ms=START_MS + 720 * MINUTE + 30_000,
+    renewal_count=4,
+    lease=5,
+    due_at_ms=START_MS + 85 * MINUTE,
+)
+NOW: Final = START_MS + 84 * MINUTE + 1
+
+
+def check_cloud_event(body: str) -> dict[str, Any]:
+    """Validate a body by the specification's rules, and return it."""
+    event: dict[str, Any] = json.loads(body)
+    Draft202012Validator(CLOUD_EVENT, format_checker=FormatChecker()).validate(event)
+    Draft202012Validator(
+        DATA | {"required": sorted(DATA["properties"])},
+        format_checker=FormatChecker(),
+    ).validate(event["data"])
+    urlsplit(event["source"])
+    return event
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_event_is_a_cloud_event_with_all_that_the_contract_names(kind: EventKind) -> None:
+    event = check_cloud_event(session_event(kind, SESSION, NOW, SOURCE).body)
+    assert event == {
+        "specversion": "1.0",
+        "id": f"{SESSION.session_id}:{START_MS}:5:{kind}",
+        "source": SOURCE,
+        "type": f"agent-sessions.session.{kind}",
+        "subject": SESSION.session_id,
+        "time": "2026-06-27T09:24:00.001Z",
+        "datacontenttype": "application/json",
+        "data": {
+            "sessionId": SESSION.session_id,
+            "tenantId": "acme",
+            "agentId": SESSION.agent_id,
+            "userId": SESSION.user_id,
+            "lease": 5,
+            "expiresAt": "2026-06-27T09:30:00.000Z",
+            "endsAt": "2026-06-27T20:00:30.000Z",
+            "reason": "idle_timeout",
+            "renewable": True,
+            "renewalCount": 4,
+            "timeRemaining": 6 * MINUTE - 1,
+            "timeoutConfig": {
+                "timeoutMinutes": 30,
+                "autoRenew": True,
+                "maxDurationMinutes": 720.5,
+                "warningThresholdMinutes": 5,
+            },
+        },
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_cloudevents_package_reads_an_event_and_finds_nothing_amiss(kind: EventKind) -> None:
+    made = session_event(kind, SESSION, NOW, SOURCE)
+    read = JSONFormat().read(CloudEvent, made.body)
+    assert read.get_id() == made.event_id
+    assert read.get_source() == SOURCE
+    assert read.get_type() == f"agent-sessions.session.{kind}"
+    assert read.get_subject() == SESSION.session_id
+    assert read.get_time() == datetime.fromisoformat("2026-06-27T09:24:00.001+00:00")
+    data = read.get_data()
+    assert isinstance(data, dict)
+    assert data["lease"] == 5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_fact_has_the_same_id_whenever_it_is_told(kind: EventKind) -> None:
+    one = session_event(kind, SESSION, NOW, SOURCE)
+    later = session_event(kind, replace(SESSION, due_at_ms=SESSION.expires_at_ms), NOW + 60_000, SOURCE)
+    assert one.event_id == later.event_id
+    assert one.attributes == later.attributes
+
+
+def test_different_facts_have_different_ids() -> None:
+    facts = [
+        SESSION,
+        replace(SESSION, lease=6),
+        replace(SESSION, created_at_ms=SESSION.created_at_ms + 1),
+        replace(SESSION, session_id="3f0b1c52-9d4e-4a67-8c1b-72e5a0d94f37"),
+    ]
+    ids = {session_event(kind, session, NOW, SOURCE).event_id for session in facts for kind in KINDS}
+    assert len(ids) == len(facts) * len(KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_of_the_metadata_leaves_in_an_event(kind: EventKind) -> None:
+    event = session_event(kind, SESSION, NOW, SOURCE)
+    for told in (event.body, json.dumps(event.attributes)):
+        assert "metadata" not in told
+        assert "person" not in told
+        assert "hash" not in told
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_attributes_are_those_a_subscriber_may_filter_on(kind: EventKind) -> None:
+    assert session_event(kind, SESSION, NOW, SOURCE).attributes == {
+        "type": f"agent-sessions.session.{kind}",
+        "tenantId": "acme",
+        "agentId": SESSION.agent_id,
+        "userId": SESSION.user_id,
+        "reason": "idle_timeout",
+    }
+
+
+def test_a_session_near_its_cap_cannot_be_renewed_and_the_event_says_so() -> None:
+    capped = replace(SESSION, expires_at_ms=SESSION.ends_at_ms)
+    event = session_event("expiring", capped, NOW, SOURCE)
+    data = check_cloud_event(event.body)["data"]
+    assert (data["reason"], data["renewable"], event.attributes["reason"]) == ("max_duration", False, "max_duration")
+
+
+def test_an_expired_session_has_no_time_left() -> None:
+    event = session_event("expired", SESSION, SESSION.expires_at_ms + 7_000, SOURCE)
+    assert check_cloud_event(event.body)["data"]["timeRemaining"] == 0
+
+
+def largest() -> SessionEvent:
+    """As long as the contract lets a value be."""
+    minutes = 719.9999999999999
+    session = replace(
+        SESSION,
+        tenant_id="t" * 64,
+        timeout=TimeoutConfig(
+            minutes, auto_renew=False, max_duration_minutes=minutes, warning_threshold_minutes=minutes
+        ),
+        lease=10**9,
+        renewal_count=10**9,
+    )
+    return session_event("expiring", session, NOW, "/" + "s" * 500)
+
+
+def test_ten_of_the_largest_events_fit_into_one_batch_of_sns() -> None:
+    event = largest()
+    bytes_of_one = len(event.body.encode()) + sum(len(name + value) + 6 for name, value in event.attributes.items())
+    assert 10 * bytes_of_one < 256 * 1024 / 10
+
+
+@given(
+    st.integers(0, 10**7),
+    st.floats(5, 1_440),
+    st.sampled_from([0, 1, 60_000]),
+    st.integers(1, 10**6),
+    st.integers(0, 4 * 10**12),
+    st.sampled_from(KINDS),
+)
+def test_every_event_is_a_cloud_event(
+    left_ms: int, timeout: float, under_cap_ms: int, lease: int, now_ms: int, kind: EventKind
+) -> None:
+    expires_ms = now_ms + left_ms
+    session = replace(
+        SESSION,
+        timeout=TimeoutConfig(timeout, auto_renew=True, max_duration_minutes=timeout, warning_threshold_minutes=1),
+        lease=lease,
+        expires_at_ms=expires_ms,
+        ends_at_ms=expires_ms + under_cap_ms,
+    )
+    data = check_cloud_event(session_event(kind, session, now_ms, SOURCE).body)["data"]
+    assert data["renewable"] is (under_cap_ms > 0)
+    assert data["timeRemaining"] == left_ms
+    assert data["timeoutConfig"]["timeoutMinutes"] == timeout

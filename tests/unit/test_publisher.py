@@ -1,0 +1,131 @@
+"""Events to SNS: what is sent, and what each answer of SNS means for each event."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from agent_sessions.errors import ServiceUnavailable
+from agent_sessions.events import SessionEvent
+from agent_sessions.publisher import PUBLISH_LIMIT, SnsPublisher
+from agent_sessions.sweep import PUBLISH_BATCH, PublishOutcome
+from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
+
+from tests.engines import faults
+from tests.engines.fake_sns import FakeSns
+from tests.engines.refusals import service_model
+
+if TYPE_CHECKING:
+    from types_boto3_sns import SNSClient
+
+TOPIC = "arn:aws:sns:eu-central-1:123456789012:session-events"
+SENT, BUSY, REFUSED = PublishOutcome.SENT, PublishOutcome.BUSY, PublishOutcome.REFUSED
+
+
+def events(count: int) -> list[SessionEvent]:
+    return [
+        SessionEvent(f"id-{number}", f'{{"id":"id-{number}"}}', {"type": "expiring", "tenantId": f"tenant-{number}"})
+        for number in range(count)
+    ]
+
+
+class Answering:
+    """An SNS client that answers as it is told to."""
+
+    def __init__(self, failed: Sequence[dict[str, Any]]) -> None:
+        self._failed = failed
+
+    def publish_batch(self, **_request: Any) -> dict[str, Any]:
+        return {"Successful": [], "Failed": list(self._failed)}
+
+
+def outcomes(*failed: dict[str, Any]) -> list[PublishOutcome]:
+    return SnsPublisher(cast("SNSClient", Answering(failed)), TOPIC).publish(events(3))
+
+
+def failure(entry: int, code: str, *, sender_fault: bool) -> dict[str, Any]:
+    return {"Id": str(entry), "Code": code, "Message": "no", "SenderFault": sender_fault}
+
+
+def test_each_event_is_a_message_with_its_attributes() -> None:
+    sns = FakeSns()
+    assert SnsPublisher(sns.as_client(), TOPIC).publish(events(10)) == [SENT] * 10
+    assert sns.calls == {"publish_batch": 1}
+    assert [(sent.topic, sent.message, sent.attributes) for sent in sns.published] == [
+        (TOPIC, event.body, event.attributes) for event in events(10)
+    ]
+
+
+def test_the_sweep_hands_over_as_many_events_as_a_batch_takes() -> None:
+    assert PUBLISH_BATCH == PUBLISH_LIMIT == 10
+
+
+def test_each_failed_entry_is_told_from_those_that_were_sent() -> None:
+    sns = FakeSns()
+    sns.add_hook(faults.messages_failed(2, skip=1))
+    assert SnsPublisher(sns.as_client(), TOPIC).publish(events(4)) == [SENT, BUSY, BUSY, SENT]
+
+
+@pytest.mark.parametrize(
+    "answer, outcome",
+    [
+        (failure(1, "InternalError", sender_fault=False), BUSY),
+        (failure(1, "InternalError", sender_fault=True), BUSY),
+        (failure(1, "SomethingNew", sender_fault=False), BUSY),
+        (failure(1, "Throttled", sender_fault=True), BUSY),
+        (failure(1, "KMSThrottling", sender_fault=True), BUSY),
+        (failure(1, "InvalidParameter", sender_fault=True), REFUSED),
+        (failure(1, "KMSDisabled", sender_fault=True), REFUSED),
+        (failure(1, "AuthorizationError", sender_fault=True), REFUSED),
+    ],
+)
+def test_what_passes_is_busy_and_what_will_not_pass_is_refused(answer: dict[str, Any], outcome: PublishOutcome) -> None:
+    assert outcomes(answer) == [SENT, outcome, SENT]
+
+
+def test_an_answer_without_failures_means_that_all_were_sent() -> None:
+    assert outcomes() == [SENT, SENT, SENT]
+
+
+@pytest.mark.parametrize("code", ["Throttled", "InternalError", "KMSThrottling", "ServiceUnavailable"])
+def test_a_topic_that_is_busy_is_unavailable(code: str) -> None:
+    sns = FakeSns()
+    sns.add_hook(faults.fail("publish_batch", code))
+    with pytest.raises(ServiceUnavailable):
+        SnsPublisher(sns.as_client(), TOPIC).publish(events(1))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        EndpointConnectionError(endpoint_url="https://sns"),
+        ReadTimeoutError(endpoint_url="https://sns"),
+    ],
+)
+def test_a_topic_that_cannot_be_reached_is_unavailable(error: Exception) -> None:
+    class Unreachable(faults.Hook):
+        def before(self, call: str, request: object) -> None:
+            raise error
+
+    sns = FakeSns()
+    sns.add_hook(Unreachable())
+    with pytest.raises(ServiceUnavailable):
+        SnsPublisher(sns.as_client(), TOPIC).publish(events(1))
+
+
+@pytest.mark.parametrize("code", ["NotFound", "AuthorizationError", "InvalidParameter", "KMSDisabled"])
+def test_what_nobody_foresaw_is_not_hidden(code: str) -> None:
+    sns = FakeSns()
+    sns.add_hook(faults.fail("publish_batch", code))
+    with pytest.raises(ClientError):
+        SnsPublisher(sns.as_client(), TOPIC).publish(events(1))
+
+
+def test_every_error_of_sns_is_either_busy_or_a_fault_that_stays() -> None:
+    """Each code that botocore knows of SNS; a new one that says "throttl" must be one that is tried again."""
+    passing = set()
+    for shape in service_model("sns").error_shapes:
+        code = shape.metadata.get("error", {}).get("code", shape.name)
+        [_, outcome, _] = outcomes(failure(1, code, sender_fault=True))
+        if outcome is BUSY:
+            passing.add(code)
+    assert passing == {"Throttled", "KMSThrottling", "InternalError"}

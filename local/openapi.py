@@ -1,0 +1,684 @@
+"""Writes docs/openapi.json (`make openapi`): the HTTP API in OpenAPI 3.1, from its request models and those below.
+
+Bounds and defaults are those of a deployment with the default settings.
+"""
+
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from agent_sessions.api.http import BASE_PATH
+from agent_sessions.api.json_body import MAX_BODY_BYTES, MAX_INTEGER_DIGITS, MAX_METADATA_BYTES, MAX_METADATA_DEPTH
+from agent_sessions.api.requests import (
+    DEFAULT_PAGE_SIZE,
+    IDEMPOTENCY_KEY_PATTERN,
+    MAX_PAGE_SIZE,
+    UUID_PATTERN,
+    CreateSessionRequest,
+    TimeoutFields,
+)
+from agent_sessions.settings import SessionSettings
+from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic.alias_generators import to_camel
+from pydantic.json_schema import models_json_schema
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+DOCUMENT: Final = ROOT / "docs" / "openapi.json"
+EVENTS: Final = ROOT / "events"
+
+_SETTINGS: Final = SessionSettings.from_env({"SESSIONS_TABLE": "any"})
+_SESSION_ID_PATTERN: Final = "^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
+_CURSOR_PATTERN: Final = "^[A-Za-z0-9_-]+$"
+_TIMESTAMP_PATTERN: Final = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$"
+_LONGEST_MS: Final = _SETTINGS.longest_duration_minutes * 60_000
+
+# --- what answers are made of -----------------------------------------------------------------------------------------
+
+Timestamp = Annotated[str, Field(json_schema_extra={"format": "date-time", "pattern": _TIMESTAMP_PATTERN})]
+Uuid = Annotated[str, Field(json_schema_extra={"format": "uuid", "pattern": UUID_PATTERN})]
+SessionId = Annotated[str, Field(json_schema_extra={"format": "uuid", "pattern": _SESSION_ID_PATTERN})]
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Answer(BaseModel):
+    """An object that has these members and no others."""
+
+    model_config = ConfigDict(extra="forbid", alias_generator=to_camel)
+
+
+class TimeoutConfig(_Answer):
+    """The settings in force: always all four, as sent."""
+
+    timeout_minutes: float = Field(
+        ge=_SETTINGS.session_min_timeout_minutes,
+        le=_SETTINGS.session_max_timeout_minutes,
+        description="Inactivity timeout.",
+    )
+    auto_renew: bool = Field(description="Whether a heartbeat renews.")
+    max_duration_minutes: float = Field(
+        ge=_SETTINGS.session_min_timeout_minutes,
+        le=_SETTINGS.longest_duration_minutes,
+        description="Total lifetime from creation.",
+    )
+    warning_threshold_minutes: float = Field(
+        ge=1, le=_SETTINGS.session_max_timeout_minutes, description="How long before expiry the warning goes out."
+    )
+
+
+class Session(_Answer):
+    """A session as seen when it was answered."""
+
+    session_id: SessionId
+    agent_id: Uuid
+    user_id: Uuid
+    created_at: Timestamp
+    last_activity: Timestamp = Field(description="The last heartbeat or renewal, else the creation.")
+    expires_at: Timestamp = Field(description="When the session ends unless it is renewed.")
+    ends_at: Timestamp = Field(description="createdAt + maxDurationMinutes: no renewal goes past it.")
+    timeout_config: TimeoutConfig
+    renewal_count: Count
+    time_remaining: Annotated[int, Field(ge=0, le=_LONGEST_MS)] = Field(description="Milliseconds until expiresAt.")
+    is_near_expiration: bool = Field(description="0 < timeRemaining <= warningThresholdMinutes.")
+    metadata: dict[str, Any] = Field(description="As it was sent: key order, strings, integers, equal doubles.")
+
+
+class PageStats(_Answer):
+    """Counts of the page, not of the tenant."""
+
+    total_sessions: Count
+    active_sessions: Count
+    expired_sessions: Count
+
+
+class SessionPage(_Answer):
+    """Live sessions, newest first. A page may be short, or empty with a nextCursor; the last one has none."""
+
+    sessions: Annotated[list[Session], Field(max_length=MAX_PAGE_SIZE)]
+    total: Annotated[int, Field(ge=0, le=MAX_PAGE_SIZE, description="Sessions on this page.")]
+    stats: PageStats
+    next_cursor: Annotated[str, Field(json_schema_extra={"pattern": _CURSOR_PATTERN})] = Field(default_factory=str)
+
+
+class Ended(_Answer):
+    """Which session was ended."""
+
+    success: Literal[True]
+    session_id: SessionId
+
+
+class Deletion(_Answer):
+    """What the ElizaOS client unwraps: it hands `data` to its caller."""
+
+    success: Literal[True]
+    message: str
+    data: Ended
+
+
+class Health(_Answer):
+    """The state of the service; null is what is not known."""
+
+    status: Literal["healthy", "degraded"]
+    timestamp: Timestamp
+    active_sessions: Count | None = Field(description="The last count, at most six minutes old.")
+    expiring_soon: Count | None = Field(description="Likewise, of those whose warning or expiry is close.")
+    last_sweep_at: Timestamp | None
+    sweep_lag_seconds: Annotated[float, Field(ge=0)] | None
+
+
+class Unhealthy(Health):
+    """The table cannot be read, so nothing else is known."""
+
+    status: Literal["unhealthy"]  # type: ignore[assignment]
+
+
+class GatewayMessage(_Answer):
+    """What API Gateway answers by itself, before the function is asked."""
+
+    message: str
+
+
+class FieldFault(_Answer):
+    """One field at fault: its path in the request, the rule it breaks, and the value, unless it is missing."""
+
+    field: str
+    message: str
+    value: Any = Field(default_factory=str)
+
+
+class ValidationDetails(_Answer):
+    """All fields at fault."""
+
+    fields: Annotated[list[FieldFault], Field(min_length=1)]
+
+
+class ExpiredDetails(_Answer):
+    """When the session expired, and why."""
+
+    expires_at: Timestamp
+    reason: Literal["idle_timeout", "max_duration"]
+
+
+class RenewalDetails(_Answer):
+    """The end that no renewal passes."""
+
+    ends_at: Timestamp
+
+
+class _Error(_Answer):
+    """The one error shape."""
+
+    message: str
+    timestamp: Timestamp
+
+
+_ERRORS: Final[Mapping[str, tuple[int, str, type[_Answer] | None]]] = {
+    "VALIDATION_ERROR": (
+        400,
+        "The request breaks a rule; `details.fields` has every field at fault.",
+        ValidationDetails,
+    ),
+    "UNAUTHORIZED": (401, "The event carries no tenant.", None),
+    "SESSION_NOT_FOUND": (404, "Unknown, deleted, malformed id, or another tenant's: all alike.", None),
+    "ROUTE_NOT_FOUND": (404, "There is no such path.", None),
+    "METHOD_NOT_ALLOWED": (405, "The path exists, the verb does not; `Allow` has those that do.", None),
+    "SESSION_EXPIRED": (410, "The session is over; remembered for a day, then 404.", ExpiredDetails),
+    "PAYLOAD_TOO_LARGE": (413, f"The body has more than {MAX_BODY_BYTES} bytes.", None),
+    "SESSION_RENEWAL_FAILED": (422, "The session already lasts to the end of its duration.", RenewalDetails),
+    "IDEMPOTENCY_KEY_REUSED": (422, "The key was used before with a different request.", None),
+    "INTERNAL_SERVER_ERROR": (500, "Something went wrong; the log has it under the request id.", None),
+    "SERVICE_UNAVAILABLE": (503, "The store throttles or cannot be reached, or five racing attempts lost.", None),
+}
+"""Every code of ours: its status, what it means, and what its details are."""
+
+
+def _error_model(code: str, meaning: str, details: type[_Answer] | None) -> type[BaseModel]:
+    """The whole body of one error, as a model."""
+    name = "".join(word.title() for word in code.split("_"))
+    members: dict[str, Any] = {"code": (Literal[code], ...)}
+    if details is not None:
+        members["details"] = (details, ...)
+    error = create_model(name, __base__=_Error, __doc__=meaning, **members)
+    body: type[BaseModel] = create_model(
+        f"{name}Answer", __base__=_Answer, __doc__=meaning, success=(Literal[False], ...), error=(error, ...)
+    )
+    return body
+
+
+_ERROR_MODELS: Final = {code: _error_model(code, meaning, details) for code, (_, meaning, details) in _ERRORS.items()}
+_MODELS: Final[list[type[BaseModel]]] = [
+    Session,
+    SessionPage,
+    Deletion,
+    Health,
+    Unhealthy,
+    GatewayMessage,
+    *_ERROR_MODELS.values(),
+]
+
+# --- schemas ----------------------------------------------------------------------------------------------------------
+
+
+def _request_schemas() -> dict[str, Any]:
+    """The request models' own schemas, with the bounds that they take from the settings."""
+    created = CreateSessionRequest.model_json_schema(by_alias=True)
+    timeouts = TimeoutFields.model_json_schema(by_alias=True)
+    bounds: dict[str, dict[str, Any]] = {
+        "timeoutMinutes": _limits(TimeoutConfig, "timeout_minutes"),
+        "autoRenew": {"type": "boolean"},
+        "maxDurationMinutes": _limits(TimeoutConfig, "max_duration_minutes"),
+        "warningThresholdMinutes": _limits(TimeoutConfig, "warning_threshold_minutes"),
+    }
+    defaults = {
+        "timeoutMinutes": _SETTINGS.session_default_timeout_minutes,
+        "autoRenew": True,
+        "maxDurationMinutes": _SETTINGS.session_max_duration_minutes,
+        "warningThresholdMinutes": _SETTINGS.session_warning_threshold_minutes,
+    }
+    described = {name: {"description": field["description"]} for name, field in timeouts["properties"].items()}
+    config = {
+        "type": "object",
+        "description": "Omitted settings take the service's defaults. maxDurationMinutes is at least timeoutMinutes "
+        "(its default grows with it), warningThresholdMinutes at most timeoutMinutes.",
+        "properties": {name: described[name] | bounds[name] | {"default": defaults[name]} for name in bounds},
+    }
+    patch = {
+        "type": "object",
+        "description": "Omitted settings keep the session's own value; the merged config is checked as at creation.",
+        "properties": {name: described[name] | bounds[name] for name in bounds},
+    }
+    created["properties"]["metadata"] |= {
+        "default": {},
+        "description": f"Any JSON object of at most {MAX_METADATA_BYTES} bytes as compact JSON, {MAX_METADATA_DEPTH} "
+        f"levels and integers of {MAX_INTEGER_DIGITS} digits. null means omitted.",
+    }
+    created["properties"]["timeoutConfig"] = {
+        "anyOf": [{"$ref": "#/components/schemas/NewTimeoutConfig"}, {"type": "null"}],
+        "description": "null means omitted.",
+    }
+    del created["$defs"]
+    return {"CreateSession": created, "NewTimeoutConfig": config, "TimeoutPatch": patch}
+
+
+def _limits(model: type[BaseModel], field: str) -> dict[str, Any]:
+    """Type and bounds of a number."""
+    schema = model.model_json_schema(by_alias=False)["properties"][field]
+    return {name: schema[name] for name in ("type", "minimum", "maximum")}
+
+
+def _schemas() -> dict[str, Any]:
+    _, found = models_json_schema(
+        [(model, "validation") for model in _MODELS], by_alias=True, ref_template="#/components/schemas/{model}"
+    )
+    schemas: dict[str, Any] = _without_titles(found["$defs"] | _request_schemas())
+    return dict(sorted(schemas.items()))
+
+
+def _without_titles(value: Any) -> Any:
+    """Drop the titles that pydantic makes of names, but no property that is called so."""
+    if isinstance(value, list):
+        return [_without_titles(entry) for entry in value]
+    if isinstance(value, dict):
+        return {
+            name: _without_titles(entry)
+            for name, entry in value.items()
+            if name != "title" or not isinstance(entry, str)
+        }
+    return value
+
+
+def _ref(kind: str, name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/{kind}/{name}"}
+
+
+# --- examples ---------------------------------------------------------------------------------------------------------
+
+
+def _sent(name: str) -> Any:
+    """The body of a sample event."""
+    return json.loads(json.loads((EVENTS / f"{name}.json").read_text("utf-8"))["body"])
+
+
+_NOW: Final = "2026-06-27T08:00:00.000Z"
+_ID: Final = "3f0b1c52-9d4e-4a67-8c1b-72e5a0d94f36"
+_SESSION: Final[dict[str, Any]] = {
+    "sessionId": _ID,
+    **{name: _sent("create-full")[name] for name in ("agentId", "userId")},
+    "createdAt": _NOW,
+    "lastActivity": _NOW,
+    "expiresAt": "2026-06-27T09:00:00.000Z",
+    "endsAt": "2026-06-27T16:00:00.000Z",
+    "timeoutConfig": _sent("create-full")["timeoutConfig"],
+    "renewalCount": 0,
+    "timeRemaining": 3_600_000,
+    "isNearExpiration": False,
+    "metadata": _sent("create-full")["metadata"],
+}
+_PAGE: Final = {
+    "sessions": [_SESSION],
+    "total": 1,
+    "stats": {"totalSessions": 1, "activeSessions": 1, "expiredSessions": 0},
+    "nextCursor": "pXh0mN2Zq1Jc8rUuS3b7WVsxNzgyNTQ3MjAwMDAwXQ",
+}
+_DELETION: Final = {"success": True, "message": "The session has ended.", "data": {"success": True, "sessionId": _ID}}
+_HEALTH: Final = {
+    "status": "healthy",
+    "timestamp": _NOW,
+    "activeSessions": 5400,
+    "expiringSoon": 12,
+    "lastSweepAt": "2026-06-27T07:59:31.250Z",
+    "sweepLagSeconds": 0.8,
+}
+_UNHEALTHY: Final = dict.fromkeys(_HEALTH) | {"status": "unhealthy", "timestamp": _NOW}
+_EXAMPLES: Final = {
+    "Session": _SESSION,
+    "SessionPage": _PAGE,
+    "Deletion": _DELETION,
+    "Health": _HEALTH,
+    "Unhealthy": _UNHEALTHY,
+}
+_DETAILS: Final[Mapping[str, Any]] = {
+    "VALIDATION_ERROR": {
+        "fields": [{"field": "timeoutConfig.timeoutMinutes", "message": "must be from 5 to 1440", "value": 4}]
+    },
+    "SESSION_EXPIRED": {"expiresAt": "2026-06-27T07:30:00.000Z", "reason": "idle_timeout"},
+    "SESSION_RENEWAL_FAILED": {"endsAt": "2026-06-27T08:05:00.000Z"},
+}
+
+
+_GATEWAY_SAYS: Final = {
+    401: "Unauthorized",
+    403: "Forbidden",
+    413: "Request Entity Too Large",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
+
+
+def _example(model: str, status: int) -> Any:
+    """An example of a refusal's body."""
+    for code, found in _ERROR_MODELS.items():
+        if found.__name__ == model:
+            error = {"code": code, "message": _ERRORS[code][1], "timestamp": _NOW}
+            return {"success": False, "error": error | ({"details": _DETAILS[code]} if code in _DETAILS else {})}
+    return {"message": _GATEWAY_SAYS[status]}
+
+
+# --- answers ----------------------------------------------------------------------------------------------------------
+
+_OUR_HEADERS: Final = {name: _ref("headers", name) for name in ("x-request-id", "cache-control")}
+_BY_GATEWAY: Final = {
+    401: "No key, says the gateway.",
+    403: "The key is unknown, revoked or expired, says the gateway.",
+    413: "The body is over the gateway's own limit.",
+    429: "Too many requests, says the gateway.",
+    500: "The gateway could not ask the function or the authorizer.",
+    503: "The function did not answer the gateway in time.",
+}
+_EVERYWHERE: Final = ("INTERNAL_SERVER_ERROR", "SERVICE_UNAVAILABLE")
+
+
+def _answer(description: str, model: str, headers: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """An answer with a body of this model; its example is called like it."""
+    return {
+        "description": description,
+        "headers": _OUR_HEADERS | dict(headers or {}),
+        "content": {
+            "application/json": {"schema": _ref("schemas", model), "examples": {"one": _ref("examples", model)}}
+        },
+    }
+
+
+def _refusals(*codes: str, keyed: bool = True) -> dict[str, Any]:
+    """The error answers of an operation: ours by their codes, and those that the gateway makes itself."""
+    statuses = _codes_by_status(*codes, *_EVERYWHERE, *(["UNAUTHORIZED"] if keyed else []))
+    by_gateway = {429, *([403] if keyed else [])}
+    return {
+        str(status): _ref("responses", _refusal_name(status, statuses.get(status, [])))
+        for status in sorted(statuses.keys() | by_gateway)
+    }
+
+
+def _codes_by_status(*codes: str) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = {}
+    for code in codes:
+        found.setdefault(_ERRORS[code][0], []).append(code)
+    return found
+
+
+def _refusal_name(status: int, codes: list[str]) -> str:
+    """What a status is called among the shared answers."""
+    return "".join(_ERROR_MODELS[code].__name__.removesuffix("Answer") for code in codes) or f"Gateway{status}"
+
+
+def _refusal(status: int, codes: list[str]) -> dict[str, Any]:
+    """Everything that one status may mean."""
+    meanings = [f"`{code}`: {_ERRORS[code][1]}" for code in codes]
+    names = [_ERROR_MODELS[code].__name__ for code in codes]
+    headers: dict[str, Any] = {}
+    if status in _BY_GATEWAY:
+        meanings.append(_BY_GATEWAY[status])
+        names.append("GatewayMessage")
+        headers["apigw-requestid"] = _ref("headers", "apigw-requestid")
+    if codes:
+        headers |= _OUR_HEADERS
+    for code, header in (("SERVICE_UNAVAILABLE", "retry-after"), ("METHOD_NOT_ALLOWED", "allow")):
+        if code in codes:
+            headers[header] = _ref("headers", header)
+    refs = [_ref("schemas", name) for name in names]
+    return {
+        "description": " ".join(meanings),
+        "headers": headers,
+        "content": {
+            "application/json": {
+                "schema": refs[0] if len(refs) == 1 else {"oneOf": refs},
+                "examples": {name: {"value": _example(name, status)} for name in names},
+            }
+        },
+    }
+
+
+def _responses() -> dict[str, Any]:
+    """The answers that several operations share, and those that belong to none."""
+    shared = [(status, [code]) for code, (status, _, _) in _ERRORS.items()] + [(403, []), (429, [])]
+    return {_refusal_name(status, codes): _refusal(status, codes) for status, codes in shared}
+
+
+# --- the document -----------------------------------------------------------------------------------------------------
+
+_HEADERS: Final = {
+    "x-request-id": {"description": "Names the request in the log.", "schema": {"type": "string"}},
+    "apigw-requestid": {"description": "The gateway's own name of the request.", "schema": {"type": "string"}},
+    "cache-control": {"description": "No answer may be kept.", "schema": {"const": "no-store"}},
+    "location": {
+        "description": "The path of the session.",
+        "schema": {"type": "string", "pattern": f"^{BASE_PATH}/{_SESSION_ID_PATTERN[1:]}"},
+    },
+    "retry-after": {
+        "description": "Seconds after which to try again.",
+        "schema": {"type": "string", "pattern": "^[0-9]+$"},
+    },
+    "allow": {"description": "The verbs that the path answers.", "schema": {"type": "string"}},
+}
+_PARAMETERS: Final = {
+    "sessionId": {
+        "name": "sessionId",
+        "in": "path",
+        "required": True,
+        "description": "As createSession gave it. Whatever has another form is an unknown session.",
+        "schema": {"type": "string", "format": "uuid", "pattern": _SESSION_ID_PATTERN},
+        "example": _ID,
+    },
+    "idempotencyKey": {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "The same key with the same request gives the same session instead of a second one, for as long "
+        "as the session is remembered. Belongs to the caller's tenant.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": IDEMPOTENCY_KEY_PATTERN},
+        "example": "checkout-7d1f0c9a",
+    },
+    **{
+        name: {
+            "name": name,
+            "in": "query",
+            "description": f"Only sessions of this {name.removesuffix('Id')}.",
+            "schema": {"type": "string", "format": "uuid", "pattern": UUID_PATTERN},
+        }
+        for name in ("userId", "agentId")
+    },
+    "limit": {
+        "name": "limit",
+        "in": "query",
+        "description": "Sessions on a page, at most.",
+        "schema": {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": DEFAULT_PAGE_SIZE},
+    },
+    "cursor": {
+        "name": "cursor",
+        "in": "query",
+        "description": "The nextCursor of the page before, for the same filters.",
+        "schema": {"type": "string", "pattern": _CURSOR_PATTERN},
+    },
+}
+_DESCRIPTION: Final = """\
+Sessions for agents: created, kept alive by activity, ended when idle or at the end of their duration.
+
+Durations are minutes unless the name says otherwise; `timeRemaining` is milliseconds. Timestamps are ISO 8601 in UTC.
+Numbers show the bounds of a deployment with the default settings.
+
+Every path tolerates a trailing slash and answers OPTIONS with the verbs it knows; HEAD answers as GET without a body;
+another verb is a 405 with `Allow`, another path a 404 `ROUTE_NOT_FOUND`. Bodies of heartbeat, renew, DELETE and GET are
+ignored. Unknown fields are ignored. Answers of the form `{"message": "..."}` are the gateway's own."""
+
+
+def _operation(name: str, summary: str, responses: dict[str, Any], **rest: Any) -> dict[str, Any]:
+    return {"operationId": name, "summary": summary, **rest, "responses": dict(sorted(responses.items()))}
+
+
+def _seen(description: str, *, location: bool = False) -> dict[str, Any]:
+    """An answer with a session."""
+    headers = {"location": _ref("headers", "location")} if location else {}
+    return _answer(description, "Session", headers)
+
+
+def _json_body(schema: str, examples: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": _ref("schemas", schema),
+                "examples": {name: {"value": value} for name, value in examples.items()},
+            }
+        },
+    }
+
+
+def _collection() -> dict[str, Any]:
+    created = _seen("The new session.", location=True)
+    created["links"] = {
+        name: {"operationId": name, "parameters": {"sessionId": "$response.body#/sessionId"}}
+        for name in ("getSession", "heartbeat", "renewSession", "patchTimeout", "deleteSession")
+    }
+    return {
+        "post": _operation(
+            "createSession",
+            "Create a session",
+            {
+                "200": _seen("The session that this Idempotency-Key has made, as it is now.", location=True),
+                "201": created,
+                **_refusals("VALIDATION_ERROR", "SESSION_EXPIRED", "PAYLOAD_TOO_LARGE", "IDEMPOTENCY_KEY_REUSED"),
+            },
+            parameters=[_ref("parameters", "idempotencyKey")],
+            requestBody=_json_body("CreateSession", {"minimal": _sent("create-minimal"), "full": _sent("create-full")}),
+        ),
+        "get": _operation(
+            "listSessions",
+            "List live sessions",
+            {"200": _answer("A page.", "SessionPage"), **_refusals("VALIDATION_ERROR")},
+            parameters=[_ref("parameters", name) for name in ("userId", "agentId", "limit", "cursor")],
+        ),
+    }
+
+
+def _session() -> dict[str, Any]:
+    return {
+        "parameters": [_ref("parameters", "sessionId")],
+        "get": _operation(
+            "getSession",
+            "Read a session",
+            {"200": _seen("The session. Reading is no activity."), **_refusals("SESSION_NOT_FOUND", "SESSION_EXPIRED")},
+        ),
+        "delete": _operation(
+            "deleteSession",
+            "End a session",
+            {
+                "200": _answer("The session has ended and its content is removed.", "Deletion"),
+                **_refusals("SESSION_NOT_FOUND"),
+            },
+        ),
+    }
+
+
+def _action(verb: str, operation: dict[str, Any]) -> dict[str, Any]:
+    return {"parameters": [_ref("parameters", "sessionId")], verb: operation}
+
+
+def _health() -> dict[str, Any]:
+    unhealthy = _refusal(503, [])
+    unhealthy["description"] = f"The table cannot be read. {_BY_GATEWAY[503]}"
+    unhealthy["headers"] |= _OUR_HEADERS
+    content = unhealthy["content"]["application/json"]
+    content["schema"] = {"oneOf": [_ref("schemas", "Unhealthy"), _ref("schemas", "GatewayMessage")]}
+    content["examples"] = {"Unhealthy": _ref("examples", "Unhealthy")} | content["examples"]
+    return {
+        "get": _operation(
+            "checkHealth",
+            "Is the service well?",
+            {"200": _answer("It answers.", "Health"), **_refusals(keyed=False), "503": unhealthy},
+            description="Degraded where the last sweep is more than three minutes old or late. Needs no key.",
+            security=[],
+        )
+    }
+
+
+def document() -> dict[str, Any]:
+    """The whole document."""
+    gone = ("SESSION_NOT_FOUND", "SESSION_EXPIRED")
+    by_id = f"{BASE_PATH}/{{sessionId}}"
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "agent-sessions",
+            "version": version("agent-sessions"),
+            "description": _DESCRIPTION,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [
+            {"url": "http://127.0.0.1:3000", "description": "make run"},
+            {
+                "url": "https://{apiId}.execute-api.{region}.amazonaws.com",
+                "description": "a deployment",
+                "variables": {"apiId": {"default": "your-api"}, "region": {"default": "eu-central-1"}},
+            },
+        ],
+        "security": [{"apiKey": []}],
+        "paths": {
+            BASE_PATH: _collection(),
+            f"{BASE_PATH}/health": _health(),
+            by_id: _session(),
+            f"{by_id}/heartbeat": _action(
+                "post",
+                _operation(
+                    "heartbeat",
+                    "Record activity, and renew where autoRenew is on",
+                    {"200": _seen("The session after it."), **_refusals(*gone)},
+                ),
+            ),
+            f"{by_id}/renew": _action(
+                "post",
+                _operation(
+                    "renewSession",
+                    "Renew, even where autoRenew is off",
+                    {"200": _seen("The renewed session."), **_refusals(*gone, "SESSION_RENEWAL_FAILED")},
+                ),
+            ),
+            f"{by_id}/timeout": _action(
+                "patch",
+                _operation(
+                    "patchTimeout",
+                    "Change timeout settings",
+                    {
+                        "200": _seen("The session under its new settings. A patch is no activity."),
+                        **_refusals(*gone, "VALIDATION_ERROR", "PAYLOAD_TOO_LARGE"),
+                    },
+                    requestBody=_json_body("TimeoutPatch", {"some": _sent("patch"), "none": {}}),
+                ),
+            ),
+        },
+        "components": {
+            "securitySchemes": {
+                "apiKey": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "X-API-KEY",
+                    "description": "A key belongs to a tenant, and so does what is created with it.",
+                }
+            },
+            "headers": _HEADERS,
+            "parameters": _PARAMETERS,
+            "responses": _responses(),
+            "examples": {name: {"value": value} for name, value in _EXAMPLES.items()},
+            "schemas": _schemas(),
+        },
+    }
+
+
+def text() -> str:
+    """The document as it is committed."""
+    return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    DOCUMENT.write_text(text(), encoding="utf-8")
+    print(f"wrote {DOCUMENT.relative_to(ROOT)}")

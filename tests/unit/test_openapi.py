@@ -1,0 +1,355 @@
+"""docs/openapi.json: current, valid, and true of what the handler answers."""
+
+import json
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+import pytest
+from agent_sessions.api.http import STATUS
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import validate
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT202012
+
+from local import openapi
+from tests.engines import faults
+from tests.unit.world import AGENT, BASE, NOWHERE, STATUS_OF_CODE, USER, Answer, World, sample
+
+DOCUMENT: Any = json.loads(openapi.DOCUMENT.read_text("utf-8"))
+OPERATIONS = {
+    operation["operationId"]: operation
+    for item in DOCUMENT["paths"].values()
+    for verb, operation in item.items()
+    if verb != "parameters"
+}
+BY_GATEWAY_ALONE = {"403", "429"}
+REGISTRY: Registry = Registry().with_resource("doc", Resource(DOCUMENT, DRAFT202012))
+
+
+@cache
+def validator(pointer: str) -> Draft202012Validator:
+    return Draft202012Validator(
+        {"$ref": f"doc#{pointer}"}, registry=REGISTRY, format_checker=Draft202012Validator.FORMAT_CHECKER
+    )
+
+
+def resolved(value: Any) -> Any:
+    """What a reference within the document stands for."""
+    while "$ref" in value:
+        found: Any = DOCUMENT
+        for part in value["$ref"].removeprefix("#/").split("/"):
+            found = found[part]
+        value = found
+    return value
+
+
+def schema_of(response: Any) -> Draft202012Validator:
+    """What checks the body of an answer."""
+    schema = json.dumps(resolved(response)["content"]["application/json"]["schema"])
+    return Draft202012Validator(
+        json.loads(schema.replace('"#/', '"doc#/')),
+        registry=REGISTRY,
+        format_checker=Draft202012Validator.FORMAT_CHECKER,
+    )
+
+
+# --- the document itself
+
+
+def test_the_committed_document_is_current() -> None:
+    assert openapi.DOCUMENT.read_text("utf-8") == openapi.text(), "run `make openapi`"
+
+
+def test_the_document_is_valid() -> None:
+    assert DOCUMENT["openapi"].startswith("3.1.")
+    validate(DOCUMENT)
+
+
+def test_every_code_of_the_contract_is_in_it_under_its_status() -> None:
+    codes = {
+        schema["properties"]["code"]["const"]
+        for schema in DOCUMENT["components"]["schemas"].values()
+        if "code" in schema.get("properties", {})
+    }
+    assert codes == STATUS_OF_CODE.keys() == {kind.code for kind in STATUS}
+    for code, status in STATUS_OF_CODE.items():
+        name = "".join(word.title() for word in code.split("_"))
+        body = DOCUMENT["components"]["responses"][name]["content"]["application/json"]["schema"]
+        assert f"/{name}Answer" in json.dumps(body)
+        assert status >= 400
+
+
+def test_every_reference_leads_somewhere_and_nothing_is_left_over() -> None:
+    refs: set[str] = set()
+
+    def walk(value: Any) -> None:
+        if isinstance(value, dict):
+            if "$ref" in value:
+                refs.add(value["$ref"])
+                resolved(value)
+            for entry in value.values():
+                walk(entry)
+        elif isinstance(value, list):
+            for entry in value:
+                walk(entry)
+
+    walk(DOCUMENT)
+    defined = {
+        f"#/components/{kind}/{name}"
+        for kind, entries in DOCUMENT["components"].items()
+        if kind != "securitySchemes"
+        for name in entries
+    }
+    answers_of_no_operation = {"#/components/responses/MethodNotAllowed", "#/components/responses/RouteNotFound"}
+    assert defined - refs == answers_of_no_operation
+
+
+def test_a_key_is_asked_for_everywhere_but_for_health() -> None:
+    assert DOCUMENT["security"] == [{"apiKey": []}]
+    assert DOCUMENT["components"]["securitySchemes"]["apiKey"]["name"] == "X-API-KEY"
+    assert {name for name, operation in OPERATIONS.items() if operation.get("security") == []} == {"checkHealth"}
+
+
+def examples() -> Iterator[tuple[str, Any, Any]]:
+    """Every example with the schema it stands beside."""
+    responses = {
+        f"{name} {status}": response
+        for name, operation in OPERATIONS.items()
+        for status, response in operation["responses"].items()
+    } | DOCUMENT["components"]["responses"]
+    bodies = {
+        f"{name} body": operation["requestBody"] for name, operation in OPERATIONS.items() if "requestBody" in operation
+    }
+    for name, response in (responses | bodies).items():
+        for example in resolved(response)["content"]["application/json"]["examples"].values():
+            yield name, response, resolved(example)["value"]
+
+
+@pytest.mark.parametrize("response, example", [pytest.param(r, e, id=name) for name, r, e in examples()])
+def test_every_example_is_one(response: Any, example: Any) -> None:
+    schema_of(response).validate(example)
+
+
+def test_parameters_have_examples_that_fit() -> None:
+    for parameter in DOCUMENT["components"]["parameters"].values():
+        if "example" in parameter:
+            Draft202012Validator(parameter["schema"]).validate(parameter["example"])
+
+
+# --- what the handler answers
+
+
+def gone(world: World) -> str:
+    return NOWHERE
+
+
+def live(world: World) -> str:
+    return str(world.new()["sessionId"])
+
+
+def expired(world: World) -> str:
+    session_id = live(world)
+    world.clock.advance(minutes=30)
+    return session_id
+
+
+def capped(world: World) -> str:
+    return str(world.new(maxDurationMinutes=30)["sessionId"])
+
+
+def expired_with_key(world: World) -> str:
+    world.call("create-idempotent")
+    world.clock.advance(minutes=30)
+    return NOWHERE
+
+
+def repeat(world: World) -> str:
+    world.call("create-idempotent")
+    return NOWHERE
+
+
+def throttled(world: World) -> str:
+    world.dynamo.add_hook(faults.throttle(None))
+    return NOWHERE
+
+
+def broken(world: World) -> str:
+    world.dynamo.add_hook(faults.fail(None, "ValidationException"))
+    return NOWHERE
+
+
+def crowded(world: World) -> str:
+    for number in range(3):
+        world.create(metadata={"n": [number, 1.5, None, {"ü": "😀"}]})
+    return NOWHERE
+
+
+Ask = Callable[[World, str], Answer]
+ASK: dict[str, Ask] = {
+    "createSession": lambda world, _: world.call("create-full"),
+    "listSessions": lambda world, _: world.page(limit="2"),
+    "checkHealth": lambda world, _: world.health(),
+    "getSession": World.get,
+    "deleteSession": World.delete,
+    "heartbeat": World.heartbeat,
+    "renewSession": World.renew,
+    "patchTimeout": World.patch,
+}
+PATHS = {
+    "createSession": BASE,
+    "listSessions": BASE,
+    "checkHealth": f"{BASE}/health",
+    "getSession": f"{BASE}/{{sessionId}}",
+    "deleteSession": f"{BASE}/{{sessionId}}",
+    "heartbeat": f"{BASE}/{{sessionId}}/heartbeat",
+    "renewSession": f"{BASE}/{{sessionId}}/renew",
+    "patchTimeout": f"{BASE}/{{sessionId}}/timeout",
+}
+
+
+def without_tenant(name: str) -> Ask:
+    event = {"createSession": "create-full", "listSessions": "list", "getSession": "get", "deleteSession": "delete"}
+    event |= {"heartbeat": "heartbeat", "renewSession": "renew", "patchTimeout": "patch"}
+    return lambda world, _: world.call(event[name], tenant=None)
+
+
+KEYED = [name for name in ASK if name != "checkHealth"]
+BY_ID = ["getSession", "deleteSession", "heartbeat", "renewSession", "patchTimeout"]
+CASES: list[tuple[str, str, Callable[[World], str], Ask]] = [
+    ("createSession", "201", gone, ASK["createSession"]),
+    ("createSession", "201", gone, lambda world, _: world.call("create-minimal")),
+    ("createSession", "200", repeat, lambda world, _: world.call("create-idempotent")),
+    ("createSession", "400", gone, lambda world, _: world.call("create-invalid")),
+    ("createSession", "400", gone, lambda world, _: world.post_raw("{")),
+    ("createSession", "400", gone, lambda world, _: world.create(key="", agentId=["x" * 200], userId={"a": 1.5})),
+    ("createSession", "410", expired_with_key, lambda world, _: world.call("create-idempotent")),
+    ("createSession", "413", gone, lambda world, _: world.post_raw(" " * 70_000)),
+    ("createSession", "422", repeat, lambda world, _: world.create(key="checkout-7d1f0c9a", metadata={"other": 1})),
+    ("listSessions", "200", gone, lambda world, _: world.page()),
+    ("listSessions", "200", crowded, ASK["listSessions"]),
+    ("listSessions", "400", gone, lambda world, _: world.page(limit="0", userId="x", cursor="y")),
+    ("checkHealth", "200", gone, ASK["checkHealth"]),
+    ("checkHealth", "503", throttled, ASK["checkHealth"]),
+    *[(name, "200", live, ASK[name]) for name in BY_ID],
+    *[(name, "404", gone, ASK[name]) for name in BY_ID],
+    *[(name, "410", expired, ASK[name]) for name in BY_ID if name != "deleteSession"],
+    *[(name, "401", gone, without_tenant(name)) for name in KEYED],
+    *[(name, "503", throttled, ASK[name]) for name in KEYED],
+    *[(name, "500", broken, ASK[name]) for name in KEYED],
+    ("renewSession", "422", capped, ASK["renewSession"]),
+    ("patchTimeout", "400", live, lambda world, it: world.patch(it, {"timeoutMinutes": None, "autoRenew": 3})),
+    ("patchTimeout", "413", live, lambda world, it: world.patch(it, raw=" " * 70_000)),
+]
+
+
+@pytest.mark.parametrize("name, status, prepare, ask", CASES, ids=[f"{case[0]} {case[1]}" for case in CASES])
+def test_what_the_handler_answers_is_what_the_document_says(
+    world: World, name: str, status: str, prepare: Callable[[World], str], ask: Ask
+) -> None:
+    answer = ask(world, prepare(world))
+    assert str(answer.status) == status
+    response = resolved(OPERATIONS[name]["responses"][status])
+    schema_of(response).validate(answer.json)
+    assert set(answer.headers) - {"content-type"} == set(response["headers"]) - {"apigw-requestid"}
+    for header, value in answer.headers.items():
+        if header != "content-type":
+            Draft202012Validator(resolved(response["headers"][header])["schema"]).validate(value)
+
+
+def test_every_answer_in_the_document_that_is_ours_was_looked_at() -> None:
+    documented = {(name, status) for name, operation in OPERATIONS.items() for status in operation["responses"]}
+    ours = {(name, status) for name, status in documented if status not in BY_GATEWAY_ALONE}
+    assert {(name, status) for name, status, _, _ in CASES} == ours - {("checkHealth", "500")}
+
+
+def test_the_paths_are_those_of_the_handler(world: World) -> None:
+    assert set(DOCUMENT["paths"]) == set(PATHS.values())
+    for path, item in DOCUMENT["paths"].items():
+        answer = world.call("get", method="OPTIONS", path=path.replace("{sessionId}", NOWHERE))
+        verbs = {verb.upper() for verb in item if verb != "parameters"}
+        assert set(answer.headers["allow"].split(", ")) - {"HEAD", "OPTIONS"} == verbs
+
+
+def test_a_wrong_verb_and_a_wrong_path_are_answered_as_the_document_says(world: World) -> None:
+    for name, answer in (
+        ("MethodNotAllowed", world.call("get", method="PUT", path=BASE)),
+        ("RouteNotFound", world.call("get", path="/nowhere")),
+    ):
+        response = DOCUMENT["components"]["responses"][name]
+        schema_of(response).validate(answer.json)
+        assert set(answer.headers) - {"content-type"} == set(response["headers"])
+
+
+# --- what may be sent
+
+
+def fits(schema: str, body: Any) -> bool:
+    return bool(validator(f"/components/schemas/{schema}").is_valid(body))
+
+
+VALID = {"agentId": AGENT, "userId": USER}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"metadata": None},
+        {"metadata": {"a": []}},
+        {"timeoutConfig": None},
+        {"timeoutConfig": {}},
+        {"timeoutConfig": {"timeoutMinutes": 5}},
+        {"timeoutConfig": {"timeoutMinutes": 1440}},
+        {"timeoutConfig": {"timeoutMinutes": 7.5, "autoRenew": False}},
+        {"unknown": 1},
+        {"agentId": "x"},
+        {"agentId": None},
+        {"userId": 7},
+        {"metadata": []},
+        {"metadata": "x"},
+        {"timeoutConfig": []},
+        {"timeoutConfig": {"timeoutMinutes": 4.999}},
+        {"timeoutConfig": {"timeoutMinutes": 1440.001}},
+        {"timeoutConfig": {"timeoutMinutes": "30"}},
+        {"timeoutConfig": {"timeoutMinutes": None}},
+        {"timeoutConfig": {"timeoutMinutes": True}},
+        {"timeoutConfig": {"autoRenew": None}},
+        {"timeoutConfig": {"autoRenew": 1}},
+        {"timeoutConfig": {"maxDurationMinutes": 2880.5}},
+        {"timeoutConfig": {"warningThresholdMinutes": 0.5}},
+    ],
+    ids=json.dumps,
+)
+def test_the_document_and_the_handler_agree_on_what_may_be_sent(world: World, changes: dict[str, Any]) -> None:
+    body = VALID | changes
+    assert fits("CreateSession", body) == (world.post(body).status == 201)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"timeoutMinutes": 5},
+        {"autoRenew": True},
+        {"x": None},
+        {"timeoutMinutes": 4},
+        {"autoRenew": None},
+        {"timeoutMinutes": "5"},
+    ],
+    ids=json.dumps,
+)
+def test_the_document_and_the_handler_agree_on_what_may_be_patched(world: World, body: dict[str, Any]) -> None:
+    assert fits("TimeoutPatch", body) == (world.patch(world.new()["sessionId"], body).status == 200)
+
+
+def test_the_defaults_in_the_document_are_the_services(world: World) -> None:
+    config = DOCUMENT["components"]["schemas"]["NewTimeoutConfig"]["properties"]
+    assert {name: field["default"] for name, field in config.items()} == world.new()["timeoutConfig"]
+    limit = DOCUMENT["components"]["parameters"]["limit"]["schema"]
+    assert (limit["minimum"], limit["maximum"], limit["default"]) == (1, 100, 50)
+
+
+def test_the_examples_of_requests_are_the_sample_events() -> None:
+    shown = OPERATIONS["createSession"]["requestBody"]["content"]["application/json"]["examples"]
+    assert shown["full"]["value"] == json.loads(sample("create-full")["body"])

@@ -352,6 +352,7 @@ _GATEWAY_SAYS: Final = {
     403: "Forbidden",
     413: "Request Entity Too Large",
     429: "Too Many Requests",
+    431: "Request Header Fields Too Large",
     500: "Internal Server Error",
     503: "Service Unavailable",
 }
@@ -374,6 +375,7 @@ _BY_GATEWAY: Final = {
     403: "The key is unknown, revoked or expired, says the gateway.",
     413: "The body is over the gateway's own limit.",
     429: "Too many requests, says the gateway.",
+    431: "The headers are over the gateway's own limit.",
     500: "The gateway could not ask the function or the authorizer.",
     503: "The function did not answer the gateway in time.",
 }
@@ -394,7 +396,7 @@ def _answer(description: str, model: str, headers: Mapping[str, Any] | None = No
 def _refusals(*codes: str, keyed: bool = True) -> dict[str, Any]:
     """The error answers of an operation: ours by their codes, and those that the gateway makes itself."""
     statuses = _codes_by_status(*codes, *_EVERYWHERE, *(["UNAUTHORIZED"] if keyed else []))
-    by_gateway = {429, *([403] if keyed else [])}
+    by_gateway = {413, 429, 431, *([403] if keyed else [])}
     return {
         str(status): _ref("responses", _refusal_name(status, statuses.get(status, [])))
         for status in sorted(statuses.keys() | by_gateway)
@@ -442,7 +444,9 @@ def _refusal(status: int, codes: list[str]) -> dict[str, Any]:
 
 def _responses() -> dict[str, Any]:
     """The answers that several operations share, and those that belong to none."""
-    shared = [(status, [code]) for code, (status, _, _) in _ERRORS.items()] + [(403, []), (429, [])]
+    shared = [(status, [code]) for code, (status, _, _) in _ERRORS.items()] + [
+        (status, []) for status in (403, 413, 429, 431)
+    ]
     return {_refusal_name(status, codes): _refusal(status, codes) for status, codes in shared}
 
 

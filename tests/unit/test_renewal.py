@@ -234,11 +234,12 @@ def test_a_patch_in_between_is_taken_into_account(world: World) -> None:
 
 
 class AlwaysElsewhere(faults.Hook):
-    """Somebody warns and renews in turn, always just before our write: each path finds the other's state."""
+    """Somebody changes the session just before each write of ours: each attempt finds another state."""
 
-    def __init__(self, world: World, session_id: str) -> None:
+    def __init__(self, world: World, session_id: str, *updates: str) -> None:
         self.world = world
         self.session_id = session_id
+        self.updates = updates
         self.writes = 0
         self.busy = False
 
@@ -246,18 +247,22 @@ class AlwaysElsewhere(faults.Hook):
         if call != "update_item" or self.busy:
             return
         self.busy = True
-        if self.writes % 2:
-            self.world.update(self.session_id, "SET dueAt = createdAt")
-        else:
-            self.world.warn(self.session_id)
+        self.world.update(self.session_id, self.updates[self.writes % len(self.updates)])
         self.writes += 1
         self.busy = False
 
 
-@pytest.mark.parametrize("route", ["heartbeat", "renew", "patch"])
-def test_five_lost_races_are_enough(world: World, route: str) -> None:
+WARNED_AND_ARMED = ("SET dueAt = expiresAt", "SET dueAt = createdAt")
+PATCHED_AND_BACK = ("SET warningThresholdMinutes = renewalCount", "SET warningThresholdMinutes = lease")
+
+
+@pytest.mark.parametrize(
+    "route, updates",
+    [("heartbeat", WARNED_AND_ARMED), ("renew", WARNED_AND_ARMED), ("patch", PATCHED_AND_BACK)],
+)
+def test_five_lost_races_are_enough(world: World, route: str, updates: tuple[str, str]) -> None:
     session_id = world.new()["sessionId"]
-    rival = world.dynamo.add_hook(AlwaysElsewhere(world, session_id))
+    rival = world.dynamo.add_hook(AlwaysElsewhere(world, session_id, *updates))
     answer = getattr(world, route)(session_id)
     assert answer.code == "SERVICE_UNAVAILABLE"
     assert int(answer.headers["retry-after"]) >= 1

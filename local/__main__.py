@@ -47,7 +47,7 @@ def _greeting(stack: LocalStack, url: str) -> str:
         "",
         f"agent-sessions, the local stack: the deployed functions, with sessions {where}.",
         "",
-        f"  page   {url}/",
+        f"  page   {url}/" + (f"#key={stack.key}" if stack.key else ""),
         f"  docs   {url}/docs",
         f"  log    {stack.log.path}",
         *([f"  key    {stack.key}   (tenant local)"] if stack.key else []),

@@ -34,6 +34,9 @@ from local.stack import ROOT, LocalStack
 PAGE: Final = Path(__file__).with_name("page.html")
 OPENAPI: Final = ROOT / "docs" / "openapi.json"
 
+_PAGE_MAY: Final = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; connect-src 'self'"
+)
 _LARGEST_HEAD: Final = 256 * 1024
 _STREAM_SECONDS: Final = 0.2
 _OWN_PAGES: Final = re.compile(r"https?://(localhost|127\.[0-9.]+|\[::1\]|[a-z0-9.-]+\.localhost)(:\d+)?")
@@ -213,6 +216,7 @@ class _LocalRoutes:
 
     async def _changes(self) -> AsyncIterator[str]:
         stack = self._stack
+        yield _sent("hello", self._hello())
         told_clock: Any = None
         told_events = version = ticks = 0
         while not stack.ending.is_set():
@@ -252,6 +256,19 @@ class _LocalRoutes:
 
     def _refusal(self, error: SessionServiceError, status: HTTPStatus) -> Response:
         return Response(error_json(error, self._stack.clock.now_ms()), status, media_type="application/json")
+
+    def _hello(self) -> dict[str, Any]:
+        settings = self._stack.settings
+        return {
+            "stackId": self._stack.stack_id,
+            "auth": self._stack.options.auth,
+            "filterPolicy": self._stack.inbox.filter_policy,
+            "defaults": {
+                "timeoutMinutes": settings.session_default_timeout_minutes,
+                "warningThresholdMinutes": settings.session_warning_threshold_minutes,
+                "maxDurationMinutes": settings.session_max_duration_minutes,
+            },
+        }
 
     def _clock(self) -> dict[str, Any]:
         progress = self._stack.scheduler.progress
@@ -299,7 +316,7 @@ def _sent(name: str, data: Any) -> str:
 
 
 async def _page(_request: Request) -> Response:
-    return FileResponse(PAGE, headers={"cache-control": "no-store"})
+    return FileResponse(PAGE, headers={"cache-control": "no-store", "content-security-policy": _PAGE_MAY})
 
 
 async def _openapi(_request: Request) -> Response:

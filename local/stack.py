@@ -8,6 +8,7 @@ import os
 import re
 import sys
 import threading
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -19,6 +20,7 @@ from agent_sessions.api.http import BASE_PATH
 from agent_sessions.bootstrap import Wiring, wire
 from agent_sessions.formats import timestamp
 from agent_sessions.ids import is_session_id
+from agent_sessions.settings import SessionSettings
 from botocore.config import Config
 
 from local import dynamodb_local
@@ -58,6 +60,8 @@ class LocalStack:
         self.key: str | None = None
         self.terminal: TextIO = sys.stdout
         self.log: FunctionLog
+        self.stack_id = str(uuid.uuid4())
+        self.settings: SessionSettings
         self.clock: MovableClock
         self.inbox: EventInbox
         self.watch: SessionWatch
@@ -116,7 +120,8 @@ class LocalStack:
         self.inbox = EventInbox(sns, aws.sqs(), topic_arn, self._take_event)
         if self.options.store != "moto":
             self.watch.touch(store.session_ids())
-        bootstrap.session_api()  # settings that contradict one another are told now, not at the first request
+        # Settings that contradict one another are told now, not at the first request.
+        self.settings = SessionSettings.from_env(environ)
         self._callers = ThreadPoolExecutor(1 if self.options.store == "moto" else _POOL, thread_name_prefix="api")
         self._cleanup.callback(self._callers.shutdown, cancel_futures=True)
         self._gateway = self._make_gateway(template)

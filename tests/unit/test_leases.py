@@ -1,0 +1,170 @@
+"""What holds of the time arithmetic for all sessions and all moments (API.md section 3)."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import pytest
+from agent_sessions.errors import SessionExpired, SessionNotFound
+from agent_sessions.leases import check_alive, patch_of
+from agent_sessions.model import Session, TimeoutConfig, minutes_to_ms
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from tests.unit.world import MINUTE, NOWHERE, START_MS, World
+
+RETENTION = 1440 * MINUTE
+
+
+@st.composite
+def configs(draw: st.DrawFn) -> TimeoutConfig:
+    """Settings that pass the rules."""
+    timeout = draw(st.integers(5, 1440) | st.floats(5, 1440))
+    return TimeoutConfig(
+        timeout_minutes=timeout,
+        auto_renew=draw(st.booleans()),
+        max_duration_minutes=draw(st.floats(timeout, 2880) | st.just(timeout)),
+        warning_threshold_minutes=draw(st.floats(1, timeout) | st.just(1)),
+    )
+
+
+@st.composite
+def sessions(draw: st.DrawFn) -> Session:
+    """Sessions in any state that a service can bring about."""
+    config = draw(configs())
+    ends_at = START_MS + config.max_duration_ms
+    renewed_at = draw(st.integers(START_MS, ends_at - 1))
+    expires_at = min(renewed_at + config.timeout_ms, ends_at)
+    return Session(
+        session_id=NOWHERE,
+        tenant_id="acme",
+        agent_id=NOWHERE,
+        user_id=NOWHERE,
+        metadata_json="{}",
+        request_hash=b"",
+        attempt=b"",
+        timeout=config,
+        created_at_ms=START_MS,
+        last_activity_ms=draw(st.integers(renewed_at, expires_at)),
+        renewed_at_ms=renewed_at,
+        expires_at_ms=expires_at,
+        ends_at_ms=ends_at,
+        renewal_count=draw(st.integers(0, 1_000)),
+        lease=draw(st.integers(1, 1_000)),
+        due_at_ms=draw(st.sampled_from([expires_at - config.warning_ms, expires_at])),
+        announced=False,
+    )
+
+
+@given(session=sessions(), after=st.integers(0, 10))
+def test_a_session_lives_until_it_expires_and_is_remembered_for_the_retention(session: Session, after: int) -> None:
+    end = session.expires_at_ms
+    check_alive(session, end - 1 - after, RETENTION)
+    for now_ms in (end + after, end + RETENTION - 1 - after):
+        with pytest.raises(SessionExpired) as caught:
+            check_alive(session, now_ms, RETENTION)
+        assert caught.value.expires_at_ms == end
+        assert (caught.value.reason == "max_duration") == (end == session.ends_at_ms)
+    with pytest.raises(SessionNotFound):
+        check_alive(session, end + RETENTION + after, RETENTION)
+
+
+@given(session=sessions(), offset=st.integers(-2, 2))
+def test_what_is_left_and_whether_it_is_little_agree_at_every_moment(session: Session, offset: int) -> None:
+    for edge in (session.expires_at_ms, session.warning_at_ms, session.created_at_ms):
+        now_ms = edge + offset
+        left = session.time_remaining_ms(now_ms)
+        assert left == max(0, session.expires_at_ms - now_ms)
+        assert (left == 0) == session.is_expired(now_ms)
+        assert session.is_near_expiration(now_ms) == (0 < left <= session.timeout.warning_ms)
+
+
+@given(session=sessions(), timeout=configs())
+def test_a_patch_counts_from_the_last_renewal_and_stops_at_the_end(session: Session, timeout: TimeoutConfig) -> None:
+    patch = patch_of(session, timeout)
+    assert patch.ends_at_ms == session.created_at_ms + timeout.max_duration_ms
+    assert patch.expires_at_ms == min(session.renewed_at_ms + timeout.timeout_ms, patch.ends_at_ms)
+    assert patch.moves == (patch.expires_at_ms != session.expires_at_ms)
+
+
+@given(session=sessions(), timeout=configs())
+def test_a_shortening_patch_never_lengthens(session: Session, timeout: TimeoutConfig) -> None:
+    shorter = replace(
+        timeout,
+        timeout_minutes=min(timeout.timeout_minutes, session.timeout.timeout_minutes),
+        max_duration_minutes=min(timeout.max_duration_minutes, session.timeout.max_duration_minutes),
+    )
+    patch = patch_of(session, shorter)
+    assert patch.expires_at_ms <= session.expires_at_ms
+    assert patch.ends_at_ms <= session.ends_at_ms
+
+
+@given(session=sessions(), timeout=configs())
+def test_a_lengthening_patch_never_shortens(session: Session, timeout: TimeoutConfig) -> None:
+    longer = replace(
+        timeout,
+        timeout_minutes=max(timeout.timeout_minutes, session.timeout.timeout_minutes),
+        max_duration_minutes=max(timeout.max_duration_minutes, session.timeout.max_duration_minutes),
+    )
+    patch = patch_of(session, longer)
+    assert patch.expires_at_ms >= session.expires_at_ms
+    assert patch.ends_at_ms >= session.ends_at_ms
+
+
+@given(session=sessions())
+def test_a_patch_to_the_same_settings_moves_nothing(session: Session) -> None:
+    patch = patch_of(session, session.timeout)
+    assert (patch.expires_at_ms, patch.ends_at_ms, patch.moves) == (session.expires_at_ms, session.ends_at_ms, False)
+
+
+@given(minutes=st.floats(1, 2880) | st.integers(1, 2880))
+def test_minutes_become_whole_milliseconds_and_the_nearest(minutes: float) -> None:
+    milliseconds = minutes_to_ms(minutes)
+    assert isinstance(milliseconds, int)
+    assert abs(milliseconds - minutes * 60_000) <= 0.5
+
+
+# --- through the service, with clocks of two functions that differ
+
+
+def moment(text: str) -> int:
+    return round(datetime.fromisoformat(text).timestamp() * 1000)
+
+
+@given(
+    config=configs(),
+    beats=st.lists(
+        st.tuples(st.floats(0, 1), st.integers(-40, 40), st.sampled_from(["heartbeat", "renew"])),
+        min_size=1,
+        max_size=12,
+    ),
+)
+def test_renewals_never_pass_the_end_never_go_back_and_are_all_counted(
+    config: TimeoutConfig, beats: list[tuple[float, int, str]]
+) -> None:
+    assume(config.timeout_ms > 100)
+    world = World()
+    sent: dict[str, Any] = {
+        "timeoutMinutes": config.timeout_minutes,
+        "autoRenew": config.auto_renew,
+        "maxDurationMinutes": config.max_duration_minutes,
+    }
+    before = world.new(**sent, warningThresholdMinutes=config.warning_threshold_minutes)
+    for share, skew, route in beats:
+        left = moment(before["expiresAt"]) - world.clock.now_ms()
+        world.clock.advance(int(left * share))
+        now_ms = world.clock.now_ms()
+        world.clock.advance(skew)  # the function that is asked has a clock of its own
+        answer = getattr(world, route)(before["sessionId"])
+        world.clock.at_ms = now_ms
+        if answer.status != 200:
+            assert answer.code in {"SESSION_EXPIRED", "SESSION_RENEWAL_FAILED"}
+            continue
+        after = answer.json
+        assert after["expiresAt"] <= after["endsAt"] == before["endsAt"]
+        assert after["expiresAt"] >= before["expiresAt"]
+        assert after["lastActivity"] >= before["lastActivity"]
+        renewed = after["renewalCount"] - before["renewalCount"]
+        capped = before["expiresAt"] == before["endsAt"]
+        assert renewed == (0 if capped or (route == "heartbeat" and not config.auto_renew) else 1)
+        before = after

@@ -1,0 +1,413 @@
+"""Sessions outlive settings and versions: written under one, they are served, listed and ended under another."""
+
+import copy
+import json
+from collections.abc import Callable, Mapping
+from itertools import chain
+from typing import Any, Final
+
+import pytest
+from agent_sessions import bootstrap
+from agent_sessions.bootstrap import Wiring
+
+from functions.expiry_sweeper import app as expiry_sweeper
+from tests.engines.fake_sns import FakeSns
+from tests.unit.world import AGENT, MINUTE, START_MS, TABLE, USER, World
+
+SESSIONS: Final = 12
+
+
+class SelfInvoker:
+    """Lambda's client, for a function that starts itself: it runs at once."""
+
+    def __init__(self, run: Callable[[Any], Any]) -> None:
+        self.payloads: list[Any] = []
+        self._run = run
+
+    def invoke(self, **request: Any) -> None:
+        payload = json.loads(request["Payload"])
+        self.payloads.append(payload)
+        self._run(payload)
+
+
+class Service(World):
+    """The API and the sweeper on one table. `restart` is a deployment: new processes, with these settings."""
+
+    def __init__(self, **settings: str) -> None:
+        self.invoker = SelfInvoker(self.sweep)
+        self._sns: FakeSns | None = None
+        super().__init__()
+        self.restart(**settings)
+
+    @property
+    def sns(self) -> FakeSns:
+        if self._sns is None:
+            self._sns = FakeSns(self.clock)
+        return self._sns
+
+    def restart(self, **settings: str) -> None:
+        environ = {
+            "SESSIONS_TABLE": TABLE,
+            "EVENTS_TOPIC_ARN": "arn:aws:sns:eu-west-1:123456789012:events",
+            "EVENT_SOURCE": "/agent-sessions/tests",
+            "AWS_LAMBDA_FUNCTION_NAME": "expiry_sweeper",
+            "SWEEP_THREADS": "1",
+            **settings,
+        }
+        clients = {"dynamodb": self.dynamo, "sns": self.sns, "lambda": self.invoker}
+        bootstrap.wire(Wiring(environ, self.clock, clients))
+
+    def sweep(self, event: Mapping[str, Any] | None = None) -> Any:
+        return expiry_sweeper.handler(dict(event or {}), None)
+
+    def pass_minutes(self, minutes: int) -> None:
+        """Let time go by, with a sweep each minute."""
+        for _ in range(minutes):
+            self.clock.advance(minutes=1)
+            self.sweep()
+
+    def told(self, kind: str) -> dict[str, int]:
+        """When each session's event of a kind came, in minutes since the start; no event comes twice."""
+        bodies = [(json.loads(each.message), each.at_ms) for each in self.sns.published]
+        ids = [body["id"] for body, _ in bodies]
+        assert len(ids) == len(set(ids))
+        suffix = f".{kind}"
+        return {
+            body["subject"]: (at_ms - START_MS) // MINUTE for body, at_ms in bodies if body["type"].endswith(suffix)
+        }
+
+    def some(self, count: int = SESSIONS) -> set[str]:
+        """The ids of so many new sessions, a second apart."""
+        ids = set()
+        for _ in range(count):
+            ids.add(self.new()["sessionId"])
+            self.clock.advance(1_000)
+        return ids
+
+    def listed(self, **query: str) -> list[str]:
+        """The ids on all pages of a list."""
+        ids: list[str] = []
+        page = self.page(limit="3", **query).json
+        ids += [session["sessionId"] for session in page["sessions"]]
+        while "nextCursor" in page:
+            page = self.page(limit="3", cursor=page["nextCursor"], **query).json
+            ids += [session["sessionId"] for session in page["sessions"]]
+        return ids
+
+
+# --- DUE_SHARDS and SWEEP_SHARDS --------------------------------------------------------------------------------------
+
+
+def test_sessions_of_fewer_shards_are_warned_and_ended_in_time_under_more() -> None:
+    service = Service(DUE_SHARDS="2")
+    old = service.some()
+    service.restart(DUE_SHARDS="8")
+    new = service.some()
+    service.pass_minutes(32)
+    warned, expired = service.told("expiring"), service.told("expired")
+    assert warned.keys() == expired.keys() == old | new
+    assert max(warned.values()) <= 25
+    assert max(expired.values()) <= 31
+
+
+def test_sessions_of_more_shards_are_warned_and_ended_in_time_while_those_are_drained() -> None:
+    service = Service(DUE_SHARDS="8")
+    old = service.some()
+    service.restart(DUE_SHARDS="2", SWEEP_SHARDS="8")
+    new = service.some()
+    assert {service.item(session_id)["dueShard"]["N"] for session_id in new} == {"0", "1"}
+    service.pass_minutes(32)
+    warned, expired = service.told("expiring"), service.told("expired")
+    assert warned.keys() == expired.keys() == old | new
+    assert max(warned.values()) <= 25
+
+
+def test_shards_that_were_dropped_without_draining_are_caught_up_once_they_are_swept_again() -> None:
+    service = Service(DUE_SHARDS="8")
+    sessions = service.some()
+    forgotten = {each for each in sessions if int(service.item(each)["dueShard"]["N"]) >= 2}
+    service.restart(DUE_SHARDS="2")
+    service.pass_minutes(32)
+    assert service.told("expired").keys() == sessions - forgotten
+    assert {service.get(session_id).status for session_id in sessions} == {410}, "callers notice nothing"
+    service.restart(DUE_SHARDS="2", SWEEP_SHARDS="8")
+    service.pass_minutes(1)
+    assert service.told("expired").keys() == sessions
+    assert service.told("expiring").keys() == sessions - forgotten, "what is over is not warned of"
+
+
+def test_shards_that_were_dropped_can_be_swept_by_an_event_that_names_them() -> None:
+    service = Service(DUE_SHARDS="8")
+    sessions = service.some()
+    service.restart(DUE_SHARDS="2")
+    service.pass_minutes(32)
+    service.sweep({"shards": [2, 3, 4, 5, 6, 7]})
+    assert service.told("expired").keys() == sessions
+
+
+def test_a_sweeper_that_is_updated_after_the_api_is_late_by_no_more_than_that() -> None:
+    service = Service(DUE_SHARDS="8")
+    sessions = service.some()
+    service.restart(DUE_SHARDS="2")  # the sweeper before its update, and sessions from after the API's
+    service.pass_minutes(3)
+    service.restart(DUE_SHARDS="8")
+    service.pass_minutes(29)
+    assert service.told("expiring").keys() == service.told("expired").keys() == sessions
+
+
+def test_health_is_degraded_until_new_shards_are_swept_and_forgets_old_ones() -> None:
+    service = Service(DUE_SHARDS="4")
+    service.pass_minutes(1)
+    assert service.health().json["status"] == "healthy"
+    service.restart(DUE_SHARDS="8")
+    assert service.health().json["status"] == "degraded"
+    service.pass_minutes(1)
+    assert service.health().json["status"] == "healthy"
+    service.restart(DUE_SHARDS="2")
+    service.pass_minutes(10)
+    assert service.health().json["status"] == "healthy"
+
+
+def test_the_gauge_counts_the_sessions_of_shards_that_are_being_drained() -> None:
+    service = Service(DUE_SHARDS="8")
+    service.some()
+    service.restart(DUE_SHARDS="2", SWEEP_SHARDS="8")
+    assert service.sweep({"pass": "gauge"})["activeSessions"] == SESSIONS
+
+
+def test_every_shard_is_swept_once_whatever_the_fan_out_was() -> None:
+    service = Service()
+    sessions = service.some()
+    service.pass_minutes(20)
+    service.restart(SWEEP_FAN_OUT="3")
+    service.pass_minutes(6)
+    assert service.told("expiring").keys() == sessions
+    handed_out = [payload["shards"] for payload in service.invoker.payloads[:3]]
+    assert sorted(chain.from_iterable(handed_out)) == list(range(8))
+    service.restart(SWEEP_FAN_OUT="1")
+    service.pass_minutes(6)
+    assert service.told("expired").keys() == sessions
+
+
+def test_a_changed_look_ahead_warns_nobody_twice() -> None:
+    service = Service(SWEEP_LOOK_AHEAD_SECONDS="180")
+    sessions = service.some()
+    service.pass_minutes(22)
+    service.restart(SWEEP_LOOK_AHEAD_SECONDS="175")
+    service.pass_minutes(10)
+    assert service.told("expiring").keys() == service.told("expired").keys() == sessions
+
+
+# --- TENANT_SHARDS and LIST_SHARDS ------------------------------------------------------------------------------------
+
+
+def test_under_more_tenant_shards_every_session_is_listed_once_and_newest_first() -> None:
+    service = Service(TENANT_SHARDS="2")
+    old = service.some()
+    service.restart(TENANT_SHARDS="6")
+    new = service.some()
+    listed = service.listed()
+    assert len(listed) == 2 * SESSIONS
+    assert (set(listed[:SESSIONS]), set(listed[SESSIONS:])) == (new, old)
+
+
+def test_fewer_tenant_shards_list_every_session_while_the_old_ones_are_drained() -> None:
+    service = Service(TENANT_SHARDS="6")
+    old = service.some()
+    service.restart(TENANT_SHARDS="2", LIST_SHARDS="6")
+    new = service.some()
+    assert {service.item(session_id)["tenantShard"]["S"] for session_id in new} == {"acme#0", "acme#1"}
+    listed = service.listed()
+    assert len(listed) == 2 * SESSIONS
+    assert set(listed) == old | new
+
+
+def test_fewer_tenant_shards_without_draining_hide_sessions_from_the_tenants_list_and_from_nothing_else() -> None:
+    service = Service(TENANT_SHARDS="6")
+    sessions = service.some()
+    hidden = {each for each in sessions if int(service.item(each)["tenantShard"]["S"].removeprefix("acme#")) >= 2}
+    service.restart(TENANT_SHARDS="2")
+    assert hidden
+    assert set(service.listed()) == sessions - hidden
+    assert set(service.listed(userId=USER)) == sessions
+    assert {service.heartbeat(session_id).status for session_id in sessions} == {200}
+    service.restart(TENANT_SHARDS="2", LIST_SHARDS="6")
+    assert set(service.listed()) == sessions
+
+
+@pytest.mark.parametrize("shards", ["2", "6"])
+def test_a_cursor_from_before_is_refused_unless_the_list_is_a_users(shards: str) -> None:
+    service = Service(TENANT_SHARDS="4")
+    service.some()
+    cursors = {
+        name: service.page(limit="3", **query).json["nextCursor"]
+        for name, query in {"tenant": {}, "user": {"userId": USER}}.items()
+    }
+    service.restart(TENANT_SHARDS=shards)
+    assert service.page(limit="3", cursor=cursors["tenant"]).status == 400
+    assert service.page(limit="3", cursor=cursors["user"], userId=USER).status == 200
+
+
+# --- SESSION_RETENTION_MINUTES ----------------------------------------------------------------------------------------
+
+
+def test_a_longer_retention_counts_for_sessions_from_before_while_their_items_last() -> None:
+    service = Service(SESSION_RETENTION_MINUTES="60")
+    session_id = service.new(maxDurationMinutes=30)["sessionId"]
+    gone_at = int(service.item(session_id)["purgeAt"]["N"])
+    assert gone_at == START_MS // 1_000 + (30 + 60) * 60
+    service.restart(SESSION_RETENTION_MINUTES="1440")
+    service.clock.advance(minutes=30 + 600)
+    assert service.get(session_id).status == 410
+    service.remove(session_id)  # as DynamoDB does some time after `gone_at`
+    assert service.get(session_id).status == 404
+
+
+def test_a_shorter_retention_counts_for_sessions_from_before_at_once() -> None:
+    service = Service(SESSION_RETENTION_MINUTES="1440")
+    session_id = service.new()["sessionId"]
+    service.clock.advance(minutes=30 + 61)
+    assert service.get(session_id).status == 410
+    service.restart(SESSION_RETENTION_MINUTES="60")
+    assert service.get(session_id).status == 404
+
+
+def test_under_no_retention_may_the_items_own_deletion_meet_a_live_session() -> None:
+    service = Service(SESSION_RETENTION_MINUTES="1440")
+    session = service.new(maxDurationMinutes=720)
+    service.restart(SESSION_RETENTION_MINUTES="60")
+    assert service.patch(session["sessionId"], {"maxDurationMinutes": 1000}).status == 200
+    item = service.item(session["sessionId"])
+    assert int(item["purgeAt"]["N"]) == int(item["endsAt"]["N"]) // 1_000 + 60 * 60
+
+
+# --- defaults and bounds ----------------------------------------------------------------------------------------------
+
+OTHERS: Final = {
+    "SESSION_DEFAULT_TIMEOUT_MINUTES": "10",
+    "SESSION_MIN_TIMEOUT_MINUTES": "10",
+    "SESSION_MAX_TIMEOUT_MINUTES": "20",
+    "SESSION_MAX_DURATION_MINUTES": "40",
+    "SESSION_WARNING_THRESHOLD_MINUTES": "2",
+}
+
+
+def test_a_live_session_keeps_the_settings_it_was_made_with() -> None:
+    service = Service()
+    old = service.new()
+    service.restart(**OTHERS)
+    service.clock.advance(minutes=15)
+    beaten = service.heartbeat(old["sessionId"]).json
+    assert beaten["timeoutConfig"] == old["timeoutConfig"]
+    assert beaten["endsAt"] == old["endsAt"]
+    assert service.new()["timeoutConfig"] == {
+        "timeoutMinutes": 10,
+        "autoRenew": True,
+        "maxDurationMinutes": 40,
+        "warningThresholdMinutes": 2,
+    }
+    service.pass_minutes(32)
+    assert service.told("expiring")[old["sessionId"]] <= 15 + 25
+    assert service.told("expired")[old["sessionId"]] <= 15 + 31
+
+
+def test_new_bounds_hold_for_what_a_patch_sends_and_not_for_what_it_keeps() -> None:
+    service = Service()
+    session_id = service.new()["sessionId"]
+    service.restart(**OTHERS)
+    patched = service.patch(session_id, {"warningThresholdMinutes": 3})
+    assert patched.status == 200
+    assert patched.json["timeoutConfig"]["timeoutMinutes"] == 30
+    assert service.patch(session_id, {"timeoutMinutes": 21}).fields == ["timeoutMinutes"]
+    assert service.patch(session_id, {"timeoutMinutes": 20}).status == 200
+
+
+def test_an_idempotency_key_finds_its_session_whatever_the_defaults_are() -> None:
+    service = Service()
+    first = service.create(key="k").json
+    service.restart(**OTHERS)
+    again = service.create(key="k")
+    assert (again.status, again.json["sessionId"]) == (200, first["sessionId"])
+    assert again.json["timeoutConfig"] == first["timeoutConfig"]
+
+
+# --- versions ---------------------------------------------------------------------------------------------------------
+
+SESSION_ID: Final = "5f1c2e0a-9d53-4b1e-8f0e-0b7a6f1d2c3b"
+ITEM_OF_0_1_0: Final[dict[str, Any]] = {
+    "sessionId": {"S": SESSION_ID},
+    "tenantId": {"S": "acme"},
+    "agentId": {"S": AGENT},
+    "userId": {"S": USER},
+    "metadata": {"S": '{"topic":"upgrades","since":1.5}'},
+    "requestHash": {"B": bytes(32)},
+    "attempt": {"B": bytes(4)},
+    "createdAt": {"N": str(START_MS)},
+    "lastActivity": {"N": str(START_MS)},
+    "renewedAt": {"N": str(START_MS)},
+    "expiresAt": {"N": str(START_MS + 30 * MINUTE)},
+    "renewalCount": {"N": "0"},
+    "lease": {"N": "1"},
+    "timeoutMinutes": {"N": "30"},
+    "autoRenew": {"BOOL": True},
+    "maxDurationMinutes": {"N": "720"},
+    "warningThresholdMinutes": {"N": "5"},
+    "timeoutMs": {"N": str(30 * MINUTE)},
+    "warningMs": {"N": str(5 * MINUTE)},
+    "warnAfterMs": {"N": str(25 * MINUTE)},
+    "endsAt": {"N": str(START_MS + 720 * MINUTE)},
+    "renewableUntil": {"N": str(START_MS + 690 * MINUTE)},
+    "purgeAt": {"N": str(START_MS // 1_000 + 2160 * 60)},
+    "listedAt": {"N": str(START_MS)},
+    "tenantUser": {"S": f"acme#{USER}"},
+    "tenantShard": {"S": "acme#3"},
+    "dueShard": {"N": "6"},
+    "dueAt": {"N": str(START_MS + 25 * MINUTE)},
+}
+"""A session as version 0.1.0 writes it. Never change it: such items are in tables."""
+
+
+def with_item(item: Mapping[str, Any]) -> Service:
+    service = Service()
+    service.dynamo.put_item(TableName=TABLE, Item=copy.deepcopy(dict(item)))
+    return service
+
+
+def test_a_session_of_version_0_1_0_lives_and_ends_under_this_one() -> None:
+    service = with_item(ITEM_OF_0_1_0)
+    service.clock.advance(minutes=10)
+    session = service.get(SESSION_ID).json
+    assert (session["metadata"], session["timeRemaining"]) == ({"topic": "upgrades", "since": 1.5}, 20 * MINUTE)
+    assert service.heartbeat(SESSION_ID).json["renewalCount"] == 1
+    assert service.renew(SESSION_ID).json["renewalCount"] == 2
+    assert service.patch(SESSION_ID, {"timeoutMinutes": 20, "warningThresholdMinutes": 4}).status == 200
+    assert service.listed() == service.listed(userId=USER) == [SESSION_ID]
+    service.pass_minutes(22)
+    assert service.told("expiring").keys() == service.told("expired").keys() == {SESSION_ID}
+    assert service.get(SESSION_ID).status == 410
+    assert service.delete(SESSION_ID).status == 200
+
+
+def test_this_version_writes_nothing_that_0_1_0_did_not() -> None:
+    service = Service()
+    written = service.item(service.new()["sessionId"])
+    assert {name: next(iter(value)) for name, value in written.items()} == {
+        name: next(iter(value)) for name, value in ITEM_OF_0_1_0.items()
+    }, "an older version, after a rollback or in a process not yet replaced, must be able to read it: say how it can"
+
+
+def test_what_a_newer_version_adds_to_a_session_survives_this_one() -> None:
+    service = with_item(ITEM_OF_0_1_0 | {"mood": {"S": "curious"}})
+    service.clock.advance(minutes=10)
+    assert service.heartbeat(SESSION_ID).status == 200
+    assert service.patch(SESSION_ID, {"timeoutMinutes": 40}).status == 200
+    service.pass_minutes(45)
+    assert service.told("expired").keys() == {SESSION_ID}
+    assert service.item(SESSION_ID)["mood"] == {"S": "curious"}
+
+
+def test_what_a_newer_version_adds_to_the_sweeps_record_disturbs_nobody() -> None:
+    service = with_item({"sessionId": {"S": "sweep"}, "pausedUntil": {"N": "1"}})
+    service.pass_minutes(1)
+    assert service.health().json["status"] == "healthy"
+    assert service.item("sweep")["pausedUntil"] == {"N": "1"}

@@ -14,7 +14,7 @@ def test_the_gauge_counts_live_sessions_and_those_with_an_appointment_soon() -> 
     world.to_warn(3)
     world.to_wait(2)
     world.to_rearm(4, due_in_ms=20 * MINUTE)
-    assert world.sweep(sample("schedule-gauge")) == {"pass": "gauge", "activeSessions": 9, "expiringSoon": 5}
+    assert world.sweep(sample("sweep-gauge")) == {"pass": "gauge", "activeSessions": 9, "expiringSoon": 5}
 
 
 @pytest.mark.parametrize("threshold, soon", [("5", 1), ("6.5", 2), ("30", 3)])

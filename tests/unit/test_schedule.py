@@ -58,7 +58,7 @@ def published_metrics(capsys: pytest.CaptureFixture[str]) -> list[dict[str, floa
 # --- which pass, which shards -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("event", [{}, sample("schedule"), {"detail-type": "Scheduled Event"}])
+@pytest.mark.parametrize("event", [{}, sample("sweep-schedule"), {"detail-type": "Scheduled Event"}])
 def test_the_scheduled_event_sweeps_every_shard(event: dict[str, Any]) -> None:
     world = SweepWorld(DUE_SHARDS="4")
     world.shards_of_new_sessions = 4
@@ -72,9 +72,9 @@ def test_an_event_that_names_shards_sweeps_those_alone() -> None:
     world = SweepWorld(DUE_SHARDS="8")
     world.shards_of_new_sessions = 8
     world.to_warn(64)
-    wanted = sample("schedule-shards")["shards"]
+    wanted = sample("sweep-shards")["shards"]
     with world.counted() as calls:
-        some = world.sweep(sample("schedule-shards"))
+        some = world.sweep(sample("sweep-shards"))
     rest = world.sweep({"shards": [shard for shard in range(8) if shard not in wanted]})
     assert some["shards"] == wanted
     assert calls["query"] == len(wanted)
@@ -119,7 +119,7 @@ def test_shards_beyond_those_in_use_can_be_swept_to_drain_them() -> None:
 def test_a_scheduled_run_that_fans_out_invokes_itself_once_for_each_range_and_sweeps_nothing() -> None:
     world = SweepWorld(DUE_SHARDS="8", SWEEP_FAN_OUT="3")
     world.to_warn(8)
-    assert world.sweep(sample("schedule")) == {"fanOut": [[0, 1], [2, 3, 4], [5, 6, 7]]}
+    assert world.sweep(sample("sweep-schedule")) == {"fanOut": [[0, 1], [2, 3, 4], [5, 6, 7]]}
     assert not world.dynamo.calls
     assert [invocation["FunctionName"] for invocation in world.aws_lambda.invocations] == ["sweeper"] * 3
     assert {invocation["InvocationType"] for invocation in world.aws_lambda.invocations} == {"Event"}
@@ -140,7 +140,7 @@ def test_a_run_that_is_named_its_shards_never_invokes() -> None:
 
 def test_the_gauge_never_fans_out() -> None:
     world = SweepWorld(DUE_SHARDS="8", SWEEP_FAN_OUT="8")
-    world.sweep(sample("schedule-gauge"))
+    world.sweep(sample("sweep-gauge"))
     assert world.aws_lambda.invocations == []
 
 
@@ -204,7 +204,7 @@ def test_a_run_logs_its_summary_as_one_line_and_publishes_its_metrics(
 def test_the_gauge_publishes_what_it_counted(capsys: pytest.CaptureFixture[str]) -> None:
     world = SweepWorld()
     world.to_warn(3)
-    world.sweep(sample("schedule-gauge"))
+    world.sweep(sample("sweep-gauge"))
     assert published_metrics(capsys) == [{metrics.ACTIVE_SESSIONS: 3, metrics.SESSIONS_EXPIRING_SOON: 3}]
 
 

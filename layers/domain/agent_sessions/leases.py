@@ -49,31 +49,35 @@ def check_alive(session: Session, now_ms: int, retention_ms: int) -> None:
 class Renewal:
     """One attempt at a heartbeat or a renewal: its path; whether it is `manual`, which `autoRenew` does not stop.
 
-    It is `overtaken` where activity was recorded by a clock ahead of ours: that moment then stands for now.
+    `overtaken_at_ms` is when an earlier attempt met activity recorded by a clock ahead of ours: that activity, or any
+    later one, then stands for now.
     """
 
     path: RenewalPath
     manual: bool
-    overtaken: bool = False
+    overtaken_at_ms: int | None = None
 
 
-def next_attempt(found: Session, now_ms: int, *, manual: bool) -> Renewal:
-    """Choose the write for a live session, as it was found by an attempt that was refused.
+def next_attempt(found: Session, refused_ms: int, now_ms: int, *, manual: bool) -> Renewal | None:
+    """Choose the write for a live session, as it was found by an attempt at `refused_ms` that was refused.
+
+    None where nothing is left to write: the heartbeat renews nothing, and later activity is recorded already.
 
     Raises:
         SessionRenewalFailed: a manual renewal has nothing left to gain.
 
     """
-    overtaken = found.last_activity_ms > now_ms
-    if not manual and not found.timeout.auto_renew:
-        return Renewal(RenewalPath.ACTIVITY_ONLY, manual, overtaken)
-    if found.expires_at_ms >= found.ends_at_ms:
+    overtaken_at_ms = refused_ms if found.last_activity_ms > refused_ms else None
+    renews = manual or found.timeout.auto_renew
+    if not renews or found.expires_at_ms >= found.ends_at_ms:
         if manual:
             raise SessionRenewalFailed(found.ends_at_ms)
-        return Renewal(RenewalPath.ACTIVITY_ONLY, manual, overtaken)
-    if max(found.last_activity_ms, now_ms) + found.timeout.timeout_ms >= found.ends_at_ms:
-        return Renewal(RenewalPath.TO_CAP, manual, overtaken)
-    return Renewal(RenewalPath.AFTER_WARNING if found.warned else RenewalPath.USUAL, manual, overtaken)
+        return None if overtaken_at_ms is not None else Renewal(RenewalPath.ACTIVITY_ONLY, manual)
+    moment_ms = now_ms if overtaken_at_ms is None else found.last_activity_ms
+    path = RenewalPath.AFTER_WARNING if found.warned else RenewalPath.USUAL
+    if moment_ms + found.timeout.timeout_ms >= found.ends_at_ms:
+        path = RenewalPath.TO_CAP
+    return Renewal(path, manual, overtaken_at_ms)
 
 
 @dataclass(frozen=True, slots=True)

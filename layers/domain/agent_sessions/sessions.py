@@ -194,11 +194,12 @@ class SessionService:
             write = self._store.renew(session_id, tenant_id, attempt, now_ms)
             if write.applied and write.session:
                 return Snapshot(write.session, now_ms)
-            now_ms = self._clock.now_ms()
+            refused_ms, now_ms = now_ms, self._clock.now_ms()
             found = self._live(write.session, tenant_id, now_ms)
-            attempt = next_attempt(found, now_ms, manual=manual)
-            if attempt.path is RenewalPath.ACTIVITY_ONLY and attempt.overtaken:
-                return Snapshot(found, now_ms)  # later activity stands there already
+            chosen = next_attempt(found, refused_ms, now_ms, manual=manual)
+            if chosen is None:
+                return Snapshot(found, now_ms)
+            attempt = chosen
         raise TooManyConflicts
 
     def _live(self, found: Session | None, tenant_id: str, now_ms: int) -> Session:

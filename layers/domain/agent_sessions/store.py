@@ -40,7 +40,7 @@ _WARNED: Final = f"{items.DUE_AT} >= expiresAt"
 
 # When another function's clock is ahead, the activity that it recorded stands for now, inside DynamoDB: a retry with a
 # time that was read would lose to the next caller whose clock is ahead. This condition only ever becomes truer.
-_OVERTAKEN: Final = "lastActivity >= :now"
+_OVERTAKEN: Final = "lastActivity >= :overtaken"
 
 
 def _renewals(moment: str) -> dict[RenewalPath, tuple[str, str]]:
@@ -54,7 +54,7 @@ def _renewals(moment: str) -> dict[RenewalPath, tuple[str, str]]:
     only_the_rest_fits = f"renewableUntil <= {moment} AND expiresAt < endsAt"
     recorded = "lastActivity = :now, " if moment == ":now" else ""
     renewed = f"{recorded}renewedAt = {moment}, renewalCount = renewalCount + :one, lease = lease + :one"
-    return {
+    paths = {
         RenewalPath.USUAL: (
             f"SET expiresAt = {moment} + timeoutMs, {renewed}",
             f"{alive_and_ours} AND {whole_timeout_fits} AND {_NOT_WARNED}",
@@ -67,11 +67,13 @@ def _renewals(moment: str) -> dict[RenewalPath, tuple[str, str]]:
             f"SET expiresAt = endsAt, {items.DUE_AT} = endsAt - warningMs, {renewed}",
             f"{alive_and_ours} AND {only_the_rest_fits}",
         ),
-        RenewalPath.ACTIVITY_ONLY: (
+    }
+    if moment == ":now":
+        paths[RenewalPath.ACTIVITY_ONLY] = (
             "SET lastActivity = :now",
             f"{alive_and_ours} AND (autoRenew = :false OR expiresAt = endsAt)",
-        ),
-    }
+        )
+    return paths
 
 
 _RENEWALS: Final = _renewals(":now")
@@ -141,8 +143,12 @@ class DynamoSessionStore:
 
     def renew(self, session_id: str, tenant_id: str, attempt: Renewal, now_ms: int) -> Write:
         """Carry out one heartbeat or renewal at `now_ms`, as a single conditional write."""
-        update, condition = (_OVERTAKEN_RENEWALS if attempt.overtaken else _RENEWALS)[attempt.path]
         values = {":tenant": {"S": tenant_id}, ":now": _number(now_ms)}
+        if attempt.overtaken_at_ms is None:
+            update, condition = _RENEWALS[attempt.path]
+        else:
+            update, condition = _OVERTAKEN_RENEWALS[attempt.path]
+            values[":overtaken"] = _number(attempt.overtaken_at_ms)
         if attempt.path is RenewalPath.ACTIVITY_ONLY:
             values[":false"] = {"BOOL": False}
         else:

@@ -13,21 +13,32 @@ from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
+from agent_sessions import bootstrap
+from agent_sessions.api.http import STATUS
 from agent_sessions.api.json_body import read_object
 from agent_sessions.api.responses import error_json
-from agent_sessions.errors import FieldProblem, InvalidRequest, ServiceUnavailable, SessionServiceError
+from agent_sessions.errors import (
+    FieldProblem,
+    InvalidRequest,
+    MethodNotAllowed,
+    RouteNotFound,
+    ServiceUnavailable,
+    SessionServiceError,
+)
 from agent_sessions.formats import timestamp
 from agent_sessions.model import MS_PER_MINUTE
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from local.clock import LATEST_MS
 from local.events import FilterPolicyError
 from local.gateway import BODY_LIMIT, HttpRequest
+from local.keys import answer as answer_key_command
 from local.schedule import LONGEST_MOVE_MS, Move, MoveStoppedError
 from local.stack import ROOT, LocalStack
 
@@ -39,6 +50,7 @@ _PAGE_MAY: Final = (
 )
 _LARGEST_HEAD: Final = 256 * 1024
 _STREAM_SECONDS: Final = 0.2
+_ADDRESS: Final = re.compile(r"^https?://[^/]*", re.IGNORECASE)
 _OWN_PAGES: Final = re.compile(r"https?://(localhost|127\.[0-9.]+|\[::1\]|[a-z0-9.-]+\.localhost)(:\d+)?")
 
 
@@ -105,8 +117,21 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def application(stack: LocalStack) -> Starlette:
-    """The server's routes."""
+def application(stack: LocalStack) -> ASGIApp:
+    """All that the server answers: its own addresses, and the API at every other one, as the gateway would have it."""
+    own = _own_application(stack)
+    api = _Api(stack)
+
+    async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        is_own = path.startswith(("/_local/", "/docs/")) or path == "/docs"
+        is_page = path == "/" and scope["method"] in {"GET", "HEAD"}
+        await (own if is_own or is_page else api)(scope, receive, send)
+
+    return dispatch
+
+
+def _own_application(stack: LocalStack) -> Starlette:
     local = _LocalRoutes(stack)
     routes: list[Any] = [
         Route("/", _page),
@@ -114,30 +139,34 @@ def application(stack: LocalStack) -> Starlette:
         Route("/_local/sweep", local.sweep, methods=["POST"]),
         Route("/_local/events", local.events),
         Route("/_local/subscription", local.subscription, methods=["GET", "PUT"]),
+        Route("/_local/keys", local.keys, methods=["POST"]),
         Route("/_local/stream", local.stream),
         Route("/docs", _docs),
         Route("/docs/openapi.json", _openapi),
     ]
     if _swagger_ui() is not None:
         routes.append(Mount("/docs", StaticFiles(directory=_swagger_ui())))
-    routes.append(Mount("/", _Api(stack)))
-    return Starlette(routes=routes)
+    return Starlette(routes=routes, exception_handlers={HTTPException: local.refuse})
 
 
 class _Api:
-    """Everything else is the API's, as an ASGI application of its own: it sees requests as they came."""
+    """The API, as an ASGI application: it sees requests as they came."""
 
     def __init__(self, stack: LocalStack) -> None:
         self._stack = stack
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await _body(receive)
+        if body is None:
+            return  # the caller went away before it had sent all of it: nobody is there to answer
         raw_path: bytes = scope["raw_path"]
         request = HttpRequest(
             method=scope["method"],
-            path=raw_path.split(b"?")[0].decode("latin-1"),
+            # A target may be a whole address; the gateway looks at its path.
+            path=_ADDRESS.sub("", raw_path.split(b"?")[0].decode("latin-1")),
             query=scope["query_string"].decode("latin-1"),
             headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]],
-            body=await _body(receive),
+            body=body,
             client=scope["client"][0] if scope["client"] else "127.0.0.1",
             protocol=f"HTTP/{scope['http_version']}",
         )
@@ -146,16 +175,17 @@ class _Api:
         if answer.status != HTTPStatus.NO_CONTENT:
             headers.append((b"content-length", str(len(answer.body)).encode()))
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        body = b"" if request.method == "HEAD" else answer.body
-        await send({"type": "http.response.body", "body": body})
+        await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else answer.body})
 
 
-async def _body(receive: Receive) -> bytes:
-    """The whole body, or as much of it as shows that it is too long."""
+async def _body(receive: Receive) -> bytes | None:
+    """The whole body, or as much of it as shows that it is too long; None where it broke off."""
     parts: list[bytes] = []
     length = 0
     while length <= BODY_LIMIT:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
         parts.append(message.get("body", b""))
         length += len(parts[-1])
         if not message.get("more_body"):
@@ -210,6 +240,21 @@ class _LocalRoutes:
 
         return await self._changed(request, change)
 
+    async def keys(self, request: Request) -> Response:
+        """Make, list, revoke or rotate a key, for `python -m local.keys`."""
+        kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+        if kind != "application/json":  # a page of elsewhere could send other kinds without asking first
+            return JSONResponse({"error": "The content-type must be application/json."}, 415)
+
+        def manage(body: bytes) -> Response:
+            try:
+                status, said = answer_key_command(bootstrap.api_keys(), body, self._stack.clock.now_ms())
+            except ServiceUnavailable as error:
+                return JSONResponse({"error": str(error)}, HTTPStatus.SERVICE_UNAVAILABLE)
+            return JSONResponse(said, status)
+
+        return await self._changed(request, manage)
+
     async def stream(self, _request: Request) -> Response:
         """Tell a page of every change, as server-sent events."""
         return StreamingResponse(self._changes(), media_type="text/event-stream", headers={"cache-control": "no-store"})
@@ -244,18 +289,27 @@ class _LocalRoutes:
             return JSONResponse({"message": "Forbidden"}, HTTPStatus.FORBIDDEN)
         body = await request.body()
         try:
-            return JSONResponse(await asyncio.to_thread(change, body))
-        except InvalidRequest as error:
-            return self._refusal(error, HTTPStatus.BAD_REQUEST)
+            changed = await asyncio.to_thread(change, body)
+            return changed if isinstance(changed, Response) else JSONResponse(changed)
         except MoveStoppedError:
-            return self._refusal(ServiceUnavailable(), HTTPStatus.SERVICE_UNAVAILABLE)
-        except Exception as error:  # noqa: BLE001 - whatever the sweeper failed with is told, here there are no secrets
-            return self._refusal(
-                SessionServiceError(f"{type(error).__name__}: {error}"), HTTPStatus.INTERNAL_SERVER_ERROR
-            )
+            return self._refusal(ServiceUnavailable())
+        except SessionServiceError as error:
+            return self._refusal(error)
+        except Exception as error:  # noqa: BLE001 - whatever the sweeper failed with is told: here there are no secrets
+            return self._refusal(SessionServiceError(f"{type(error).__name__}: {error}"))
 
-    def _refusal(self, error: SessionServiceError, status: HTTPStatus) -> Response:
-        return Response(error_json(error, self._stack.clock.now_ms()), status, media_type="application/json")
+    async def refuse(self, _request: Request, error: Exception) -> Response:
+        """Answer an address or a verb that there is not, in the API's shape."""
+        if isinstance(error, HTTPException) and error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            allow = (error.headers or {}).get("Allow", "")
+            refusal = self._refusal(MethodNotAllowed(tuple(allow.split(", "))))
+            refusal.headers["allow"] = allow
+            return refusal
+        return self._refusal(RouteNotFound())
+
+    def _refusal(self, error: SessionServiceError) -> Response:
+        body = error_json(error, self._stack.clock.now_ms())
+        return Response(body, STATUS[type(error)], media_type="application/json")
 
     def _hello(self) -> dict[str, Any]:
         settings = self._stack.settings

@@ -190,7 +190,7 @@ class LocalStack:
                 header=_header_of(template.property_of("ApiKeyAuthorizer", "IdentitySource")[0]),
                 remembered_ms=int(template.property_of("ApiKeyAuthorizer", "AuthorizerResultTtlInSeconds")) * 1000,
             )
-            self.key = bootstrap.api_keys().create(TENANT, "made by the local stack").text
+            self.key = bootstrap.api_keys().create(TENANT, "make run").text
         return Gateway(
             _function(template, "SessionApiFunction"),
             clock=self.clock,

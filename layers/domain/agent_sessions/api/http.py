@@ -1,7 +1,6 @@
 """The HTTP API: routes, the status of each error, and the one way a request goes through. Knows no AWS client."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
@@ -60,8 +59,7 @@ Event = Mapping[str, Any]
 Response = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """What the routes need of API Gateway's event (payload version 2.0)."""
 
     method: str
@@ -191,7 +189,7 @@ class SessionApi:
         verb = route.verbs.get("GET" if request.method == "HEAD" else request.method)
         if verb is None:
             raise MethodNotAllowed(route.allow)
-        return verb(replace(request, session_id=route.session_id) if route.session_id else request)
+        return verb(request._replace(session_id=route.session_id) if route.session_id else request)
 
     def _route(self, path: str) -> Route | None:
         """Return the route of a path; one trailing slash is tolerated, percent escapes stand for what they say."""

@@ -28,7 +28,7 @@ class Deployed(World):
         """Take the item away, as TTL would."""
         self.table.client.delete_item(TableName=self.table.name, Key={"sessionId": {"S": session_id}})
 
-    def _update(self, session_id: str, update: str) -> None:
+    def update(self, session_id: str, update: str) -> None:
         self.table.client.update_item(
             TableName=self.table.name, Key={"sessionId": {"S": session_id}}, UpdateExpression=update
         )

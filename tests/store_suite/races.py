@@ -97,8 +97,8 @@ def test_of_many_renewals_by_clocks_that_differ_none_needs_more_than_a_second_at
         for step in range(20):
             clock = NOW + step + number
             if not store.renew(session.session_id, TENANT, Renewal(RenewalPath.USUAL, manual=False), clock).applied:
-                again = Renewal(RenewalPath.USUAL, manual=False, overtaken=True)
-                assert store.renew(session.session_id, TENANT, again, clock).applied
+                again = Renewal(RenewalPath.USUAL, manual=False, overtaken_at_ms=clock)
+                assert store.renew(session.session_id, TENANT, again, clock + 1).applied
 
     at_once(act)
     found = store.get(session.session_id)

@@ -122,7 +122,7 @@ def test_an_announced_session_is_told_apart(table: Table, store: DynamoSessionSt
 class Path:
     """One way to renew: a session in the state that it is for, and what it makes of that at NOW.
 
-    An overtaken renewal comes with a time that lies before NOW, the last activity recorded.
+    Before an overtaken renewal, an attempt was refused that came with a time before NOW, the last activity recorded.
     """
 
     path: RenewalPath
@@ -138,16 +138,16 @@ class Path:
 
     @property
     def clock_ms(self) -> int:
-        """The time it comes with."""
-        return NOW - BEHIND if self.overtaken else NOW
+        """The time it comes with: the clock is read anew after an attempt that was refused."""
+        return NOW + 15 if self.overtaken else NOW
 
     @property
     def attempt(self) -> Renewal:
-        return Renewal(self.path, self.manual, self.overtaken)
+        return Renewal(self.path, self.manual, REFUSED_MS if self.overtaken else None)
 
 
-BEHIND: Final = 40
-"""By how many milliseconds the clock of an overtaken renewal is behind."""
+REFUSED_MS: Final = NOW - 40
+"""The time of the attempt that met later activity."""
 _EXPIRY: Final = a_session().expires_at_ms
 _RENEWED: Final = {
     "last_activity_ms": NOW,
@@ -258,15 +258,7 @@ OBSTACLES: Final = [
         lambda _: {"last_activity_ms": NOW + 1, "renewed_at_ms": NOW + 1},
         lambda path: not path.overtaken,
     ),
-    Obstacle(
-        "not overtaken",
-        lambda path: (
-            {"last_activity_ms": path.clock_ms - 1, "ends_at_ms": path.clock_ms + 30 * MINUTE - 1}
-            if path.path is RenewalPath.TO_CAP
-            else {"last_activity_ms": path.clock_ms - 1}
-        ),
-        lambda path: path.overtaken,
-    ),
+    Obstacle("not overtaken", lambda path: _used_at(path, REFUSED_MS - 1), lambda path: path.overtaken),
     Obstacle("a timeout just reaches the cap", _cap(0), _is(_USUAL, _AFTER)),
     Obstacle("a timeout does not fit under the cap", _cap(1), _is(_USUAL, _AFTER)),
     Obstacle("a timeout fits under the cap", _cap(-1), _is(_TO_CAP)),
@@ -318,7 +310,8 @@ def test_a_renewal_of_what_is_gone_leaves_nothing_behind(table: Table, store: Dy
 
 LAST_MOMENTS: Final[list[tuple[str, Callable[[Path], bool], State]]] = [
     ("a millisecond before it expires", lambda path: path.path is not _NOTHING, _expired(-1)),
-    ("used at this millisecond", lambda path: path.path is not _NOTHING, lambda path: _used_at(path, path.clock_ms)),
+    ("used at this millisecond", lambda path: not path.overtaken, lambda _: {"last_activity_ms": NOW}),
+    ("overtaken by nothing", lambda path: path.overtaken, lambda path: _used_at(path, REFUSED_MS)),
     ("a millisecond more than a timeout under the cap", _is(_USUAL, _AFTER), _cap(-1)),
     ("a millisecond before it counts as warned", _is(_USUAL), lambda _: {"due_at_ms": _EXPIRY - 1}),
     ("warned, and due later still", _is(_AFTER), lambda _: {"due_at_ms": _EXPIRY + 1}),
@@ -344,8 +337,9 @@ def test_a_renewal_goes_through_up_to_the_last_millisecond(
     assert write.applied
     assert write.session is not None
     moment = session.last_activity_ms if path.overtaken else NOW
-    assert write.session.expires_at_ms == min(moment + 30 * MINUTE, session.ends_at_ms)
     assert write.session.last_activity_ms == moment
+    if path.path is not _NOTHING:
+        assert write.session.expires_at_ms == min(moment + 30 * MINUTE, session.ends_at_ms)
 
 
 def test_every_renewal_counts_and_starts_a_lease(store: DynamoSessionStore) -> None:
@@ -370,7 +364,8 @@ def test_a_clock_that_is_behind_renews_from_the_latest_activity(store: DynamoSes
     store.create(session)
     store.renew(session.session_id, TENANT, Renewal(_USUAL, manual=False), NOW)
     for behind in (1, 5_000):
-        write = store.renew(session.session_id, TENANT, Renewal(_USUAL, manual=False, overtaken=True), NOW - behind)
+        again = Renewal(_USUAL, manual=False, overtaken_at_ms=NOW - behind)
+        write = store.renew(session.session_id, TENANT, again, NOW + behind)
         assert write.applied
         assert write.session is not None
         assert (write.session.renewed_at_ms, write.session.expires_at_ms) == (NOW, NOW + 30 * MINUTE)

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import boto3
 import pytest
 from moto import mock_aws
 
@@ -30,24 +29,24 @@ def counting(request: pytest.FixtureRequest) -> Iterator[tuple[World, Counted]]:
 
         yield world, counted
         return
+    client = request.getfixturevalue("moto_client")
+    sent: Counter[str] = Counter()
+
+    def count(request: Any, **_: Any) -> None:
+        sent[request.headers["X-Amz-Target"].decode().split(".")[1]] += 1
+
+    @contextmanager
+    def counted_by_botocore() -> Iterator[Counter[str]]:
+        calls: Counter[str] = Counter()
+        before = Counter(sent)
+        yield calls
+        calls.update(sent - before)
+
+    client.meta.events.register("before-send.dynamodb", count)
     with mock_aws():
-        client = boto3.client("dynamodb", region_name="eu-central-1")
         create_sessions_table(client, TABLE)
-        sent: Counter[str] = Counter()
-        client.meta.events.register(
-            "before-send.dynamodb",
-            lambda request, **_: sent.update([request.headers["X-Amz-Target"].decode().split(".")[1]]),
-        )
-
-        @contextmanager
-        def counted_by_botocore() -> Iterator[Counter[str]]:
-            calls: Counter[str] = Counter()
-            before = Counter(sent)
-            yield calls
-            calls.update(sent - before)
-
         yield World(client=client), counted_by_botocore
-        client.close()
+    client.meta.events.unregister("before-send.dynamodb", count)
 
 
 def test_create_is_one_call(counting: tuple[World, Counted]) -> None:

@@ -158,7 +158,7 @@ def test_a_short_value_comes_back_as_it_is(world: World, value: Any) -> None:
 
 def test_a_value_that_is_nested_deeply_can_be_refused(world: World) -> None:
     nested: Any = []
-    for _ in range(700):
+    for _ in range(500):
         nested = [nested]
     answer = world.create(agentId=nested)
     assert answer.fields == ["agentId"]

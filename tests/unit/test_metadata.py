@@ -164,7 +164,7 @@ def test_a_hundred_levels_are_kept(world: World, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["objects", "arrays"])
-@pytest.mark.parametrize("depth", [101, 500, 990])
+@pytest.mark.parametrize("depth", [101, 500])
 def test_a_hundred_and_one_levels_are_refused(world: World, how: str, depth: int) -> None:
     answer = create(world, nested(depth, how))
     assert answer.code == "VALIDATION_ERROR"

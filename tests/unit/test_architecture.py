@@ -60,7 +60,7 @@ THIRD_PARTIES = {
     "rules": {"pydantic"},
     "adapters": AWS | {"types_boto3_dynamodb", "types_boto3_lambda", "types_boto3_sns"},
     "api": {"pydantic", "pydantic_core"},
-    "composition": {"botocore", "aws_lambda_powertools"},
+    "composition": {"boto3", "aws_lambda_powertools"},
 }
 
 

@@ -51,11 +51,8 @@ _AS_SENT: Final = frozenset({"S", "N", "BOOL", "NULL"})
 # them, 4.7 Mi a warm create and 4.4 Mi a warm get.
 
 
-def sdk_session() -> Session:
-    """Return what makes our clients: botocore's session, without what it does for services that we do not call.
-
-    boto3's own adds nothing to clients, and brings the transfers of S3: 79 Mi of a cold start.
-    """
+def lean_session() -> Session:
+    """Return botocore's part of a boto3 session, without what it does for services that we do not call."""
     session = Session(include_builtin_handlers=False)
     # Nine handlers are for every service, over a hundred for one (which their names say after a dot): 53 Mi.
     for event, handler, *_ in BUILTIN_HANDLERS:

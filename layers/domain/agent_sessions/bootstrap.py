@@ -1,7 +1,7 @@
 """The composition root: the only place that reads the environment and makes clients; late, and once per process.
 
 Tests and the local stack call `wire` first, with a clock and clients of their own; Lambda calls nothing and gets the
-system's clock, the process's environment and botocore's clients.
+system's clock, the process's environment and boto3's clients.
 """
 
 import gc
@@ -15,7 +15,7 @@ from agent_sessions.clock import Clock, SystemClock
 from agent_sessions.ids import new_session_id
 
 if TYPE_CHECKING:
-    from botocore.session import Session
+    from boto3.session import Session
 
     from agent_sessions.api.authorizer import ApiKeyAuthorizer
     from agent_sessions.api.http import SessionApi
@@ -194,13 +194,15 @@ def _client(service: str, *, connections: int = 10) -> Any:  # noqa: ANN401 - cl
         return given
     from agent_sessions.aws import client_config, ignore_requested_pauses
 
-    client = _sdk_session().create_client(service, config=client_config(connections=connections))
+    client = _sdk_session().client(service, config=client_config(connections=connections))  # type: ignore[call-overload]
     ignore_requested_pauses(client)
     return client
 
 
 @cache
 def _sdk_session() -> "Session":
-    from agent_sessions.aws import sdk_session
+    from boto3.session import Session
 
-    return sdk_session()
+    from agent_sessions.aws import lean_session
+
+    return Session(botocore_session=lean_session())

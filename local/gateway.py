@@ -301,7 +301,7 @@ def answer_of(result: Any) -> HttpAnswer:
     if not isinstance(result, dict) or "statusCode" not in result:
         return HttpAnswer(HTTPStatus.OK, [("content-type", "application/json")], json.dumps(result).encode())
     body = result.get("body") or ""
-    content = base64.b64decode(body) if result.get("isBase64Encoded") else str(body).encode()
+    content = base64.b64decode(body, validate=True) if result.get("isBase64Encoded") else str(body).encode()
     headers = [(str(name).lower(), str(value)) for name, value in (result.get("headers") or {}).items()]
     if not any(name == "content-type" for name, _ in headers):
         headers.append(("content-type", "text/plain;charset=UTF-8"))

@@ -1,0 +1,125 @@
+"""The clock of the local stack."""
+
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from local.clock import LATEST_MS, ClockError, MovableClock
+
+
+class RealTime:
+    """Real time as a test wants it; it may even go back, as a corrected clock does."""
+
+    def __init__(self, now_ms: int = 1_000_000) -> None:
+        self.now = now_ms
+        self.slept: list[float] = []
+
+    def clock(self, offset_ms: int = 0) -> MovableClock:
+        return MovableClock(lambda: self.now, self.slept.append, offset_ms=offset_ms)
+
+
+def test_it_goes_as_real_time_does() -> None:
+    real = RealTime()
+    clock = real.clock()
+    real.now += 1500
+    assert clock.now_ms() == 1_001_500
+    assert clock.offset_ms == 0
+
+
+def test_it_begins_ahead_by_an_offset() -> None:
+    assert RealTime().clock(offset_ms=60_000).now_ms() == 1_060_000
+
+
+def test_it_is_moved_while_it_is_held_and_goes_on_from_there() -> None:
+    real = RealTime()
+    clock = real.clock()
+    with clock.held():
+        clock.move_to(2_000_000)
+        real.now += 5_000
+        assert clock.now_ms() == 2_000_000
+    real.now += 100
+    assert clock.now_ms() == 2_000_100
+
+
+def test_it_is_moved_only_while_it_is_held() -> None:
+    with pytest.raises(ClockError):
+        RealTime().clock().move_to(2_000_000)
+
+
+def test_a_move_to_the_past_does_nothing() -> None:
+    clock = RealTime().clock()
+    with clock.held():
+        clock.move_to(5)
+        assert clock.now_ms() == 1_000_000
+
+
+def test_it_ends_with_the_year_9999() -> None:
+    clock = RealTime().clock()
+    with clock.held():
+        clock.move_to(LATEST_MS + 1)
+        assert clock.now_ms() == LATEST_MS
+
+
+def test_to_sleep_takes_real_time_unless_it_is_held() -> None:
+    real = RealTime()
+    clock = real.clock()
+    clock.sleep(2.5)
+    assert real.slept == [2.5]
+    with clock.held():
+        clock.sleep(2.5)
+        assert clock.now_ms() == 1_002_500
+    assert real.slept == [2.5]
+
+
+@given(st.lists(st.tuples(st.sampled_from(["pass", "move", "hold", "sleep", "free"]), st.integers(-10_000, 10_000))))
+def test_it_never_goes_back(steps: list[tuple[str, int]]) -> None:
+    real = RealTime()
+    clock = real.clock()
+    seen = [clock.now_ms()]
+    hold = None
+    for step, value in steps:
+        match step:
+            case "pass":
+                real.now += value
+            case "sleep":
+                clock.sleep(abs(value) / 1000)
+            case "hold" if hold is None:
+                hold = clock.held()
+                hold.__enter__()
+            case "move" if hold is not None:
+                clock.move_to(clock.now_ms() + value)
+            case "free" if hold is not None:
+                hold.__exit__(None, None, None)
+                hold = None
+            case _:
+                pass
+        seen.append(clock.now_ms())
+    assert seen == sorted(seen)
+
+
+def test_threads_that_read_while_it_is_moved_never_see_it_go_back() -> None:
+    clock = MovableClock()
+    done = threading.Event()
+    backwards: list[tuple[int, int]] = []
+
+    def read() -> None:
+        before = clock.now_ms()
+        while not done.is_set():
+            now = clock.now_ms()
+            if now < before:
+                backwards.append((before, now))
+            before = now
+
+    readers = [threading.Thread(target=read) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    for _ in range(200):
+        with clock.held():
+            clock.move_to(clock.now_ms() + 60_000)
+    done.set()
+    for reader in readers:
+        reader.join()
+    assert backwards == []
+    assert clock.offset_ms >= 200 * 60_000 - 1000

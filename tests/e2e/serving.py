@@ -57,11 +57,12 @@ class Serving:
         *,
         key: str | None = None,
         headers: Mapping[str, str] | None = None,
+        text: str | None = None,
     ) -> Reply:
-        """Send one request; the body goes as JSON."""
+        """Send one request; the body goes as JSON, or as the `text` that it is."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_SECONDS)
         try:
-            content = None if body is None else json.dumps(body)
+            content = text if body is None else json.dumps(body)
             sent = {"content-type": "application/json"} if body is not None else {}
             sent |= {} if key is None else {"x-api-key": key}
             connection.request(method, path, content, {**sent, **(headers or {})})

@@ -11,6 +11,7 @@ from typing import Any, Final
 import pytest
 from agent_sessions import bootstrap
 
+from local import keys as command
 from tests.e2e.serving import BASE, Reply, Serving, serving
 
 OPENAPI: Final = Path(__file__).resolve().parents[2] / "docs" / "openapi.json"
@@ -319,3 +320,36 @@ def test_after_a_rotation_both_keys_work_then_the_new_one_alone(stack: Serving) 
     assert [stack.send("GET", BASE, key=key.text).status for key in (old, new)] == [200, 200]
     stack.stack.advance(15 * MINUTE)
     assert [stack.send("GET", BASE, key=key.text).status for key in (old, new)] == [403, 200]
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_makes_lists_and_revokes_keys_of_the_running_stack(
+    stack: Serving, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = ["--url", f"http://127.0.0.1:{stack.port}"]
+    assert command.main([*here, "create", "--tenant", "initech", "--name", "by command"]) is None
+    key = capsys.readouterr().out.strip()
+    assert stack.send("GET", BASE, key=key).status == 200
+    assert command.main([*here, "list", "--tenant", "initech"]) is None
+    [key_id] = re.findall(
+        r"^([0-9a-f]{16})  initech  by command  \w{4}\s+active", capsys.readouterr().out, re.MULTILINE
+    )
+    assert command.main([*here, "revoke", "--tenant", "initech", "--id", key_id]) is None
+    stack.stack.advance(5 * MINUTE)
+    assert stack.send("GET", BASE, key=key).status == 403
+    said = command.main([*here, "rotate", "--tenant", "initech", "--id", key_id])
+    assert said is not None
+    assert "active" in said
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
+def test_no_other_web_page_makes_itself_a_key(stack: Serving, kind: str) -> None:
+    """A page of another origin may send these without asking first; JSON it may not."""
+    body = json.dumps({"action": "create", "tenant": "acme"})
+    for headers in ({"content-type": kind}, {"content-type": kind, "origin": "https://evil.example"}):
+        reply = stack.send("POST", "/_local/keys", headers=headers, text=body)
+        assert reply.status in {403, 415}
+    headers = {"content-type": "application/json", "origin": "https://evil.example"}
+    assert stack.send("POST", "/_local/keys", headers=headers, text=body).status == 403

@@ -10,6 +10,7 @@ from tests.engines.fixtures import Table, dynamo_local, local_client
 from tests.engines.fixtures import local_table as engine
 from tests.integration.deployed import Deployed
 from tests.integration.metering import Meter, Metered
+from tests.integration.shipped import patient_client
 
 __all__ = ["dynamo_local", "engine", "local_client"]
 
@@ -27,7 +28,7 @@ def _powertools() -> None:
 
 @pytest.fixture(scope="session")
 def _metered_client(dynamo_local: DynamoDbLocal) -> Iterator[Metered]:
-    client = dynamo_local.client()
+    client = patient_client(dynamo_local.endpoint_url)
     yield Metered(client, Meter(client))
     client.close()
 

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from typing import Final
 
 import pytest
-from botocore.config import Config
 
 from local.dynamodb_local import DynamoDbLocal
 from tests.engines.fixtures import Table
 from tests.integration.deployed import Deployed
+from tests.integration.shipped import patient_client
 from tests.store_suite.races import at_once
 
 CALLERS: Final = 200
@@ -17,8 +17,7 @@ CALLERS: Final = 200
 
 @pytest.fixture
 def crowded(engine: Table, dynamo_local: DynamoDbLocal) -> Iterator[Deployed]:
-    """A deployment with a connection for each caller."""
-    client = dynamo_local.client(Config(max_pool_connections=CALLERS))
+    client = patient_client(dynamo_local.endpoint_url)
     yield Deployed(Table(client, engine.name, engine.engine))
     client.close()
 

@@ -17,11 +17,11 @@ from tests.engines.fixtures import Table
 from tests.engines.tables import create_sessions_table
 from tests.integration.deployed import Deployed
 from tests.integration.metering import Bill, Meter
+from tests.integration.shipped import patient_client
 from tests.store_suite.examples import TENANT_SHARDS, a_session, item_of, records_on
 from tests.unit.world import MINUTE, START_MS
 
 # Filling the table takes longer than any of the tests: they belong to one worker.
-pytestmark = pytest.mark.xdist_group("listing")
 
 SESSIONS: Final = 10_000
 PAGE: Final = 100
@@ -85,7 +85,7 @@ def crowd() -> list[Session]:
 
 @pytest.fixture(scope="module")
 def client(dynamo_local: DynamoDbLocal) -> Iterator[Any]:
-    client = dynamo_local.client()
+    client = patient_client(dynamo_local.endpoint_url)
     yield client
     client.close()
 

@@ -1,6 +1,6 @@
 """DynamoDB throttles, breaks or is not there: 503 with Retry-After through the deployed handler, within five seconds.
 
-The clients here are the deployed ones (their time-outs, their retries); pauses between attempts are noted, not taken.
+The clients here are the deployed ones, time-outs and retries included; pauses between attempts are noted, not taken.
 """
 
 import socket
@@ -11,21 +11,16 @@ from typing import Any, Final
 
 import botocore.endpoint
 import pytest
-from agent_sessions.aws import (
-    CONNECT_TIMEOUT_SECONDS,
-    READ_TIMEOUT_SECONDS,
-    TOTAL_ATTEMPTS,
-    client_config,
-)
+from agent_sessions.aws import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, TOTAL_ATTEMPTS
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
-from botocore.config import Config
 from botocore.retries.standard import ExponentialBackoff
 
-from local.dynamodb_local import DynamoDbLocal, client
+from local.dynamodb_local import DynamoDbLocal
 from tests.engines.fixtures import Table
 from tests.engines.tables import create_sessions_table
 from tests.integration.deployed import Deployed
+from tests.integration.shipped import shipped_client
 from tests.unit.world import MINUTE, NOWHERE, SESSION_ROUTES, Answer
 
 
@@ -69,10 +64,9 @@ def mute_port() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-def deployed_at(endpoint_url: str, config: Config | None = None) -> Deployed:
-    """The deployed handler with a client as bootstrap makes it, but for the address."""
-    settings = client_config() if config is None else client_config().merge(config)
-    return Deployed(Table(client(endpoint_url, settings), "sessions", "dynamodb-local"))
+def deployed_at(endpoint_url: str, read_seconds: float = READ_TIMEOUT_SECONDS) -> Deployed:
+    """The deployed handler with its own client, but for the address."""
+    return Deployed(Table(shipped_client(endpoint_url, read_seconds=read_seconds), "sessions", "dynamodb-local"))
 
 
 def check_unavailable(answer: Answer) -> None:
@@ -118,14 +112,14 @@ def test_health_of_a_store_that_refuses_connections_is_unhealthy(free_port: int,
 
 @every_route
 def test_a_store_that_never_answers_is_a_503(mute_port: int, pauses: list[float], route: str) -> None:
-    deployed = deployed_at(f"http://127.0.0.1:{mute_port}", Config(read_timeout=0.02))
+    deployed = deployed_at(f"http://127.0.0.1:{mute_port}", read_seconds=0.02)
     check_unavailable(ROUTES[route](deployed))
     assert len(pauses) == TOTAL_ATTEMPTS - 1
 
 
 def test_a_store_that_was_stopped_and_started_again_is_used_again(pauses: list[float]) -> None:
     with DynamoDbLocal() as server:
-        deployed = deployed_at(server.endpoint_url)
+        deployed = deployed_at(server.endpoint_url, read_seconds=30)
         create_sessions_table(deployed.table.client, deployed.table.name)
         session_id = deployed.new()["sessionId"]
         port = server.port
@@ -172,7 +166,7 @@ def test_an_answer_that_is_none_is_a_503(pauses: list[float], body: str) -> None
 @pytest.fixture
 def losing(dynamo_local: DynamoDbLocal, engine: Table) -> Iterator[Deployed]:
     """A deployment that hears no first answer to a write: it was done, and the client sends it once more."""
-    dynamo = client(dynamo_local.endpoint_url, client_config().merge(Config(read_timeout=30)))
+    dynamo = shipped_client(dynamo_local.endpoint_url, read_seconds=30)
     events: Any = dynamo.meta.events
     for write in ("PutItem", "UpdateItem"):
         events.register_first(f"needs-retry.dynamodb.{write}", lambda attempts, **_: 0 if attempts == 1 else None)
@@ -216,7 +210,7 @@ def longest_seconds(pauses: list[float]) -> float:
 
 
 def test_the_client_has_the_time_outs_that_the_sum_is_made_of() -> None:
-    config: Any = client("http://127.0.0.1:1", client_config()).meta.config
+    config: Any = shipped_client("http://127.0.0.1:1").meta.config
     assert (config.connect_timeout, config.read_timeout) == (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
     assert config.retries == {"mode": "standard", "total_max_attempts": TOTAL_ATTEMPTS}
 

@@ -12,11 +12,11 @@ from local.dynamodb_local import DynamoDbLocal
 from tests.engines.fixtures import Table
 from tests.engines.tables import create_sessions_table
 from tests.integration.rush import CALLERS, JUMP_MS, SHARES, Done, Rush
+from tests.integration.shipped import patient_client
 from tests.store_suite.examples import item, item_of
 from tests.unit.world import at
 
 # One history, told once: its tests belong to one worker.
-pytestmark = pytest.mark.xdist_group("rush")
 
 ROUNDS: Final = 10
 CALLS: Final = 25
@@ -32,7 +32,7 @@ ALLOWED: Final = {
 
 @pytest.fixture(scope="module")
 def table(dynamo_local: DynamoDbLocal) -> Iterator[Table]:
-    client = dynamo_local.client()
+    client = patient_client(dynamo_local.endpoint_url)
     yield Table(client, create_sessions_table(client, f"rush-{uuid.uuid4().hex}"), "dynamodb-local")
     client.close()
 

@@ -1,6 +1,30 @@
-"""The store's suite, all of it, on DynamoDB Local."""
+"""The store's suite, all of it, on DynamoDB Local, with the client that a deployed function makes for itself."""
 
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from local.dynamodb_local import DynamoDbLocal
+from tests.engines import fixtures
+from tests.integration.shipped import patient_client
 from tests.store_suite.index import *  # noqa: F403 - every test of the module, and its fixtures
 from tests.store_suite.races import *  # noqa: F403 - likewise
 from tests.store_suite.records import *  # noqa: F403 - likewise
 from tests.store_suite.store import *  # noqa: F403 - likewise
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+
+@pytest.fixture(scope="module")
+def _client(dynamo_local: DynamoDbLocal) -> Iterator["DynamoDBClient"]:
+    client = patient_client(dynamo_local.endpoint_url)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def engine(engine: fixtures.Table, _client: "DynamoDBClient") -> fixtures.Table:
+    return replace(engine, client=_client)

@@ -422,7 +422,7 @@ def _settings() -> list[TimeoutConfig]:
         TimeoutConfig(timeout, auto_renew, most, warning)
         for timeout in (30, 21, 45.5)
         for most in (720, 25, 24, 30, 45.5)
-        for auto_renew, warning in ((True, 5), (False, 7))
+        for auto_renew, warning in (((True, 5), (False, 7)) if timeout == TIMEOUT.timeout_minutes else ((False, 7),))
     ]
 
 

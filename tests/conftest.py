@@ -1,12 +1,10 @@
 """What every test gets: no way to a real AWS account, and the same examples from hypothesis in every run of CI."""
 
 import os
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
-
-E2E = Path(__file__).parent / "e2e"
+from xdist.scheduler.loadscope import LoadScopeScheduling  # type: ignore[import-untyped]
 
 # How long an example takes depends on what else the machine does: no deadline.
 settings.register_profile("developer", deadline=None)
@@ -14,11 +12,17 @@ settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True
 settings.load_profile("ci" if os.environ.get("CI") else "developer")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """End-to-end tests share programs and ports: under xdist, one worker runs them all."""
-    for item in items:
-        if E2E in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("e2e"))
+class _Shared(LoadScopeScheduling):  # type: ignore[misc] # it comes without types
+    """Hands out files, whose tests share fixtures that are dear, and the end-to-end tests as one: they share ports."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "tests/e2e" if nodeid.startswith("tests/e2e/") else nodeid.partition("::")[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
+    """Hand tests out by what they share; the marks of `--dist loadgroup` do not reach the workers of pytest 9.2."""
+    return _Shared(config, log)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -21,8 +21,6 @@ from tests.integration.shipped import patient_client
 from tests.store_suite.examples import TENANT_SHARDS, a_session, item_of, records_on
 from tests.unit.world import MINUTE, START_MS
 
-# Filling the table takes longer than any of the tests: they belong to one worker.
-
 SESSIONS: Final = 10_000
 PAGE: Final = 100
 USER: Final = str(uuid.uuid4())

@@ -16,8 +16,6 @@ from tests.integration.shipped import patient_client
 from tests.store_suite.examples import item, item_of
 from tests.unit.world import at
 
-# One history, told once: its tests belong to one worker.
-
 ROUNDS: Final = 10
 CALLS: Final = 25
 ALLOWED: Final = {

@@ -6,6 +6,7 @@ boto3's part of a call (checking, signing, reading the answer) stays in the thre
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
 
 import boto3
@@ -50,6 +51,7 @@ class EmbeddedAws:
     def __init__(self) -> None:
         """Nothing runs before `start`."""
         self._mock = mock_aws()
+        self._running = ExitStack()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="moto")
         self._session = botocore.session.Session()
         emitter = self._session.get_component("event_emitter")
@@ -73,12 +75,12 @@ class EmbeddedAws:
 
     def start(self) -> None:
         """Let moto stand in for AWS in the whole process, from an empty start."""
-        self._mock.start()
-        faster_moto.improve(ACCOUNT, REGION)
+        self._running.enter_context(self._mock)
+        self._running.enter_context(faster_moto.improved(ACCOUNT, REGION))
 
     def stop(self) -> None:
         """Give the process back."""
-        self._mock.stop()
+        self._running.close()
         self._worker.shutdown()
 
     def dynamodb(self) -> "DynamoDBClient":

@@ -6,7 +6,8 @@ it answers with, which is the JSON to be sent already. What is not on this page 
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from moto.dynamodb.models import DynamoDBBackend, dynamodb_backends
@@ -23,8 +24,9 @@ _ITEM_OPERATIONS: Final = frozenset({"BatchGetItem", "DeleteItem", "GetItem", "P
 Answer = dict[str, Any]
 
 
-def improve(account: str, region: str) -> None:
-    """Improve moto's DynamoDB of this account and region, once moto was started."""
+@contextmanager
+def improved(account: str, region: str) -> Iterator[None]:
+    """Improve moto's DynamoDB of this account and region for the time of the block, in which moto is started."""
     backend: DynamoDBBackend = dynamodb_backends[account][region]
     by_moto = backend.batch_execute_statement
 
@@ -33,6 +35,11 @@ def improve(account: str, region: str) -> None:
 
     backend.batch_execute_statement = batch_execute_statement  # type: ignore[method-assign]
     DynamoResult.execute_result = _execute_result  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        del backend.batch_execute_statement
+        DynamoResult.execute_result = _execute_result_by_moto  # type: ignore[method-assign]
 
 
 def _execute(backend: DynamoDBBackend, statement: dict[str, Any], by_moto: Callable[[Any], list[Answer]]) -> Answer:

@@ -1,0 +1,81 @@
+"""What `make run` takes, how its functions' log is kept, and how the demo fails."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from local.demo import Client, DemoError
+from local.functions import FunctionLog, LambdaContext, LambdaFunction
+from local.options import OptionError, Options
+
+
+def test_the_defaults_need_nothing() -> None:
+    assert Options.from_env({}) == Options("127.0.0.1", 3000, "moto", auth=False)
+    assert Options.from_env({"PORT": "", "HOST": "", "STORE": "", "AUTH": ""}) == Options()
+
+
+def test_each_can_be_set() -> None:
+    environ = {"PORT": "8080", "HOST": "0.0.0.0", "STORE": "dynamodb-local", "AUTH": "1"}  # noqa: S104 - not bound
+    options = Options.from_env(environ)
+    assert options == Options("0.0.0.0", 8080, "dynamodb-local", auth=True)  # noqa: S104 - likewise
+    assert not options.is_loopback
+    assert Options().is_loopback
+
+
+@pytest.mark.parametrize(
+    "name, value, said",
+    [
+        ("PORT", "http", "PORT is a number from 0 to 65535"),
+        ("PORT", "65536", "PORT is a number"),
+        ("PORT", "-1", "PORT is a number"),
+        ("PORT", "٣", "PORT is a number"),
+        ("STORE", "postgres", "STORE is moto or dynamodb-local, not 'postgres'"),
+        ("AUTH", "maybe", "AUTH is 1 or 0, not 'maybe'"),
+    ],
+)
+def test_what_an_option_may_not_be_is_said_in_a_sentence(name: str, value: str, said: str) -> None:
+    with pytest.raises(OptionError) as refused:
+        Options.from_env({name: value})
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("text, on", [("1", True), ("yes", True), ("TRUE", True), ("0", False), ("off", False)])
+def test_auth_is_a_switch(text: str, on: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    assert Options.from_env({"AUTH": text}).auth is on
+
+
+def test_a_functions_log_goes_to_a_file_and_its_errors_to_the_terminal_too(tmp_path: Path) -> None:
+    terminal = io.StringIO()
+    log = FunctionLog(tmp_path / "log" / "functions.log", terminal)
+    print(json.dumps({"level": "INFO", "message": "request"}, separators=(",", ":")), file=log)
+    error = {"level": "ERROR", "message": "request", "route": "POST /", "exception": "Traceback: line\nline"}
+    print(json.dumps(error, separators=(",", ":")), file=log)
+    log.flush()
+    log.close()
+    assert len(log.path.read_text("utf-8").splitlines()) == 2
+    assert not log.isatty()
+    assert "ERROR in the function: request route=POST /\nTraceback: line\nline" in terminal.getvalue()
+    assert "INFO" not in terminal.getvalue()
+
+
+def test_events_and_answers_pass_through_json_as_on_lambda(monkeypatch: pytest.MonkeyPatch) -> None:
+    function = LambdaFunction("session_api", timeout_seconds=10)
+    monkeypatch.setattr(function, "_handler", lambda event, context: {"got": event, "name": context.function_name})
+    event = {"a": (1, 2)}
+    assert function(event) == {"got": {"a": [1, 2]}, "name": "session_api"}
+    monkeypatch.setattr(function, "_handler", lambda event, context: {1, 2})
+    with pytest.raises(TypeError):
+        function({})
+
+
+def test_a_context_knows_its_function_and_the_time_it_has() -> None:
+    context = LambdaContext("session_api", 10)
+    assert context.invoked_function_arn.endswith(":function:session_api")
+    assert 0 < context.get_remaining_time_in_millis() <= 10_000
+
+
+def test_the_demo_says_where_it_found_no_stack() -> None:
+    with pytest.raises(DemoError, match=r"no local stack answers at http://127\.0\.0\.1:9 .*make run"):
+        Client("http://127.0.0.1:9").call("GET", "/")

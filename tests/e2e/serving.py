@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import socket
 import sys
 import threading
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
+from unittest import mock
 
 from agent_sessions import bootstrap
 from agent_sessions.bootstrap import Wiring
@@ -109,7 +111,11 @@ def serving(folder: Path, *, auth: bool) -> Iterator[Serving]:
     """Run a stack with an embedded store; its log and its terminal are files in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     stack = LocalStack(Options(port=0, auth=auth), log_file=folder / "functions.log", data_dir=folder / "data")
-    with (folder / "terminal.log").open("w", encoding="utf-8") as terminal, listen("127.0.0.1", 0) as listener:
+    with (
+        (folder / "terminal.log").open("w", encoding="utf-8") as terminal,
+        listen("127.0.0.1", 0) as listener,
+        mock.patch.dict(os.environ),  # the stack sets it up for a process of its own
+    ):
         stack.terminal = terminal
         stdout = sys.stdout
         try:

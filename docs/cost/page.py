@@ -90,7 +90,7 @@ def number(value: float) -> str:
         return f"{value:,}"
     if value >= MILLION:
         return f"{value / MILLION:,.3g} M" if value < THOUSAND * MILLION else f"{value / MILLION:,.0f} M"
-    if value < THOUSAND:
+    if value < THOUSAND - 0.5:
         return f"{value:.3g}"
     return f"{round(value, 2 - math.floor(math.log10(value))):,.0f}"
 

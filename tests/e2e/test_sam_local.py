@@ -1,0 +1,75 @@
+"""What `sam local` makes of the template and of local/env.json, by the SAM CLI's own code; no container is started."""
+
+import json
+import re
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+SAM: Final = ROOT / ".venv-sam" / "bin"
+RESOLVE: Final = """
+import importlib, json
+from samcli.lib.providers.api_provider import ApiProvider
+from samcli.lib.providers.sam_function_provider import SamFunctionProvider
+from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
+from samcli.local.lambdafn.env_vars import EnvironmentVariables
+
+told = json.load(open("local/env.json"))
+stacks, _ = SamLocalStackProvider.get_stacks("template.yaml", parameter_overrides={"Architecture": "x86_64"})
+functions = {}
+for each in SamFunctionProvider(stacks).get_all():
+    overrides = told["Parameters"] | told[each.name]
+    variables = EnvironmentVariables(
+        each.name, each.memory, each.timeout, each.handler, None,
+        variables=each.environment["Variables"], override_values=overrides,
+    )
+    functions[each.name] = {
+        "environment": variables.resolve(), "architectures": each.architectures, "layers": [x.name for x in each.layers]
+    }
+routes = [
+    [each.path, sorted(each.methods), each.function_name, each.authorizer_name] for each in ApiProvider(stacks).routes
+]
+flags = {}
+for verb in ("deploy", "local invoke", "local start-api", "local start-lambda"):
+    module = "samcli.commands." + verb.replace(" ", ".").replace("-", "_") + (".cli" if "local" in verb else "")
+    options = importlib.import_module(module).cli.params
+    flags[verb] = [flag for option in options for flag in option.opts]
+print(json.dumps({"functions": functions, "routes": routes, "flags": flags}))
+"""
+
+
+@cache
+def resolved() -> Any:
+    done = subprocess.run([SAM / "python", "-c", RESOLVE], cwd=ROOT, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_every_function_gets_an_environment_without_a_gap() -> None:
+    told = json.loads((ROOT / "local" / "env.json").read_text(encoding="utf-8"))
+    for name, function in resolved()["functions"].items():
+        expected = told["Parameters"] | told[name]
+        assert expected.items() <= function["environment"].items()
+        assert all(function["environment"].values()), "boto3 refuses an empty bundle of certificates"
+
+
+def test_the_processor_can_be_the_machines_own() -> None:
+    for function in resolved()["functions"].values():
+        assert function["architectures"] == ["x86_64"]
+        assert set(function["layers"]) == {"DomainLayer", "DependenciesLayer"}
+
+
+def test_the_api_has_its_routes_and_asks_for_keys_where_the_gateway_does() -> None:
+    routes = {path: (methods, authorizer) for path, methods, _, authorizer in resolved()["routes"]}
+    assert routes.keys() == {"$default", "/api/messaging/sessions/health", "/{proxy+}"}
+    assert routes["$default"][1] == "ApiKeyAuthorizer"
+    assert routes["/api/messaging/sessions/health"][1] is routes["/{proxy+}"][1] is None
+
+
+def test_the_flags_of_the_documented_commands_exist() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    commands = re.findall(r"\.venv-sam/bin/sam ((?:local )?[a-z-]+)(.*)", text)
+    assert {verb for verb, _ in commands} == resolved()["flags"].keys()
+    for verb, rest in commands:
+        assert set(re.findall(r"--[a-z-]+", rest.partition("#")[0])) <= set(resolved()["flags"][verb])

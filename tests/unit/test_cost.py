@@ -69,6 +69,19 @@ def test_rarer_heartbeats_cost_less() -> None:
     assert bill.total(10_000, replace(USUAL, heartbeat=300.0)) < bill.total(10_000) / 2
 
 
+def test_what_the_page_makes_of_the_tables_is_so() -> None:
+    text = page.PAGE.read_text(encoding="utf-8")
+    live = 1_000_000
+    assert f"some {100 * bill.this_design(live) / bill.total(live):.0f} % of it" in text
+    saved = 1 - bill.total(live, replace(USUAL, heartbeat=300.0)) / bill.total(live)
+    assert saved == pytest.approx(2 / 3, abs=0.02)
+    assert bill.scheduler(live) == pytest.approx(bill.this_design(live), rel=0.15)
+    longest = live * 2 * page.LONGEST_GAUGE_SECONDS / plan(live).gauge_seconds
+    assert f"some {longest / live:.0f} M live sessions a stack" in text
+    each = load(live).due_writes / load(live).created
+    assert (f"{each:.0f}", "some ten index writes" in text) == ("10", True)
+
+
 def test_what_is_reckoned_of_the_template_is_what_it_says() -> None:
     deployment = Deployment()
     functions = deployment.of_type("AWS::Lambda::Function")

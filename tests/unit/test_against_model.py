@@ -169,7 +169,7 @@ def agree(answer: Answer, expected: Expected) -> None:
 
 
 @given(doings=st.lists(DOINGS, min_size=10, max_size=40))
-@settings(max_examples=120)
+@settings(max_examples=60)
 def test_after_any_doings_at_any_times_the_service_answers_as_the_model(doings: list[tuple[Any, ...]]) -> None:
     both = Both()
     for name, *arguments in doings:

@@ -354,7 +354,7 @@ CHANGES = st.lists(
     changes=st.lists(CHANGES, max_size=12),
     query=st.sampled_from([{}, {"userId": USER}, {"agentId": AGENT}]),
 )
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_whatever_happens_between_the_pages_what_lived_throughout_comes_exactly_once(
     count: int, limit: int, steps: list[int], changes: list[list[tuple[str, int]]], query: dict[str, str]
 ) -> None:
@@ -392,8 +392,8 @@ def test_whatever_happens_between_the_pages_what_lived_throughout_comes_exactly_
     assert not set(seen) - set(made) - later
 
 
-def test_ten_thousand_sessions_come_once_each_within_the_bound_on_reads_per_call(world: World) -> None:
-    made = copies(world, 10_000)
+def test_a_thousand_sessions_come_once_each_within_the_bound_on_reads_per_call(world: World) -> None:
+    made = copies(world, 1_000)
     seen: list[str] = []
     cursor: dict[str, str] = {}
     while True:
@@ -411,7 +411,7 @@ def test_ten_thousand_sessions_come_once_each_within_the_bound_on_reads_per_call
 
 def test_a_crowd_of_expired_sessions_is_walked_through_in_bounded_calls(world: World) -> None:
     survivor = world.new(timeoutMinutes=60)["sessionId"]
-    new_sessions(world, 1_500, timeoutConfig={"timeoutMinutes": 5})
+    new_sessions(world, 1_100, timeoutConfig={"timeoutMinutes": 5})
     world.clock.advance(minutes=6)
     empty, seen = 0, []
     query: dict[str, str] = {"limit": "10"}
@@ -431,7 +431,7 @@ def test_a_crowd_of_expired_sessions_is_walked_through_in_bounded_calls(world: W
 
 def test_an_agent_that_is_rare_is_found_in_bounded_calls(world: World) -> None:
     rare = new_sessions(world, 1, agentId=OTHER)
-    new_sessions(world, 2_000)
+    new_sessions(world, 800)
     seen = []
     for page in pages(world, agentId=OTHER, limit="5"):
         seen += ids(page)

@@ -54,8 +54,8 @@ test-e2e: test-needs ## the tests over HTTP: the local stack, a browser, a real 
 	$(PYTEST) tests/e2e $(ARGS)
 
 .PHONY: bench
-bench: .venv/.dev .cache/dynamodb-local/.fetched ## the measurements of tests/benchmarks
-	$(PYTEST) tests/benchmarks -s $(ARGS)
+bench: .venv/.dev .cache/dynamodb-local/.fetched .cache/lambda-runtime/.installed build ## measure beside peers, write docs/benchmarks.md (needs valgrind)
+	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 .PHONY: build
 build: .aws-sam/build/template.yaml ## the deployable functions and layers, with `sam build`
@@ -128,6 +128,7 @@ lock: .venv-lock/.installed
 	$(LOCK) requirements/sam.in -o requirements/sam.lock
 	$(LOCK) requirements/ministack.in -o requirements/ministack.lock
 	$(LOCK) requirements/audit.in -o requirements/audit.lock
+	for peer in usual fastapi floor; do $(LOCK) requirements/bench-$$peer.in -o requirements/bench-$$peer.lock; done
 	$(LOCK) requirements/lambda.in -o requirements/lambda.lock
 	$(LOCK) requirements/lock.in -o requirements/lock.lock
 

@@ -1,0 +1,80 @@
+"""`make bench`: every comparison in one run on one machine; prints ratios, writes docs/benchmarks.md and its plots."""
+
+import importlib
+import platform
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from importlib.util import find_spec
+from os import cpu_count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Final
+
+from tests.benchmarks import cold, elizaos, warm
+from tests.benchmarks.report import markdown, plot, printed
+from tests.benchmarks.trees import PYTHON, ROOT, lay_out
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.benchmarks.section import Section
+
+NEEDED: Final = {
+    "valgrind": "counts instructions (Debian and Ubuntu: apt-get install valgrind)",
+    "node": "runs the ElizaOS server (version 20 or later)",
+    "npm": "fetches the ElizaOS server",
+}
+BY_THEMSELVES: Final = ("sweep", "local_stack")
+
+
+def main() -> int:
+    missing = [f"{program} {purpose}" for program, purpose in NEEDED.items() if shutil.which(program) is None]
+    if missing:
+        sys.stderr.write("".join(f"make bench: {each}, and is not on PATH\n" for each in missing))
+        return 1
+    with TemporaryDirectory() as scratch:
+        trees = lay_out(Path(scratch))
+        comparisons: dict[str, Callable[[], Section]] = {
+            "cold": partial(cold.run, trees),
+            "warm": partial(warm.run, trees),
+            "elizaos": partial(elizaos.run, trees),
+        }
+        for name in BY_THEMSELVES:
+            if find_spec(f"tests.benchmarks.{name}"):
+                comparisons[name] = importlib.import_module(f"tests.benchmarks.{name}").run
+        sections = []
+        for name, compare in comparisons.items():
+            sys.stdout.write(f"measuring: {name}\n")
+            sys.stdout.flush()
+            sections.append(compare())
+            sys.stdout.write(printed(sections[-1]))
+    for section in sections:
+        for bars in section.charts:
+            plot(bars, ROOT / "docs" / "images" / bars.file)
+    (ROOT / "docs" / "benchmarks.md").write_text(markdown(sections, facts()), encoding="utf-8")
+    return not all(ratio.holds for section in sections for ratio in section.ratios)
+
+
+def facts() -> dict[str, str]:
+    """What the figures depend on: when, on what, with which versions."""
+
+    def said(*command: str | Path) -> str:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    packages = ("boto3", "aws-lambda-powertools", "pydantic")
+    return {
+        "Date": datetime.now(UTC).date().isoformat(),
+        "Machine": f"{cpu_count()} cores, {platform.machine()}, {platform.system()}",
+        "Python": said(PYTHON, "-c", "import platform; print(platform.python_version())"),
+        "Packages": ", ".join(f"{name} {version(name)}" for name in packages),
+        "Node": said("node", "--version").removeprefix("v"),
+        "valgrind": said("valgrind", "--version").removeprefix("valgrind-"),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

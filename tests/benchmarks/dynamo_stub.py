@@ -1,0 +1,56 @@
+"""Answers DynamoDB's calls over plain HTTP with the session last put, so that every stack meets the same other side.
+
+`python dynamo_stub.py` prints the port it listens at and serves until it is ended. `Memory` is what it answers with;
+the warm benchmarks put it below botocore without a server.
+"""
+
+import json
+import sys
+import zlib
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class Memory:
+    """The session last put, as DynamoDB would return it. Answers are made once: the stub costs next to nothing."""
+
+    def __init__(self) -> None:
+        self._answers: dict[str, bytes] = {"PutItem": b"{}"}
+
+    def answer(self, target: str, body: bytes) -> bytes:
+        operation = target.partition(".")[2]
+        if operation == "PutItem" and "GetItem" not in self._answers:
+            item = json.loads(body)["Item"]
+            self._answers["GetItem"] = json.dumps({"Item": item}).encode()
+            self._answers["UpdateItem"] = json.dumps({"Attributes": item}).encode()
+        return self._answers[operation]
+
+
+def headers(answer: bytes) -> dict[str, str]:
+    return {
+        "content-type": "application/x-amz-json-1.0",
+        "content-length": str(len(answer)),
+        "x-amz-crc32": str(zlib.crc32(answer)),
+        "x-amzn-requestid": "0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF0123",
+    }
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    memory = Memory()
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        answer = self.memory.answer(self.headers["x-amz-target"], body)
+        self.send_response_only(200)
+        for name, value in headers(answer).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(answer)
+
+
+if __name__ == "__main__":
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    sys.stdout.write(f"{server.server_address[1]}\n")
+    sys.stdout.flush()
+    server.serve_forever()

@@ -1,0 +1,73 @@
+"""Turns sections into what is printed, into Markdown, and into pictures."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from tests.benchmarks.section import Bars, Ratio, Section
+
+OURS: Final = "#0f766e"
+OTHERS: Final = "#94a3b8"
+INTRO: Final = """# Benchmarks
+
+Written by `make bench`: every comparison comes from one run on one machine. The peers are in `tests/benchmarks/peers`:
+they do the same requests with the same checks, the same table item and the same conditions, and nothing else of what
+the service does. Ratios carry over to other machines, times do not.
+"""
+
+
+def printed(section: Section) -> str:
+    lines = [f"\n{section.title}", *(" | ".join(row) for row in (section.columns, *section.rows))]
+    lines += [f"  {_ratio(ratio)}" for ratio in section.ratios]
+    return "\n".join([*lines, *section.notes, ""]) + "\n"
+
+
+def markdown(sections: Iterable[Section], facts: Mapping[str, str]) -> str:
+    sections = list(sections)
+    ratios = [
+        (ratio.name, f"{ratio.value:.3g}", ratio.bound, ratio.aim, "yes" if ratio.holds else "**no**")
+        for section in sections
+        for ratio in section.ratios
+    ]
+    parts = [INTRO, _table(("run", ""), list(facts.items()))]
+    parts.append("## What must hold\n\n" + _table(("ratio", "measured", "bound", "aim", "holds"), ratios))
+    for section in sections:
+        parts.append(f"## {section.title}\n\n{section.intro}\n")
+        if section.rows:
+            parts.append(_table(section.columns, section.rows))
+        parts += [f"![{bars.alt}](images/{bars.file})\n" for bars in section.charts]
+        parts += [f"{note}\n" for note in section.notes]
+    return "\n".join(parts)
+
+
+def plot(bars: Bars, file: Path) -> None:
+    """Draw horizontal bars, the first on top; the same bars give the same file."""
+    import matplotlib as mpl  # noqa: PLC0415 - only who plots pays for it
+
+    mpl.use("svg")
+    from matplotlib import pyplot as plt  # noqa: PLC0415 - likewise
+
+    with mpl.rc_context({"svg.hashsalt": bars.file, "font.family": "sans-serif", "svg.fonttype": "none"}):
+        figure, axes = plt.subplots(figsize=(8, 0.8 + 0.5 * len(bars.values)), layout="constrained")
+        names = list(bars.values)
+        colours = [OURS if name == bars.ours else OTHERS for name in names]
+        drawn = axes.barh(names, list(bars.values.values()), color=colours)
+        axes.bar_label(drawn, fmt="{:,.3g}" if max(bars.values.values()) < 100 else "{:,.0f}", padding=4)
+        axes.invert_yaxis()
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.margins(x=0.12)
+        axes.set_xlabel(bars.axis)
+        axes.set_title(bars.title, loc="left")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(file, metadata={"Date": None, "Creator": None})
+        plt.close(figure)
+
+
+def _ratio(ratio: Ratio) -> str:
+    aim = f", aim {ratio.aim}" if ratio.aim else ""
+    return f"{'holds' if ratio.holds else 'MISSED'}: {ratio.name} = {ratio.value:.3f} ({ratio.bound}{aim})"
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

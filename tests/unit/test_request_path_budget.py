@@ -1,0 +1,148 @@
+"""Ceilings over what a start and a request cost, counted and not timed. Who must raise one does so here, knowingly.
+
+docs/benchmarks.md says what the counts come to in instructions; test_calls.py has the calls of every other route.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import boto3
+import pytest
+from agent_sessions import aws
+from botocore.handlers import BUILTIN_HANDLERS
+from botocore.model import OperationModel
+from botocore.parsers import JSONParser
+
+from tests.unit.world import World
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+
+CEILINGS: Final = {
+    "agent_sessions": 26,
+    "aws_lambda_powertools": 42,
+    "boto3": 26,
+    "botocore": 76,
+    "pydantic": 44,
+}
+"""Modules of each package that the API function has loaded when its first create is answered."""
+
+NOT_NEEDED: Final = {
+    "agent_sessions.sweep",
+    "agent_sessions.publisher",
+    "agent_sessions.keys",
+    "agent_sessions.schedule",
+    "asyncio",
+    "aws_lambda_powertools.event_handler",
+    "aws_lambda_powertools.utilities.parser",
+    "aws_xray_sdk",
+    "boto3.dynamodb",
+    "sqlite3",
+    "unittest",
+}
+"""What other functions use, or what costs much and gives nothing here."""
+
+CALLS: Final = {"create": {"put_item": 1}, "get": {"get_item": 1}, "heartbeat": {"update_item": 1}}
+"""Calls to DynamoDB of the requests that make the traffic."""
+
+LOG_LINES: Final = 1
+METRIC_LINES: Final = {"create": 1, "get": 0, "heartbeat": 1}
+"""What a request prints: metrics only where something happened."""
+
+FIRST_CREATE: Final = """
+import json, sys
+from functions.session_api import app
+answer = app.handler(json.loads(sys.stdin.read()), None)
+sys.stdout.write("\\n" + json.dumps([answer["statusCode"], sorted(sys.modules)]))
+"""
+ENVIRONMENT: Final = {
+    "SESSIONS_TABLE": "none",
+    "AWS_DEFAULT_REGION": "eu-central-1",
+    "AWS_ACCESS_KEY_ID": "none",
+    "AWS_SECRET_ACCESS_KEY": "none",
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+    "AWS_LAMBDA_RUNTIME_API": "none",
+    "POWERTOOLS_METRICS_NAMESPACE": "AgentSessions",
+    "POWERTOOLS_SERVICE_NAME": "sessions",
+}
+
+
+@pytest.fixture(scope="module")
+def loaded() -> set[str]:
+    """The modules of a process of its own that has answered its first create (with 503: nobody listens at port 9)."""
+    event = (ROOT / "events" / "create-full.json").read_text()
+    command = [sys.executable, "-c", FIRST_CREATE]
+    done = subprocess.run(
+        command, env=ENVIRONMENT, cwd=ROOT, input=event, capture_output=True, text=True, check=True, timeout=60
+    )
+    status, modules = json.loads(done.stdout.splitlines()[-1])
+    assert status == 503
+    return set(modules)
+
+
+@pytest.mark.parametrize("package", CEILINGS)
+def test_a_start_loads_no_more_modules_than_its_ceiling(loaded: set[str], package: str) -> None:
+    found = [name for name in loaded if name == package or name.startswith(f"{package}.")]
+    assert len(found) <= CEILINGS[package], sorted(found)
+
+
+def test_a_start_loads_nothing_that_create_does_not_need(loaded: set[str]) -> None:
+    assert loaded & NOT_NEEDED == set()
+
+
+@pytest.mark.parametrize("route", CALLS)
+def test_the_frequent_requests_stay_within_their_calls_and_lines(
+    route: str, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World()
+    session_id = world.new()["sessionId"]
+    ask: dict[str, Callable[[], object]] = {
+        "create": world.new,
+        "get": lambda: world.get(session_id),
+        "heartbeat": lambda: world.heartbeat(session_id),
+    }
+    capsys.readouterr()
+    caplog.clear()
+    with world.counted() as calls:
+        ask[route]()
+    assert dict(calls) == CALLS[route]
+    assert len(caplog.records) == LOG_LINES
+    assert capsys.readouterr().out.count('{"_aws":') == METRIC_LINES[route]
+
+
+def test_the_services_we_call_have_no_handlers_that_the_lean_session_leaves_out() -> None:
+    events = [event for event, *_ in BUILTIN_HANDLERS if "." in event and not event.startswith("docs.")]
+    assert events
+    assert [event for event in events if event.split(".")[1] in {"*", "dynamodb", "sns", "lambda"}] == []
+    assert [spec for spec in BUILTIN_HANDLERS if "." not in spec[0] and len(spec) > 2] == []
+
+
+@pytest.mark.parametrize("name", ["GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query", "BatchGetItem"])
+def test_answers_are_read_as_botocore_reads_them(name: str) -> None:
+    shape = operation_of(name).output_shape
+    assert shape
+    item = {
+        "text": {"S": "Größe"},
+        "number": {"N": "12.50"},
+        "yes": {"BOOL": True},
+        "nothing": {"NULL": True},
+        "octets": {"B": "AAEC"},
+        "list": {"L": [{"B": "AAEC"}, {"M": {"inner": {"B": "AAEC"}}}]},
+        "set": {"BS": ["AAEC"]},
+    }
+    answers: dict[str, Any] = {
+        "Query": {"Items": [item], "Count": 1, "LastEvaluatedKey": item},
+        "BatchGetItem": {"Responses": {"table": [item]}, "UnprocessedKeys": {"table": {"Keys": [item]}}},
+        "GetItem": {"Item": item},
+    }
+    body = json.dumps(answers.get(name, {"Attributes": item})).encode()
+    answer = {"status_code": 200, "headers": {"x-amzn-requestid": "1"}, "body": body, "context": {}}
+    lean = aws.lean_session().get_component("response_parser_factory").create_parser("json")
+    assert lean.parse(answer, shape) == JSONParser().parse(answer, shape)
+
+
+def operation_of(name: str) -> OperationModel:
+    return boto3.client("dynamodb", region_name="eu-central-1").meta.service_model.operation_model(name)

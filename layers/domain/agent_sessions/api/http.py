@@ -70,6 +70,7 @@ class Request(NamedTuple):
     is_base64: bool
     tenant_id: str
     request_id: str
+    key_id: str
     session_id: str = ""
 
     @classmethod
@@ -77,7 +78,8 @@ class Request(NamedTuple):
         """Read the event; header names are compared without case, and what is missing counts as empty."""
         context = event.get("requestContext") or {}
         authorizer = context.get("authorizer") or {}
-        tenant_id = (authorizer.get("lambda") or {}).get("tenantId")
+        caller = authorizer.get("lambda") or {}
+        tenant_id = caller.get("tenantId")
         return cls(
             method=str((context.get("http") or {}).get("method", "")).upper(),
             path=str(event.get("rawPath") or ""),
@@ -87,6 +89,7 @@ class Request(NamedTuple):
             is_base64=bool(event.get("isBase64Encoded")),
             tenant_id=tenant_id if isinstance(tenant_id, str) else "",
             request_id=str(context.get("requestId", "")),
+            key_id=str(caller.get("keyId", "")),
         )
 
 
@@ -149,6 +152,8 @@ class SessionApi:
         started_ms = self._clock.now_ms()
         request = Request.from_event(event)
         facts: dict[str, Any] = {"request_id": request.request_id, "route": "unmatched", "tenant": request.tenant_id}
+        if request.key_id:  # the gateway remembers the authorizer's answers: only here does every use of a key show
+            facts["key"] = request.key_id
         crash: Exception | None = None
         try:
             answer = self._answer(request, facts)

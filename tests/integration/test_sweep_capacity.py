@@ -1,0 +1,50 @@
+"""The work of a sweep follows what is due, not what there is."""
+
+from collections import Counter
+
+import pytest
+
+from tests.integration.sweep_costs import DUE, DUE_SHARDS, TO_EXPIRE, TO_REARM, TO_WARN, Cost, measure
+
+SMALL, LARGE = 10_000, 200_000
+pytestmark = [
+    pytest.mark.xdist_group("sweep-capacity"),  # one load of the large table, not one in each process
+    pytest.mark.timeout(1_800),  # two hundred thousand items are loaded first
+]
+
+
+@pytest.fixture(scope="module")
+def costs() -> tuple[Cost, Cost]:
+    return measure(SMALL), measure(LARGE)
+
+
+def test_the_same_due_sessions_cost_the_same_in_a_table_twenty_times_as_large(costs: tuple[Cost, Cost]) -> None:
+    small, large = costs
+    for cost in costs:
+        assert cost.summary["due"] == DUE
+        done = (cost.summary["warned"], cost.summary["rearmed"], cost.summary["expired"])
+        assert done == (TO_WARN, TO_REARM, TO_EXPIRE)
+        assert (cost.summary["failed"], cost.summary["left"]) == (0, 0)
+        assert cost.published == TO_WARN + TO_EXPIRE
+    assert large.units == pytest.approx(small.units, rel=0.1)
+    assert large.calls == pytest.approx(small.calls, rel=0.1)
+
+
+def test_an_idle_sweep_costs_one_query_a_shard_and_its_claim(costs: tuple[Cost, Cost]) -> None:
+    for cost in costs:
+        assert Counter(cost.idle.operations) == {"Query": DUE_SHARDS, "UpdateItem": 2}
+        assert cost.idle.table_units == 2
+        assert cost.idle.index_units.get("due", 0) <= DUE_SHARDS * 0.5
+
+
+def test_every_due_session_costs_one_read_and_its_marks(costs: tuple[Cost, Cost]) -> None:
+    """A unit to read it and one for each mark, of which an expiry has two; the indexes' where entries move or go."""
+    for cost in costs:
+        reads = sum(call.table_units for call in cost.sweep.calls if call.operation == "BatchGetItem")
+        assert reads == DUE
+        assert cost.marks.table_units == TO_WARN + TO_REARM + 2 * TO_EXPIRE
+        assert cost.marks.index_units == {
+            "due": 2 * (TO_WARN + TO_REARM) + TO_EXPIRE,
+            "byUser": TO_EXPIRE,
+            "byTenant": TO_EXPIRE,
+        }

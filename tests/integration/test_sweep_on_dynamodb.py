@@ -1,0 +1,141 @@
+"""The deployed sweeper on a real engine, with all its threads: batches of statements, conditions, and the claim."""
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+from agent_sessions import bootstrap, items
+from agent_sessions.model import MS_PER_MINUTE, Session, TimeoutConfig
+
+from functions.expiry_sweeper import app
+from tests.engines.fake_sns import FakeSns
+from tests.engines.faults import Hook
+from tests.engines.fixtures import Table
+from tests.unit.world import AGENT, START_MS, USER, MovableClock
+
+MINUTE = MS_PER_MINUTE
+DUE_SHARDS = 8
+
+
+class Deployment:
+    """The sweeper on one table; `due` lays sessions down by the decision that awaits them."""
+
+    def __init__(self, table: Table, shards: int = DUE_SHARDS) -> None:
+        self.clock = MovableClock()
+        self.sns = FakeSns(self.clock)
+        self._table = table
+        self._shards = shards
+        environ = {
+            "SESSIONS_TABLE": table.name,
+            "EVENTS_TOPIC_ARN": "topic",
+            "EVENT_SOURCE": "/tested",
+            "DUE_SHARDS": str(shards),
+        }
+        bootstrap.wire(bootstrap.Wiring(environ, self.clock, {"dynamodb": table.client, "sns": self.sns}))
+
+    def put(self, number: int, *, expires_in_ms: int, due_in_ms: int) -> Session:
+        timeout = TimeoutConfig(30, auto_renew=True, max_duration_minutes=720, warning_threshold_minutes=5)
+        expires_ms = START_MS + expires_in_ms
+        session = Session(
+            session_id=f"{number:08x}-0000-4000-8000-000000000000",
+            tenant_id="acme",
+            agent_id=AGENT,
+            user_id=USER,
+            metadata_json="{}",
+            request_hash=b"hash",
+            attempt=b"try",
+            timeout=timeout,
+            created_at_ms=expires_ms - timeout.timeout_ms,
+            last_activity_ms=expires_ms - timeout.timeout_ms,
+            renewed_at_ms=expires_ms - timeout.timeout_ms,
+            expires_at_ms=expires_ms,
+            ends_at_ms=expires_ms - timeout.timeout_ms + timeout.max_duration_ms,
+            renewal_count=0,
+            lease=1,
+            due_at_ms=START_MS + due_in_ms,
+        )
+        self.store(session)
+        return session
+
+    def store(self, session: Session) -> None:
+        item = items.session_item(session, retention_ms=1_440 * MINUTE, due_shards=self._shards, tenant_shards=4)
+        self._table.client.put_item(TableName=self._table.name, Item=item)
+
+    def item(self, session: Session) -> Any:
+        found = self._table.client.get_item(
+            TableName=self._table.name, Key=items.session_key(session.session_id), ConsistentRead=True
+        )
+        return found.get("Item")
+
+    def sweep(self) -> dict[str, Any]:
+        return app.handler({}, None)
+
+    @property
+    def told(self) -> Counter[str]:
+        return Counter(published.attributes["type"].rpartition(".")[2] for published in self.sns.published)
+
+
+def test_a_sweep_of_every_decision_does_what_the_fakes_do(engine: Table) -> None:
+    world = Deployment(engine)
+    warn = [world.put(number, expires_in_ms=5 * MINUTE, due_in_ms=0) for number in range(120)]
+    rearm = [world.put(200 + number, expires_in_ms=30 * MINUTE, due_in_ms=0) for number in range(60)]
+    expire = [world.put(400 + number, expires_in_ms=-10_000, due_in_ms=-10_000) for number in range(60)]
+    wait = [world.put(600 + number, expires_in_ms=2 * MINUTE, due_in_ms=2 * MINUTE) for number in range(10)]
+    summary = world.sweep()
+    counts = {name: summary[name] for name in ("due", "warned", "rearmed", "expired", "waiting", "failed", "left")}
+    assert counts == {"due": 250, "warned": 120, "rearmed": 60, "expired": 60, "waiting": 10, "failed": 0, "left": 0}
+    assert world.told == {"expiring": 120, "expired": 60}
+    for session in [*warn, *wait]:
+        assert world.item(session)["dueAt"] == {"N": str(session.expires_at_ms)}
+    for session in rearm:
+        assert world.item(session)["dueAt"] == {"N": str(session.warning_at_ms)}
+    for session in expire:
+        assert not {"dueShard", "listedAt"} & world.item(session).keys()
+    again = world.sweep()
+    assert (again["due"], again["waiting"]) == (10, 10)
+    assert world.told.total() == 180
+
+
+def test_marks_refuse_what_changed_between_read_and_mark(engine: Table) -> None:
+    """While the events are on their way: one lease is renewed, one session ended and brought back, one is gone."""
+    world = Deployment(engine, shards=1)
+    renewed, reborn, gone, moved, kept = (
+        world.put(number, expires_in_ms=5 * MINUTE, due_in_ms=0) for number in range(5)
+    )
+    over = world.put(9, expires_in_ms=-10_000, due_in_ms=-10_000)
+
+    class Meanwhile(Hook):
+        done = False
+
+        def before(self, call: str, request: Any) -> None:
+            if self.done:
+                return
+            self.done = True
+            world.store(replace(renewed, lease=2))
+            world.store(replace(reborn, created_at_ms=START_MS))
+            world.store(replace(over, created_at_ms=START_MS))
+            engine.client.delete_item(TableName=engine.name, Key=items.session_key(gone.session_id))
+
+    world.sns.add_hook(Meanwhile())
+    summary = world.sweep()
+    assert (summary["failed"], summary["left"]) == (0, 0)
+    assert world.item(gone) is None
+    for session in (moved, kept):
+        assert world.item(session)["dueAt"] == {"N": str(session.expires_at_ms)}
+    assert {"dueShard", "listedAt"} <= world.item(over).keys()
+    for session in (renewed, reborn):
+        assert world.item(session)["dueAt"] == {"N": str(session.due_at_ms)}
+
+
+def test_a_claim_that_another_run_holds_is_respected(engine: Table) -> None:
+    world = Deployment(engine)
+    world.put(1, expires_in_ms=5 * MINUTE, due_in_ms=0)
+    engine.client.update_item(
+        TableName=engine.name,
+        Key=items.session_key(items.SWEEP_RECORD),
+        UpdateExpression="SET claimedUntil3 = :until, claimedBy3 = :who",
+        ExpressionAttributeValues={":until": {"N": str(START_MS + 70_000)}, ":who": {"S": "another"}},
+    )
+    assert world.sweep()["claimed"] is False
+    world.clock.advance(minutes=1)
+    assert world.sweep()["warned"] == 1

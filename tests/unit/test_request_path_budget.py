@@ -17,12 +17,13 @@ from botocore.handlers import BUILTIN_HANDLERS
 from botocore.model import OperationModel
 from botocore.parsers import JSONParser
 
+from tests.template_reader import FUNCTIONS, Deployment
 from tests.unit.world import World
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 
 CEILINGS: Final = {
-    "agent_sessions": 26,
+    "agent_sessions": 24,
     "aws_lambda_powertools": 42,
     "boto3": 26,
     "botocore": 76,
@@ -31,6 +32,8 @@ CEILINGS: Final = {
 """Modules of each package that the API function has loaded when its first create is answered."""
 
 NOT_NEEDED: Final = {
+    "agent_sessions.health",
+    "agent_sessions.records",
     "agent_sessions.sweep",
     "agent_sessions.publisher",
     "agent_sessions.keys",
@@ -91,6 +94,11 @@ def test_a_start_loads_no_more_modules_than_its_ceiling(loaded: set[str], packag
 
 def test_a_start_loads_nothing_that_create_does_not_need(loaded: set[str]) -> None:
     assert loaded & NOT_NEEDED == set()
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_no_start_looks_for_plugins_of_pydantic(function: str) -> None:
+    assert Deployment().environment(function)["PYDANTIC_DISABLE_PLUGINS"] == "true"
 
 
 @pytest.mark.parametrize("route", CALLS)

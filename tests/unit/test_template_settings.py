@@ -12,8 +12,14 @@ SETTINGS: dict[str, type[SessionSettings | SweepSettings | KeySettings]] = {
     "ExpirySweeperFunction": SweepSettings,
     "ApiKeyAuthorizerFunction": KeySettings,
 }
-# What packages read: Powertools its own, botocore its bundle of certificates.
-PACKAGES = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL", "AWS_CA_BUNDLE"}
+# What packages read: Powertools its own, botocore its bundle of certificates, pydantic a switch.
+PACKAGES = {
+    "AWS_CA_BUNDLE",
+    "POWERTOOLS_LOG_LEVEL",
+    "POWERTOOLS_METRICS_NAMESPACE",
+    "POWERTOOLS_SERVICE_NAME",
+    "PYDANTIC_DISABLE_PLUGINS",
+}
 
 
 def parameter_of(function: str) -> dict[str, str]:

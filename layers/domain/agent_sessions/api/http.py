@@ -1,7 +1,7 @@
 """The HTTP API: routes, the status of each error, and the one way a request goes through. Knows no AWS client."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import unquote
 
 from agent_sessions.api import responses
@@ -22,7 +22,6 @@ from agent_sessions.errors import (
     TooManyConflicts,
     Unauthorized,
 )
-from agent_sessions.health import HealthService
 from agent_sessions.listing import SessionList
 from agent_sessions.metrics import (
     REQUEST_ERRORS,
@@ -36,6 +35,9 @@ from agent_sessions.model import TimeoutConfig
 from agent_sessions.sessions import SessionService, Snapshot
 from agent_sessions.settings import SessionSettings
 from agent_sessions.telemetry_port import TelemetryPort
+
+if TYPE_CHECKING:
+    from agent_sessions.health import HealthService
 
 BASE_PATH: Final = "/api/messaging/sessions"
 
@@ -126,12 +128,12 @@ class SessionApi:
         *,
         sessions: SessionService,
         listing: SessionList,
-        health: HealthService,
+        health: "Callable[[], HealthService]",
         settings: SessionSettings,
         clock: Clock,
         telemetry: TelemetryPort,
     ) -> None:
-        """Wire the routes to the use cases."""
+        """Wire the routes to the use cases; `health` gives the one that few starts need."""
         self._sessions = sessions
         self._listing = listing
         self._health = health
@@ -241,7 +243,7 @@ class SessionApi:
         return Answer(200, responses.page_json(self._listing.page(list_query(request.tenant_id, request.query))))
 
     def _check_health(self, _request: Request) -> Answer:
-        health = self._health.check()
+        health = self._health().check()
         status = 503 if health.status == "unhealthy" else 200
         return Answer(status, responses.health_json(health), crash=health.cause)
 

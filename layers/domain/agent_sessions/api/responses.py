@@ -1,6 +1,6 @@
 """Bodies of answers. Metadata is spliced in as the text that was stored, so that it comes back as it was sent."""
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from agent_sessions.errors import (
     MISSING,
@@ -11,9 +11,11 @@ from agent_sessions.errors import (
     SessionServiceError,
 )
 from agent_sessions.formats import compact, timeout_config, timestamp
-from agent_sessions.health import Health
 from agent_sessions.listing import SessionPage
 from agent_sessions.model import Session
+
+if TYPE_CHECKING:
+    from agent_sessions.health import Health
 
 MAX_VALUE_CHARACTERS: Final = 100
 """A value longer than this is cut before it is echoed (API.md section 4)."""
@@ -61,7 +63,7 @@ def deletion_json(session_id: str) -> str:
     )
 
 
-def health_json(health: Health) -> str:
+def health_json(health: "Health") -> str:
     """Return the service's state (API.md section 6)."""
     swept_at_ms = health.last_sweep_at_ms
     return compact(

@@ -38,7 +38,7 @@ def improved(account: str, region: str) -> Iterator[None]:
     try:
         yield
     finally:
-        del backend.batch_execute_statement
+        vars(backend).pop("batch_execute_statement", None)
         DynamoResult.execute_result = _execute_result_by_moto  # type: ignore[method-assign]
 
 

@@ -169,7 +169,7 @@ def test_operations_answer_as_moto_does(aws: EmbeddedAws) -> None:
 
 
 def statement(text: str, *parameters: Any) -> Any:
-    return {"Statement": text, "Parameters": list(parameters)}
+    return {"Statement": text} | ({"Parameters": list(parameters)} if parameters else {})
 
 
 def test_the_sweeps_statements_change_what_they_name_and_say_when_their_condition_failed(aws: EmbeddedAws) -> None:

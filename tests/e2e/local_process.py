@@ -1,0 +1,76 @@
+"""`python -m local` in a process of its own, as `make run` starts it."""
+
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+START_SECONDS: Final = 60
+
+
+class Process:
+    """A stack in a process of its own, and what it has said so far."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.said: list[str] = []
+        self._running = subprocess.Popen(
+            [sys.executable, "-m", "local"],
+            cwd=ROOT,
+            env={**os.environ, "PORT": "0", **environ},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._greeted = threading.Event()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._running.stdout
+        with self._running.stdout as lines:
+            for line in lines:
+                self.said.append(line)
+                if line.startswith("Ctrl-C"):
+                    self._greeted.set()
+        self._greeted.set()
+
+    @property
+    def text(self) -> str:
+        return "".join(self.said)
+
+    @property
+    def url(self) -> str:
+        """Where the page is, by its own words."""
+        assert self._greeted.wait(START_SECONDS)
+        found = re.search(r"page +(http://\S+?)/", self.text)
+        assert found, self.text
+        return found.group(1)
+
+    def signal(self, number: int) -> int:
+        """Send a signal, return the exit code."""
+        self._running.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> int:
+        code = self._running.wait(START_SECONDS)
+        self._reader.join()
+        return code
+
+    def kill(self) -> None:
+        self._running.kill()
+        self.wait()
+
+
+@contextmanager
+def started(environ: Mapping[str, str] | None = None) -> Iterator[Process]:
+    process = Process(environ or {})
+    try:
+        yield process
+    finally:
+        process.kill()

@@ -1,0 +1,264 @@
+"""The local stack over HTTP: the routes beside the API, and what the gateway before the API does."""
+
+import http.client
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.serving import Serving, serving
+from tests.unit.world import AGENT, BASE, USER
+
+MINIMAL = {"agentId": AGENT, "userId": USER}
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    with serving(tmp_path_factory.mktemp("stack"), auth=False) as running:
+        yield running
+
+
+def create(stack: Serving, **about: Any) -> dict[str, Any]:
+    reply = stack.send("POST", BASE, MINIMAL | about)
+    assert reply.status == 201
+    return dict(reply.json)
+
+
+def now(stack: Serving) -> str:
+    return str(stack.send("GET", "/_local/clock").json["now"])
+
+
+def events_of(stack: Serving, session_id: str) -> list[dict[str, Any]]:
+    events = stack.send("GET", "/_local/events").json["events"]
+    return [event for event in events if event["subject"] == session_id]
+
+
+# --- the clock
+
+
+def test_moving_the_clock_brings_the_warning_then_the_expiry(stack: Serving) -> None:
+    session = create(stack)
+    before = now(stack)
+    moved = stack.send("POST", "/_local/clock", {"advanceMinutes": 25}).json
+    assert moved["advancedMinutes"] == 25
+    assert moved["now"] > before
+    [warning] = events_of(stack, session["sessionId"])
+    assert warning["type"] == "agent-sessions.session.expiring"
+    assert warning["specversion"] == "1.0"
+    stack.send("POST", "/_local/clock", {"advanceMinutes": 6})
+    [_, expiry] = events_of(stack, session["sessionId"])
+    assert expiry["type"] == "agent-sessions.session.expired"
+    assert warning["time"] < expiry["time"] <= now(stack)
+    assert stack.send("GET", f"{BASE}/{session['sessionId']}").status == 410
+
+
+def test_the_clock_takes_what_curl_sends_by_itself(stack: Serving) -> None:
+    reply = stack.send(
+        "POST",
+        "/_local/clock",
+        text='{"advanceMinutes": 0.5}',
+        headers={"content-type": "application/x-www-form-urlencoded"},
+    )
+    assert (reply.status, reply.json["advancedMinutes"]) == (200, 0.5)
+
+
+@pytest.mark.parametrize("minutes", [0, -1, "5", True, None, 600_000, [], {}])
+def test_the_clock_never_goes_back_nor_too_far(stack: Serving, minutes: object) -> None:
+    reply = stack.send("POST", "/_local/clock", {"advanceMinutes": minutes})
+    assert reply.status == 400
+    [fault] = reply.json["error"]["details"]["fields"]
+    assert fault["field"] == "advanceMinutes"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"advanceMinutes": 1e999}', "\xff"])
+def test_a_move_that_cannot_be_read_is_a_400(stack: Serving, text: str) -> None:
+    reply = stack.send("POST", "/_local/clock", text=text)
+    assert (reply.status, reply.json["error"]["code"]) == (400, "VALIDATION_ERROR")
+
+
+def test_to_the_next_event(stack: Serving) -> None:
+    session = create(stack, timeoutConfig={"timeoutMinutes": 5})
+    moved = stack.send("POST", "/_local/clock", {"toNextEvent": True}).json
+    assert moved["events"] >= 1
+    while not events_of(stack, session["sessionId"]):
+        stack.send("POST", "/_local/clock", {"toNextEvent": True})
+    stack.send("DELETE", f"{BASE}/{session['sessionId']}")
+
+
+def test_a_forced_sweep_answers_what_the_function_answered(stack: Serving) -> None:
+    swept = stack.send("POST", "/_local/sweep").json
+    assert swept["claimed"] is True
+    assert swept["shards"] == [0]
+
+
+def test_health_is_good_after_a_long_move(stack: Serving) -> None:
+    stack.send("POST", "/_local/clock", {"advanceMinutes": 3 * 24 * 60})
+    health = stack.send("GET", f"{BASE}/health").json
+    assert health["status"] == "healthy"
+    assert health["activeSessions"] is not None
+
+
+# --- filter policies
+
+
+def test_a_filter_policy_can_be_tried(stack: Serving) -> None:
+    policy = {"type": ["agent-sessions.session.expired"]}
+    assert stack.send("GET", "/_local/subscription").json == {"filterPolicy": None}
+    assert stack.send("PUT", "/_local/subscription", {"filterPolicy": policy}).json == {"filterPolicy": policy}
+    session = create(stack, timeoutConfig={"timeoutMinutes": 5})
+    stack.send("POST", "/_local/clock", {"advanceMinutes": 7})
+    [event] = events_of(stack, session["sessionId"])
+    assert event["type"] == "agent-sessions.session.expired"
+    assert stack.send("PUT", "/_local/subscription", {"filterPolicy": None}).json == {"filterPolicy": None}
+
+
+@pytest.mark.parametrize("policy", ["all", {"type": "expired"}, [1]])
+def test_a_filter_policy_that_is_none_is_a_400(stack: Serving, policy: object) -> None:
+    reply = stack.send("PUT", "/_local/subscription", {"filterPolicy": policy})
+    assert (reply.status, reply.json["error"]["details"]["fields"][0]["field"]) == (400, "filterPolicy")
+
+
+# --- the gateway
+
+
+def test_what_curl_sends_without_a_content_type_makes_a_session(stack: Serving) -> None:
+    kind = {"content-type": "application/x-www-form-urlencoded"}
+    assert stack.send("POST", BASE, text=json.dumps(MINIMAL), headers=kind).status == 201
+
+
+def test_a_front_end_on_another_port_may_call(stack: Serving) -> None:
+    origin = {"origin": "http://localhost:5173"}
+    asked = origin | {"access-control-request-method": "POST", "access-control-request-headers": "content-type"}
+    preflight = stack.send("OPTIONS", BASE, headers=asked)
+    assert preflight.status == 204
+    assert preflight.headers["access-control-allow-origin"] == "*"
+    assert "POST" in preflight.headers["access-control-allow-methods"]
+    assert "content-type" in preflight.headers["access-control-allow-headers"]
+    created = stack.send("POST", BASE, MINIMAL, headers=origin)
+    assert created.headers["access-control-allow-origin"] == "*"
+    assert set(created.headers["access-control-expose-headers"].split(",")) == {
+        "location",
+        "x-request-id",
+        "retry-after",
+    }
+
+
+def test_the_gateways_own_refusals(stack: Serving) -> None:
+    too_long = stack.send("POST", BASE, text=" " * (10 * 1024 * 1024 + 1))
+    assert (too_long.status, too_long.json) == (413, {"message": "Request Too Long"})
+    too_much = stack.send("GET", BASE, headers={"x": "y" * 20_000})
+    assert (too_much.status, too_much.json) == (431, {"message": "Request Header Fields Too Large"})
+    assert "apigw-requestid" in too_long.headers
+    assert "apigw-requestid" in too_much.headers
+
+
+def test_head_answers_as_get_without_a_body(stack: Serving) -> None:
+    session = create(stack)
+    reply = stack.send("HEAD", f"{BASE}/{session['sessionId']}")
+    assert (reply.status, reply.body) == (200, b"")
+
+
+def test_answers_come_at_once_on_a_connection_that_is_kept(stack: Serving) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", stack.port)
+    for _ in range(3):
+        connection.request("GET", f"{BASE}/health")
+        response = connection.getresponse()
+        assert response.status == 200
+        assert not response.will_close
+        response.read()
+    connection.close()
+
+
+# --- the pages
+
+
+def test_the_page_loads_nothing_from_elsewhere(stack: Serving) -> None:
+    reply = stack.send("GET", "/")
+    assert reply.status == 200
+    assert reply.headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in reply.headers["content-security-policy"]
+    text = reply.body.decode()
+    assert "src=" not in text
+    assert "http://" not in text.replace("http://www.w3.org/2000/svg", "")
+    assert "https://" not in text
+    assert "innerHTML" not in text
+
+
+def test_other_verbs_on_the_root_are_the_apis(stack: Serving) -> None:
+    assert stack.send("POST", "/", {}).json["error"]["code"] == "ROUTE_NOT_FOUND"
+    assert stack.send("HEAD", "/").status == 200
+
+
+def test_the_documentation_is_served_from_here(stack: Serving) -> None:
+    page = stack.send("GET", "/docs").body.decode()
+    for path in ("/docs/swagger-ui.css", "/docs/swagger-ui-bundle.js", "/docs/openapi.json"):
+        assert path in page
+        assert stack.send("GET", path).status == 200
+    assert stack.send("GET", "/docs/openapi.json").json["openapi"].startswith("3.1")
+
+
+@pytest.mark.parametrize(
+    "method, path, code",
+    [
+        ("GET", "/_local/nothing", "ROUTE_NOT_FOUND"),
+        ("DELETE", "/_local/clock", "METHOD_NOT_ALLOWED"),
+        ("POST", "/_local/events", "METHOD_NOT_ALLOWED"),
+        ("GET", "/docs/nothing.js", "ROUTE_NOT_FOUND"),
+    ],
+)
+def test_addresses_of_its_own_are_refused_in_the_apis_shape(stack: Serving, method: str, path: str, code: str) -> None:
+    reply = stack.send(method, path)
+    assert reply.json["success"] is False
+    assert reply.json["error"]["code"] == code
+    assert (reply.status == 405) == ("allow" in reply.headers)
+
+
+@pytest.mark.parametrize("origin", ["https://elsewhere.example", "null", "http://127.0.0.1.example"])
+def test_a_web_page_of_elsewhere_cannot_move_the_clock(stack: Serving, origin: str) -> None:
+    reply = stack.send("POST", "/_local/clock", {"advanceMinutes": 1}, headers={"origin": origin})
+    assert reply.status == 403
+
+
+@pytest.mark.parametrize("origin", ["http://localhost:5173", "http://127.0.0.1:8080", "http://app.localhost"])
+def test_one_of_this_machine_can(stack: Serving, origin: str) -> None:
+    assert stack.send("POST", "/_local/clock", {"advanceMinutes": 1}, headers={"origin": origin}).status == 200
+
+
+def test_keys_are_managed_as_json_only(stack: Serving) -> None:
+    reply = stack.send("POST", "/_local/keys", text="{}", headers={"content-type": "text/plain"})
+    assert reply.status == 415
+    command = {"action": "create", "tenant": "acme", "name": "test"}
+    assert stack.send("POST", "/_local/keys", command).json["key"].startswith("as_")
+
+
+# --- what pages are told
+
+
+def stream(stack: Serving, wanted: set[str]) -> dict[str, list[Any]]:
+    """What the stream says until each of these kinds has come."""
+    connection = http.client.HTTPConnection("127.0.0.1", stack.port, timeout=30)
+    connection.request("GET", "/_local/stream")
+    response = connection.getresponse()
+    assert response.headers["content-type"].startswith("text/event-stream")
+    told: dict[str, list[Any]] = {}
+    while not wanted <= told.keys():
+        kind = response.readline().decode().removeprefix("event: ").strip()
+        data = response.readline().decode().removeprefix("data: ")
+        response.readline()
+        told.setdefault(kind, []).append(json.loads(data))
+    connection.close()
+    return told
+
+
+def test_a_page_is_told_of_clock_sessions_and_events(stack: Serving) -> None:
+    session = create(stack, timeoutConfig={"timeoutMinutes": 5}, metadata={"note": "<b>"})
+    stack.send("POST", "/_local/clock", {"advanceMinutes": 1})
+    told = stream(stack, {"hello", "clock", "sessions", "events"})
+    [hello] = told["hello"]
+    assert hello["auth"] is False
+    assert hello["defaults"]["timeoutMinutes"] == 30
+    assert told["clock"][0]["moving"] is None
+    seen = {change["sessionId"]: change["session"] for changes in told["sessions"] for change in changes}
+    assert seen[session["sessionId"]]["metadataText"] == '{"note":"<b>"}'
+    assert [event["specversion"] for event in told["events"][0][:1]] == ["1.0"]

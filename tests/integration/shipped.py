@@ -15,6 +15,7 @@ def shipped_client(
     connect_seconds: float = aws.CONNECT_TIMEOUT_SECONDS,
     read_seconds: float = aws.READ_TIMEOUT_SECONDS,
     attempts: int = aws.TOTAL_ATTEMPTS,
+    connections: int = 10,
 ) -> "DynamoDBClient":
     """Make one as `bootstrap` does, with other time-outs where asked for."""
     with pytest.MonkeyPatch.context() as patch:
@@ -24,10 +25,10 @@ def shipped_client(
         patch.setattr(aws, "READ_TIMEOUT_SECONDS", read_seconds)
         patch.setattr(aws, "TOTAL_ATTEMPTS", attempts)
         patch.setattr(bootstrap, "_wiring", bootstrap.Wiring())
-        client: DynamoDBClient = bootstrap._client("dynamodb")
+        client: DynamoDBClient = bootstrap._client("dynamodb", connections=connections)
     return client
 
 
-def patient_client(endpoint_url: str) -> "DynamoDBClient":
+def patient_client(endpoint_url: str, connections: int = 32) -> "DynamoDBClient":
     """One that a busy machine does not make repeat a call: what is counted here is what was asked for."""
-    return shipped_client(endpoint_url, connect_seconds=5, read_seconds=30, attempts=1)
+    return shipped_client(endpoint_url, connect_seconds=5, read_seconds=30, attempts=1, connections=connections)

@@ -17,7 +17,7 @@ CALLERS: Final = 200
 
 @pytest.fixture
 def crowded(engine: Table, dynamo_local: DynamoDbLocal) -> Iterator[Deployed]:
-    client = patient_client(dynamo_local.endpoint_url)
+    client = patient_client(dynamo_local.endpoint_url, CALLERS)
     yield Deployed(Table(client, engine.name, engine.engine))
     client.close()
 

@@ -11,7 +11,7 @@ import pytest
 from local.dynamodb_local import DynamoDbLocal
 from tests.engines.fixtures import Table
 from tests.engines.tables import create_sessions_table
-from tests.integration.rush import CALLERS, JUMP_MS, SHARES, Done, Rush
+from tests.integration.rush import CALLERS, JUMP_MS, SHARES_OF_ONE, Done, Rush
 from tests.integration.shipped import patient_client
 from tests.store_suite.examples import item, item_of
 from tests.unit.world import at
@@ -163,10 +163,9 @@ def test_every_item_that_is_left_agrees_with_itself(rush: Rush) -> None:
 
 
 def test_one_session_that_everybody_uses_at_once_fails_nobody(table: Table) -> None:
-    shares = {action: share for action, share in SHARES.items() if action != "delete"}
     hot = Rush(table, sessions=1, seed=1)
     for _ in range(2):
-        hot.round(CALLS, shares)
+        hot.round(CALLS, SHARES_OF_ONE)
     assert out_of_place(done(hot)) == {}
     last = hot.rounds[-1].after[hot.session_ids[0]]
     assert last is not None

@@ -75,7 +75,7 @@ def run() -> Section:
             ),
         ),
         notes=(
-            f"Peak memory: {few_mb:.0f} MB with {USUAL_BACKLOG:,} sessions due, {many_mb:.0f} MB with {LARGEST_BACKLOG:,}.",
+            f"Peak memory: {few_mb:.0f} MB with {USUAL_BACKLOG:,} due, {many_mb:.0f} MB with {LARGEST_BACKLOG:,}.",
             "A sweep with 1,000 sessions due (400 to warn, 300 to re-arm, 300 expired), on DynamoDB Local:",
             _table(costs),
         ),

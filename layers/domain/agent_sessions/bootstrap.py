@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from boto3.session import Session
 
     from agent_sessions.api.authorizer import ApiKeyAuthorizer
-    from random import random
-
     from agent_sessions.api.http import SessionApi
     from agent_sessions.health import HealthService
     from agent_sessions.keys import KeyService

@@ -19,6 +19,9 @@ from agent_sessions.model import Session, TimeoutConfig
 MAX_ATTEMPTS: Final = 5
 """Conditional writes one call may try before it gives up (API.md section 4)."""
 
+RIVALRY_SECONDS: Final = 0.02
+"""Unit of the pauses before a patch's later attempts, in which a rival finishes: some round trips to the store."""
+
 
 class Write(NamedTuple):
     """Outcome of a conditional write: the session after it or, where it was refused, as it was found (None: gone)."""
@@ -80,12 +83,20 @@ class Creation(NamedTuple):
 class SessionService:
     """Create, read, renew, change and end sessions, each within one tenant."""
 
-    def __init__(self, store: SessionStore, clock: Clock, retention_ms: int, new_id: Callable[[], str]) -> None:
-        """Use `store`; `clock` is the only source of time and `new_id` of randomness."""
+    def __init__(
+        self,
+        store: SessionStore,
+        clock: Clock,
+        retention_ms: int,
+        new_id: Callable[[], str],
+        jitter: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        """Use `store`; `clock` is the only source of time and `new_id` of ids; `jitter`, from 0 to 1, parts rivals."""
         self._store = store
         self._clock = clock
         self._retention_ms = retention_ms
         self._new_id = new_id
+        self._jitter = jitter
 
     def create(self, tenant_id: str, request: NewSession) -> Creation:
         """Make a session or, on a repeated idempotency key, return the one that was made.
@@ -158,7 +169,9 @@ class SessionService:
         """
         _check_id(session_id)
         found = self._store.get(session_id)
-        for _ in range(MAX_ATTEMPTS):
+        for attempt in range(MAX_ATTEMPTS):
+            if attempt > 1:  # patches are refused by patches: let the others finish
+                self._clock.sleep(RIVALRY_SECONDS * attempt * self._jitter())
             now_ms = self._clock.now_ms()
             read = self._live(found, tenant_id, now_ms)
             timeout = merge(read.timeout)

@@ -10,7 +10,7 @@ from agent_sessions.settings import SettingsError
 from local.dynamodb_local import DynamoDbLocalError
 from local.options import OptionError, Options
 from local.server import CannotListenError, Server, listen, url_of
-from local.stack import LocalStack
+from local.stack import LOG_DIR, LocalStack
 from local.store import OtherSchemaError
 
 _BODY = """'{"agentId":"11111111-1111-4111-8111-111111111111","userId":"22222222-2222-4222-8222-222222222222"}'"""
@@ -24,7 +24,7 @@ def main() -> int:
     except (OptionError, CannotListenError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    stack = LocalStack(options)
+    stack = LocalStack(options, log_file=LOG_DIR / f"functions-{listener.getsockname()[1]}.log")
     try:
         with listener, stack.running():
             stack.say(_greeting(stack, url_of(listener)))
@@ -41,7 +41,7 @@ def main() -> int:
 
 def _greeting(stack: LocalStack, url: str) -> str:
     options = stack.options
-    where = "in memory" if options.store == "moto" else "in .local-data (DynamoDB Local)"
+    where = "in memory" if options.store == "moto" else f"in {stack.data_dir} (DynamoDB Local)"
     key = f" \\\n    -H 'x-api-key: {stack.key}'" if stack.key else ""
     lines = [
         "",

@@ -10,10 +10,11 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 from local.aws import ACCOUNT, REGION
 
@@ -61,23 +62,33 @@ class LambdaFunction:
 class FunctionLog:
     """Takes the place of standard output, where functions write their log: all of it goes to a file.
 
-    Errors are shown in the terminal as well, the stack as it would be read there.
+    Errors are shown in the terminal as well, the stack as it would be read there. Loggers keep the stream they were
+    made with, so there is one of these in a process, and it is opened anew for each stack.
     """
 
     encoding = "utf-8"
 
-    def __init__(self, file: Path, terminal: TextIO) -> None:
-        """Begin the file anew."""
-        file.parent.mkdir(parents=True, exist_ok=True)
-        self.path = file
-        self._file = file.open("w", encoding="utf-8", buffering=1)
-        self._terminal = terminal
+    def __init__(self) -> None:
+        """Closed: what is written goes nowhere."""
+        self.path = Path()
+        self._file: TextIO | None = None
+        self._terminal: TextIO = sys.stderr
         self._lock = threading.Lock()
         self._rest = ""
+
+    def open(self, file: Path, terminal: TextIO) -> None:
+        """Begin the file anew."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with self._lock:
+            self.path = file
+            self._terminal = terminal
+            self._file = file.open("w", encoding="utf-8", buffering=1)
 
     def write(self, text: str) -> int:
         """Take text as `print` and log handlers write it."""
         with self._lock:
+            if self._file is None:
+                return len(text)
             self._file.write(text)
             *lines, self._rest = (self._rest + text).split("\n")
         for line in lines:
@@ -93,7 +104,11 @@ class FunctionLog:
 
     def close(self) -> None:
         """End the file."""
-        self._file.close()
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+            self._file = None
+            self._rest = ""
 
     def _show(self, line: str) -> None:
         if '"level":"ERROR"' not in line and '"level":"WARNING"' not in line:
@@ -108,8 +123,17 @@ class FunctionLog:
         print(f"  {entry.get('level', 'ERROR')} in the function: {said}{stack}", file=self._terminal, flush=True)
 
 
-def redirect_output(file: Path) -> FunctionLog:
-    """Send what functions write to `file` from now on."""
-    log = FunctionLog(file, sys.stderr)
-    sys.stdout = log
-    return log
+_LOG: Final = FunctionLog()
+
+
+@contextmanager
+def redirected_output(file: Path) -> Iterator[FunctionLog]:
+    """Send what functions write to `file` for the time of the block."""
+    before = sys.stdout
+    _LOG.open(file, sys.stderr)
+    sys.stdout = _LOG
+    try:
+        yield _LOG
+    finally:
+        sys.stdout = before
+        _LOG.close()

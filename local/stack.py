@@ -27,7 +27,7 @@ from local import dynamodb_local
 from local.aws import ACCOUNT, REGION, EmbeddedAws, forget_real_accounts
 from local.clock import MovableClock
 from local.events import EventInbox
-from local.functions import FunctionLog, LambdaFunction, redirect_output
+from local.functions import FunctionLog, LambdaFunction, redirected_output
 from local.gateway import Authorizer, Cors, Gateway, HttpAnswer, HttpRequest
 from local.options import Options
 from local.schedule import Move, Scheduler, Turnstile
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-LOG_FILE: Final = ROOT / ".cache" / "local" / "functions.log"
-DATA_DIR: Final = ROOT / ".local-data"
+LOG_DIR: Final = ROOT / ".cache" / "local"
+DATA_DIR: Final = ROOT / ".cache" / "local" / "data"
 _OFFSET_FILE: Final = "clock.json"
 
 TENANT: Final = "local"
@@ -54,7 +54,9 @@ _POOL: Final = 16
 class LocalStack:
     """Everything behind the HTTP server. Use `running`, or `start` and `stop`."""
 
-    def __init__(self, options: Options, *, log_file: Path = LOG_FILE, data_dir: Path = DATA_DIR) -> None:
+    def __init__(
+        self, options: Options, *, log_file: Path = LOG_DIR / "functions.log", data_dir: Path = DATA_DIR
+    ) -> None:
         """Nothing runs before `start`."""
         self.options = options
         self.key: str | None = None
@@ -67,7 +69,7 @@ class LocalStack:
         self.watch: SessionWatch
         self.ending = threading.Event()
         self._log_file = log_file
-        self._data_dir = data_dir
+        self.data_dir = data_dir
         self._turnstile = Turnstile()
         self._gateway: Gateway
         self._scheduler: Scheduler
@@ -92,11 +94,11 @@ class LocalStack:
             OtherSchemaError: its kept tables are not those of the template.
 
         """
+        self._cleanup.callback(_restore_environment, dict(os.environ))
         template = _template_with_settings(os.environ, _MOTO_PARAMETERS if self.options.store == "moto" else {})
         forget_real_accounts()
         os.environ.pop("AWS_LAMBDA_RUNTIME_API", None)
-        self.log = redirect_output(self._log_file)
-        self._cleanup.callback(self._give_output_back, self.terminal)
+        self.log = self._cleanup.enter_context(redirected_output(self._log_file))
         aws = self._cleanup.enter_context(EmbeddedAws())
         dynamodb = self._dynamodb(aws)
         sns = aws.sns()
@@ -204,7 +206,7 @@ class LocalStack:
     def _dynamodb(self, aws: EmbeddedAws) -> "DynamoDBClient":
         if self.options.store == "moto":
             return aws.dynamodb()
-        server = dynamodb_local.DynamoDbLocal(data_dir=self._data_dir)
+        server = dynamodb_local.DynamoDbLocal(data_dir=self.data_dir)
         self._cleanup.enter_context(server)
         return server.client(Config(parameter_validation=True))
 
@@ -215,20 +217,16 @@ class LocalStack:
     def _tell_failure(self, failure: BaseException) -> None:
         self.say(f"  a function failed: {type(failure).__name__}: {failure}  (its log is in {self.log.path})")
 
-    def _give_output_back(self, terminal: TextIO) -> None:
-        sys.stdout = terminal
-        self.log.close()
-
     def _kept_offset_ms(self) -> int:
         """How far ahead the clock was when the kept data were written: they must not lie in the future."""
-        file = self._data_dir / _OFFSET_FILE
+        file = self.data_dir / _OFFSET_FILE
         if self.options.store == "moto" or not file.exists():
             return 0
         return int(json.loads(file.read_text(encoding="utf-8"))["offsetMs"])
 
     def _kept(self, move: Move) -> Move:
         if self.options.store != "moto":
-            file = self._data_dir / _OFFSET_FILE
+            file = self.data_dir / _OFFSET_FILE
             file.write_text(json.dumps({"offsetMs": self.clock.offset_ms}), encoding="utf-8")
         return move
 
@@ -243,6 +241,12 @@ def _template_with_settings(environ: Mapping[str, str], own: Mapping[str, str]) 
             if variable.startswith("SESSION_") and environ.get(variable):
                 parameters[parameter] = environ[variable]
     return template.for_deployment(Deployment(parameters=parameters))
+
+
+def _restore_environment(before: Mapping[str, str]) -> None:
+    """Powertools and boto3 read the process's environment, which this stack has changed."""
+    os.environ.clear()
+    os.environ.update(before)
 
 
 def _environment(template: Template) -> dict[str, str]:

@@ -48,12 +48,15 @@ def test_auth_is_a_switch(text: str, on: bool) -> None:  # noqa: FBT001 - a para
 
 def test_a_functions_log_goes_to_a_file_and_its_errors_to_the_terminal_too(tmp_path: Path) -> None:
     terminal = io.StringIO()
-    log = FunctionLog(tmp_path / "log" / "functions.log", terminal)
+    log = FunctionLog()
+    print("before it is opened", file=log)
+    log.open(tmp_path / "log" / "functions.log", terminal)
     print(json.dumps({"level": "INFO", "message": "request"}, separators=(",", ":")), file=log)
     error = {"level": "ERROR", "message": "request", "route": "POST /", "exception": "Traceback: line\nline"}
     print(json.dumps(error, separators=(",", ":")), file=log)
     log.flush()
     log.close()
+    print("after it was closed", file=log)
     assert len(log.path.read_text("utf-8").splitlines()) == 2
     assert not log.isatty()
     assert "ERROR in the function: request route=POST /\nTraceback: line\nline" in terminal.getvalue()

@@ -161,6 +161,20 @@ def test_a_conflict_with_a_kept_field_names_the_field_sent_and_the_kept_value(
     assert str(kept_value) in fault["message"]
 
 
+@pytest.mark.parametrize(
+    "kept, sent",
+    [
+        ({"maxDurationMinutes": 600}, {"timeoutMinutes": 600}),
+        ({"warningThresholdMinutes": 12.5}, {"timeoutMinutes": 12.5}),
+        ({"timeoutMinutes": 61}, {"maxDurationMinutes": 61}),
+        ({"timeoutMinutes": 17}, {"warningThresholdMinutes": 17}),
+    ],
+)
+def test_what_equals_a_kept_field_is_no_conflict(world: World, kept: dict[str, Any], sent: dict[str, Any]) -> None:
+    session_id = world.new(**kept)["sessionId"]
+    assert world.patch(session_id, sent).json["timeoutConfig"].items() >= (kept | sent).items()
+
+
 def test_both_sides_of_a_rule_may_move_together(world: World) -> None:
     session_id = world.new()["sessionId"]
     answer = world.patch(session_id, {"timeoutMinutes": 1000, "maxDurationMinutes": 1000})

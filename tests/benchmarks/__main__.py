@@ -5,6 +5,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import traceback
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -46,17 +47,22 @@ def main() -> int:
         for name in BY_THEMSELVES:
             if find_spec(f"tests.benchmarks.{name}"):
                 comparisons[name] = importlib.import_module(f"tests.benchmarks.{name}").run
-        sections = []
+        sections, failed = [], []
         for name, compare in comparisons.items():
             sys.stdout.write(f"measuring: {name}\n")
             sys.stdout.flush()
-            sections.append(compare())
-            sys.stdout.write(printed(sections[-1]))
+            try:
+                sections.append(compare())
+            except Exception:  # noqa: BLE001 - what the others measured is not lost for it
+                failed.append(name)
+                traceback.print_exc()
+            else:
+                sys.stdout.write(printed(sections[-1]))
     for section in sections:
         for bars in section.charts:
             plot(bars, ROOT / "docs" / "images" / bars.file)
-    (ROOT / "docs" / "benchmarks.md").write_text(markdown(sections, facts()), encoding="utf-8")
-    return not all(ratio.holds for section in sections for ratio in section.ratios)
+    (ROOT / "docs" / "benchmarks.md").write_text(markdown(sections, failed, facts()), encoding="utf-8")
+    return bool(failed) or not all(ratio.holds for section in sections for ratio in section.ratios)
 
 
 def facts() -> dict[str, str]:

@@ -11,7 +11,7 @@ from tests.benchmarks.section import Bars, Ratio, Section
 from tests.benchmarks.trees import COUNTED, EMPTY, FASTAPI, FLOOR, OURS, USUAL, USUAL_COMPILED, Tree
 
 STACKS: Final = (USUAL, USUAL_COMPILED, FASTAPI, OURS, FLOOR)
-STARTS: Final = 5
+STARTS: Final = 3
 
 
 def run(trees: Mapping[str, Tree]) -> Section:

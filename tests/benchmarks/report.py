@@ -1,6 +1,6 @@
 """Turns sections into what is printed, into Markdown, and into pictures."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -22,8 +22,7 @@ def printed(section: Section) -> str:
     return "\n".join([*lines, *section.notes, ""]) + "\n"
 
 
-def markdown(sections: Iterable[Section], facts: Mapping[str, str]) -> str:
-    sections = list(sections)
+def markdown(sections: Sequence[Section], failed: Sequence[str], facts: Mapping[str, str]) -> str:
     ratios = [
         (ratio.name, f"{ratio.value:.3g}", ratio.bound, ratio.aim, "yes" if ratio.holds else "**no**")
         for section in sections
@@ -31,6 +30,8 @@ def markdown(sections: Iterable[Section], facts: Mapping[str, str]) -> str:
     ]
     parts = [INTRO, _table(("run", ""), list(facts.items()))]
     parts.append("## What must hold\n\n" + _table(("ratio", "measured", "bound", "aim", "holds"), ratios))
+    if failed:
+        parts.append(f"Not measured in this run, because the measurement failed: {', '.join(failed)}.\n")
     for section in sections:
         parts.append(f"## {section.title}\n\n{section.intro}\n")
         if section.rows:

@@ -1,0 +1,86 @@
+"""docs/events.md shows events as they are, filter policies that filter, and the example's own template."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from samtranslator.yaml_helper import yaml_parse
+
+from examples.consumer import app
+from tests.unit.sweep_world import SweepWorld
+from tests.unit.test_events import SESSION, check_cloud_event
+from tests.unit.test_sweep_subscriptions import Subscribers, subscribers
+from tests.unit.world import AGENT, MINUTE
+
+__all__ = ["subscribers"]
+
+PAGE: Final = (Path(__file__).resolve().parents[2] / "docs" / "events.md").read_text("utf-8")
+POLICIES: Final = [json.loads(policy) for policy in re.findall(r"^\| `(\{.*\})` \|", PAGE, re.MULTILINE)]
+EVERYTHING, WARNINGS, SAVEABLE, TENANTS, WITHOUT_AN_AGENT = range(5)
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+
+
+def test_the_event_on_the_page_is_one() -> None:
+    [block] = blocks("json")
+    event = check_cloud_event(block)
+    session_id, created, lease, kind = event["id"].split(":")
+    assert (session_id, created, int(lease), kind) == (
+        event["subject"],
+        str(SESSION.created_at_ms),
+        event["data"]["lease"],
+        "expiring",
+    )
+    assert app.session_of(event) == f"{event['source']}#{session_id}:{created}"
+
+
+def test_the_filter_policies_on_the_page_let_through_what_it_says(subscribers: Subscribers) -> None:
+    urls = [subscribers.subscribe(policy) for policy in POLICIES]
+    world = SweepWorld(sns=subscribers.sns, EVENTS_TOPIC_ARN=subscribers.topic)
+    for tenant in ("acme", "globex", "initech"):
+        for agent in (AGENT, "11111111-2222-4333-8444-555555555555"):
+            world.to_warn(1, tenant=tenant, agent=agent)
+            world.to_expire(1, tenant=tenant, agent=agent)
+    world.new(timeoutMinutes=6, maxDurationMinutes=6)
+    world.clock.advance(1 * MINUTE)
+    world.sweep()
+    got = [subscribers.received(url) for url in urls]
+    assert len(got[EVERYTHING]) == 13
+    assert {event["type"] for event in got[WARNINGS]} == {app.EXPIRING}
+    assert len(got[WARNINGS]) == 7
+    assert len(got[SAVEABLE]) == 6
+    assert all(event["data"]["renewable"] for event in got[SAVEABLE])
+    assert {event["data"]["tenantId"] for event in got[TENANTS]} == {"acme", "globex"}
+    assert len(got[WITHOUT_AN_AGENT]) == 2
+    assert AGENT not in {event["data"]["agentId"] for event in got[WITHOUT_AN_AGENT]}
+
+
+@pytest.mark.parametrize("policy", re.findall(r'"FilterPolicy": "(\{.*\})"\}', PAGE))
+def test_the_commands_on_the_page_carry_a_filter_policy_that_parses(policy: str) -> None:
+    assert json.loads(policy.replace('\\"', '"')).keys() <= {"type", "tenantId"}
+
+
+def test_the_queue_on_the_page_is_the_example_s() -> None:
+    """All that the page shows stands in the template, but for the tenant in the filter policy."""
+    [block] = blocks("yaml")
+    template = yaml_parse((Path(app.__file__).parent / "template.yaml").read_text("utf-8"))["Resources"]
+    shown = yaml_parse(block)
+    assert shown.keys() == {"Queue", "QueuePolicy", "Subscription"}
+    assert json.loads(shown["Subscription"]["Properties"].pop("FilterPolicy")).keys() == {"type", "tenantId"}
+    for name, resource in shown.items():
+        assert_shown(resource, template[name])
+
+
+def assert_shown(part: Any, whole: Any) -> None:
+    if isinstance(part, dict):
+        for name, value in part.items():
+            assert_shown(value, whole[name])
+    elif isinstance(part, list):
+        for ours, theirs in zip(part, whole, strict=True):
+            assert_shown(ours, theirs)
+    else:
+        assert part == whole

@@ -100,24 +100,27 @@ def memory(sessions: int) -> float:
 
 
 def table_sizes() -> Sequence[Cost]:
-    """The same due sessions in a small table and in a large one, and a scan of each."""
+    """The same due sessions in a small table and in a large one, and a scan of the small one."""
     with mock.patch.dict(os.environ, POWERTOOLS | ACCOUNT), redirect_stdout(StringIO()):
-        return [measure(sessions, scan=True) for sessions in (SMALL, LARGE)]
+        return measure(SMALL, scan=True), measure(LARGE)
 
 
 def _table(costs: Sequence[Cost]) -> str:
+    """DynamoDB Local needs hours to scan the large table; by the page, a scan costs what there is to read."""
+    scan = costs[0].scan
+    assert scan is not None
     lines = [
         "| sessions in the table | calls | capacity units | idle sweep: calls, units | a full Scan: calls, units |",
         "|---|---|---|---|---|",
     ]
     for cost in costs:
-        assert cost.scan is not None
+        times = cost.sessions / SMALL
         cells = (
             f"{cost.sessions:,}",
             f"{cost.calls}",
             f"{cost.units:,.0f}",
             f"{len(cost.idle.calls)}, {units(cost.idle):g}",
-            f"{len(cost.scan.calls)}, {units(cost.scan):,.0f}",
+            f"{times * len(scan.calls):.0f}, {times * units(scan):,.0f}" + (" (reckoned)" if times > 1 else ""),
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -112,7 +112,7 @@ steps = st.lists(
         st.tuples(st.just("move"), st.one_of(st.integers(1, 40), st.floats(0.01, 20))),
     ),
     min_size=2,
-    max_size=14,
+    max_size=10,
 )
 
 
@@ -126,10 +126,10 @@ def play(stack: Stack, story: list[Any]) -> None:
             case (what, number) if stack.sessions:
                 path = f"/{stack.sessions[number % len(stack.sessions)]}"
                 stack.call("DELETE", path) if what == "end" else stack.call("POST", f"{path}/{what}")
-    stack.move(130)
+    stack.move(75)
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(steps)
 def test_a_move_gives_the_events_and_times_of_a_sweep_at_every_minute(story: list[Any]) -> None:
     moved, swept = Stack(), EveryMinute()

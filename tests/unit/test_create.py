@@ -289,6 +289,19 @@ def test_what_the_rules_between_fields_refuse(world: World, sent: dict[str, floa
         assert answer.fault(f"timeoutConfig.{field}")["value"] == sent[field]
 
 
+def test_a_refusal_by_another_field_names_that_field_and_its_value(world: World) -> None:
+    answer = world.create(timeoutConfig={"timeoutMinutes": 60, "maxDurationMinutes": 59, "warningThresholdMinutes": 61})
+    for field in ("maxDurationMinutes", "warningThresholdMinutes"):
+        assert "timeoutMinutes 60" in answer.fault(f"timeoutConfig.{field}")["message"]
+
+
+def test_beside_a_timeout_at_fault_the_others_are_held_to_their_own_range(world: World) -> None:
+    sent = {"timeoutMinutes": 1, "maxDurationMinutes": 4, "warningThresholdMinutes": 1441}
+    answer = world.create(timeoutConfig=sent)
+    assert answer.fields == [f"timeoutConfig.{field}" for field in sent]
+    assert answer.fault("timeoutConfig.warningThresholdMinutes")["message"] == "must be from 1 to 1440"
+
+
 def test_a_session_whose_timeout_is_its_whole_life_ends_for_its_duration(world: World) -> None:
     session = world.new(timeoutMinutes=1440)
     assert session["expiresAt"] == session["endsAt"]

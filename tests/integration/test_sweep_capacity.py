@@ -7,10 +7,7 @@ import pytest
 from tests.integration.sweep_costs import DUE, DUE_SHARDS, TO_EXPIRE, TO_REARM, TO_WARN, Cost, measure
 
 SMALL, LARGE = 10_000, 200_000
-pytestmark = [
-    pytest.mark.xdist_group("sweep-capacity"),  # one load of the large table, not one in each process
-    pytest.mark.timeout(1_800),  # two hundred thousand items are loaded first
-]
+pytestmark = pytest.mark.timeout(1_800)  # two hundred thousand items are loaded first
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """What EventBridge and operators may send to the sweeper, the fan-out, and what each run tells."""
 
+import contextlib
 import json
 import logging
 from typing import Any
@@ -286,4 +287,19 @@ def test_a_shard_that_could_not_be_asked_does_not_count_as_swept() -> None:
     world.sweep()
     world.dynamo.add_hook(faults.throttle("query"))
     world.sweep_minutes(4)
+    assert world.health().json["status"] == "degraded"
+
+
+@pytest.mark.parametrize("call", ["batch_get_item", "publish_batch"])
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException"])
+def test_a_sweeper_that_only_fails_is_not_healthy_however_often_it_runs(call: str, code: str) -> None:
+    world = SweepWorld()
+    world.to_warn(5)
+    world.sweep()
+    world.to_warn(5)
+    for engine in (world.dynamo, world.sns):
+        engine.add_hook(faults.fail(call, code))
+    for _ in range(4):
+        with contextlib.suppress(ExceptionGroup):
+            world.sweep_minutes(1)
     assert world.health().json["status"] == "degraded"

@@ -8,7 +8,7 @@ from agent_sessions import due
 from tests.simulation.day import INDEX_LAG_MS, Day, Plan, summary
 from tests.simulation.promises import Judge, Verdict
 
-SMALL = Plan(seed=7, sessions=400, minutes=90, longest_timeout=60)
+SMALL = Plan(seed=7, sessions=250, minutes=60, longest_timeout=30)
 EXCEPTIONS = {
     "a lease shorter than three minutes may end without a warning",
     "a lowered threshold does not recall a warning",
@@ -28,7 +28,7 @@ def kinds(verdict: Verdict) -> set[str]:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_in_a_small_day_nothing_is_missed_late_early_stale_or_repeated(seed: int) -> None:
-    day = Day(replace(SMALL, seed=seed))
+    day = Day(Plan(seed=seed, sessions=400, minutes=90, longest_timeout=60))
     verdict = judged(day)
     assert verdict.faults == []
     assert verdict.ended > 300

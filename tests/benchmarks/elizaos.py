@@ -96,7 +96,7 @@ def measure_elizaos(folder: Path) -> dict[str, float]:
 
 def _measure(port: int, asks: IO[str], answers: IO[str]) -> dict[str, float]:
     connection = HTTPConnection("127.0.0.1", port, timeout=30)
-    body = events()["create"]["body"]
+    body = events()["create"]["body"].encode()
 
     def request(method: str, path: str) -> bytes:
         content = body if path == BASE else None

@@ -131,6 +131,19 @@ def test_a_delete_is_one_call_and_leaves_no_index_entry(deployed: Deployed, mete
     assert (bill.table_units, bill.index_units) == (1.0, ONE_EACH)
 
 
+@pytest.mark.parametrize("query, partitions", [({}, 4), ({"userId": USER}, 1)], ids=["tenant", "user"])
+def test_a_list_is_one_query_a_partition_and_one_consistent_read_of_its_sessions(
+    deployed: Deployed, meter: Meter, query: dict[str, str], partitions: int
+) -> None:
+    for _ in range(10):
+        deployed.new()
+    with meter.running() as bill:
+        assert len(deployed.page(**query).json["sessions"]) == 10
+    assert bill.operations == ["Query"] * partitions + ["BatchGetItem"]
+    assert sum(bill.index_units.values()) == partitions / 2
+    assert bill.table_units == 10.0
+
+
 def test_health_is_one_read_of_half_a_unit(deployed: Deployed, meter: Meter) -> None:
     with meter.running() as bill:
         deployed.health()

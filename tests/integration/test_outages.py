@@ -117,17 +117,14 @@ def test_a_store_that_never_answers_is_a_503(mute_port: int, pauses: list[float]
     assert len(pauses) == TOTAL_ATTEMPTS - 1
 
 
-def test_a_store_that_was_stopped_and_started_again_is_used_again(pauses: list[float]) -> None:
-    with DynamoDbLocal() as server:
-        deployed = deployed_at(server.endpoint_url, read_seconds=30)
+def test_a_store_that_comes_back_is_used_again(free_port: int, pauses: list[float]) -> None:
+    deployed = deployed_at(f"http://127.0.0.1:{free_port}", read_seconds=30)
+    check_unavailable(deployed.create(key="k"))
+    with DynamoDbLocal(port=free_port):
         create_sessions_table(deployed.table.client, deployed.table.name)
-        session_id = deployed.new()["sessionId"]
-        port = server.port
+        session_id = deployed.create(key="k").json["sessionId"]
+        assert deployed.heartbeat(session_id).status == 200
     check_unavailable(deployed.heartbeat(session_id))
-    with DynamoDbLocal(port=port):
-        create_sessions_table(deployed.table.client, deployed.table.name)
-        assert deployed.heartbeat(session_id).code == "SESSION_NOT_FOUND"
-        assert deployed.create().status == 201
 
 
 # --- there, and unwilling ---------------------------------------------------------------------------------------------

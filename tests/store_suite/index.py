@@ -13,7 +13,18 @@ from agent_sessions.listing import IndexKey, Partition
 from agent_sessions.model import Session
 from agent_sessions.store import BATCH_GET_LIMIT, DynamoSessionStore
 
-from tests.store_suite.examples import NOW, TENANT, TENANT_SHARDS, Table, a_session, put, store_on, without
+from tests.store_suite.examples import (
+    DUE_SHARDS,
+    NOW,
+    RETENTION,
+    TENANT,
+    TENANT_SHARDS,
+    Table,
+    a_session,
+    put,
+    store_on,
+    without,
+)
 
 USER: Final = str(uuid.uuid4())
 AGENT: Final = str(uuid.uuid4()).upper()
@@ -63,6 +74,22 @@ def test_a_user_has_one_partition_however_the_id_is_written(store: DynamoSession
 def test_a_tenant_has_a_partition_a_shard(store: DynamoSessionStore) -> None:
     partitions = store.partitions(TENANT, None)
     assert len(set(partitions)) == TENANT_SHARDS
+
+
+def test_a_tenants_sessions_are_found_in_shards_that_are_written_no_more(table: Table) -> None:
+    sessions = listed_at(table, *(NOW + step for step in range(24)))
+    fewer = DynamoSessionStore(
+        table.client,
+        table.name,
+        retention_ms=RETENTION,
+        due_shards=DUE_SHARDS,
+        tenant_shards=1,
+        listed_shards=TENANT_SHARDS,
+    )
+    fewer.create(new := a_session(created_at_ms=NOW))
+    first, *others = [set(ids(paged(fewer, partition, 50))) for partition in fewer.partitions(TENANT, None)]
+    assert set.union(first, *others) == {session.session_id for session in [*sessions, new]}
+    assert new.session_id in first
 
 
 def test_a_users_sessions_come_newest_first(table: Table, store: DynamoSessionStore) -> None:

@@ -110,6 +110,16 @@ def test_nothing_is_left_of_a_retired_session_whose_id_is_used_again(table: Tabl
     assert item(table, new.session_id) == item_of(new)
 
 
+@pytest.mark.parametrize("odd_ms", [0, 1, 999])
+def test_an_item_is_kept_for_the_retention_after_its_end_and_not_a_second_longer(
+    table: Table, store: DynamoSessionStore, odd_ms: int
+) -> None:
+    session = a_session(ends_at_ms=1_782_590_400_000 + odd_ms)
+    store.create(session)
+    kept_ms = int(item(table, session.session_id)["purgeAt"]["N"]) * 1000 - session.ends_at_ms
+    assert RETENTION <= kept_ms < RETENTION + 1000
+
+
 def test_an_announced_session_is_told_apart(table: Table, store: DynamoSessionStore) -> None:
     session = put(table, a_session(announced=True))
     assert store.get(session.session_id) == session
@@ -444,7 +454,7 @@ def _meanwhile(session: Session, what: str) -> Session:
 
 @pytest.mark.parametrize("was_warned", [False, True], ids=["not warned", "warned"])
 @pytest.mark.parametrize("meanwhile", ["nothing", "renewed", "warned"])
-@pytest.mark.parametrize("most", [720, 25], ids=["far from the cap", "at the cap"])
+@pytest.mark.parametrize("most", [720, 45, 25], ids=["far from the cap", "near the cap", "at the cap"])
 def test_a_patch_makes_of_a_session_what_the_arithmetic_says_or_nothing_if_the_case_has_changed(
     table: Table,
     store: DynamoSessionStore,

@@ -1,73 +1,15 @@
-"""`make run`: starts the local stack and says what to try."""
+"""`make run`."""
 
-import os
-import signal
 import sys
-import types
-
-from agent_sessions.settings import SettingsError
-
-from local.dynamodb_local import DynamoDbLocalError
-from local.options import OptionError, Options
-from local.server import CannotListenError, Server, listen, url_of
-from local.stack import LOG_DIR, LocalStack
-from local.store import OtherSchemaError
-
-_BODY = """'{"agentId":"11111111-1111-4111-8111-111111111111","userId":"22222222-2222-4222-8222-222222222222"}'"""
 
 
 def main() -> int:
-    """Run until interrupted; return the exit code."""
+    """Run the local stack; Ctrl-C ends it without a traceback even while it is still being read."""
     try:
-        options = Options.from_env(os.environ)
-        listener = listen(options.host, options.port)
-    except (OptionError, CannotListenError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    stack = LocalStack(options, log_file=LOG_DIR / f"functions-{listener.getsockname()[1]}.log")
-    try:
-        with listener, stack.running():
-            stack.say(_greeting(stack, url_of(listener)))
-            signal.signal(signal.SIGTERM, _interrupt)
-            Server(stack).run(sockets=[listener])
+        from local.run import run  # noqa: PLC0415 - this takes a second, in which somebody may change his mind
     except KeyboardInterrupt:
-        pass
-    except (SettingsError, DynamoDbLocalError, OtherSchemaError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print("\nThe local stack has ended.", flush=True)
-    return 0
-
-
-def _greeting(stack: LocalStack, url: str) -> str:
-    options = stack.options
-    where = "in memory" if options.store == "moto" else f"in {stack.data_dir} (DynamoDB Local)"
-    key = f" \\\n    -H 'x-api-key: {stack.key}'" if stack.key else ""
-    lines = [
-        "",
-        f"agent-sessions, the local stack: the deployed functions, with sessions {where}.",
-        "",
-        f"  page   {url}/" + (f"#key={stack.key}" if stack.key else ""),
-        f"  docs   {url}/docs",
-        f"  log    {stack.log.path}",
-        *([f"  key    {stack.key}   (tenant local)"] if stack.key else []),
-        "",
-        "Try this:",
-        "",
-        f"  curl -i {url}/api/messaging/sessions{key} \\",
-        f"    -H 'content-type: application/json' -d {_BODY}",
-        "",
-        "Ctrl-C ends it.",
-        "",
-    ]
-    if not options.is_loopback:
-        warning = "Anyone who reaches this machine can use it" + ("." if options.auth else ", and needs no key.")
-        lines[2:2] = [f"WARNING: it listens on {options.host}. {warning}"]
-    return "\n".join(lines)
-
-
-def _interrupt(_number: int, _frame: types.FrameType | None) -> None:
-    raise KeyboardInterrupt
+        return 130
+    return run()
 
 
 if __name__ == "__main__":

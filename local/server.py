@@ -50,6 +50,7 @@ _PAGE_MAY: Final = (
 )
 _LARGEST_HEAD: Final = 256 * 1024
 _STREAM_SECONDS: Final = 0.2
+_EVENTS_SHOWN: Final = 200
 _ADDRESS: Final = re.compile(r"^https?://[^/]*", re.IGNORECASE)
 _OWN_PAGES: Final = re.compile(r"https?://(localhost|127\.[0-9.]+|\[::1\]|[a-z0-9.-]+\.localhost)(:\d+)?")
 
@@ -275,7 +276,7 @@ class _LocalRoutes:
             events = stack.inbox.events(told_events)
             told_events += len(events)
             if events:
-                yield _sent("events", events)
+                yield _sent("events", {"total": told_events, "latest": events[-_EVENTS_SHOWN:]})
             version, sights = await asyncio.to_thread(stack.watch.since, version)
             if sights:
                 yield _sent("sessions", [{"sessionId": sight.session_id, "session": sight.body} for sight in sights])

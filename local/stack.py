@@ -133,7 +133,7 @@ class LocalStack:
             clock=self.clock,
             next_due_ms=store.next_due_ms,
             look_ahead_ms=int(environ["SWEEP_LOOK_AHEAD_SECONDS"]) * 1000,
-            after_run=self.inbox.collect,
+            after_run=self._after_run,
             on_failure=self._tell_failure,
             turnstile=self._turnstile,
         )
@@ -167,11 +167,15 @@ class LocalStack:
 
     def advance(self, by_ms: int) -> Move:
         """Move the clock."""
-        return self._kept(self._scheduler.advance(by_ms))
+        move = self._scheduler.advance(by_ms)
+        self._keep_offset()
+        return move
 
     def advance_to_event(self) -> Move:
         """Move the clock to the next event."""
-        return self._kept(self._scheduler.advance_to_event())
+        move = self._scheduler.advance_to_event()
+        self._keep_offset()
+        return move
 
     def sweep(self) -> Any:
         """Sweep now."""
@@ -229,11 +233,17 @@ class LocalStack:
             return 0
         return int(json.loads(file.read_text(encoding="utf-8"))["offsetMs"])
 
-    def _kept(self, move: Move) -> Move:
-        if self.options.store != "moto":
-            file = self.data_dir / _OFFSET_FILE
-            file.write_text(json.dumps({"offsetMs": self.clock.offset_ms}), encoding="utf-8")
-        return move
+    def _after_run(self) -> None:
+        self.inbox.collect()
+        self._keep_offset()
+
+    def _keep_offset(self) -> None:
+        if self.options.store == "moto":
+            return
+        file = self.data_dir / _OFFSET_FILE
+        new = file.with_suffix(".new")
+        new.write_text(json.dumps({"offsetMs": self.clock.offset_ms}), encoding="utf-8")
+        new.replace(file)
 
 
 def _template_with_settings(environ: Mapping[str, str], own: Mapping[str, str]) -> Template:

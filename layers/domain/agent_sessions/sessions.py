@@ -172,6 +172,7 @@ class SessionService:
         for attempt in range(MAX_ATTEMPTS):
             if attempt > 1:  # patches are refused by patches: let the others finish
                 self._clock.sleep(RIVALRY_SECONDS * attempt * self._jitter())
+                found = self._store.get(session_id)
             now_ms = self._clock.now_ms()
             read = self._live(found, tenant_id, now_ms)
             timeout = merge(read.timeout)

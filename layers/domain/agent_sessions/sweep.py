@@ -308,6 +308,7 @@ class _ShardRun:
             except Exception as crash:  # noqa: BLE001 - as above: other pages must not wait for this one
                 self.crashes.append(crash)
                 self._fail(len(page.entries))
+                self._come_late(page.entries[0].due_at_ms)
             after = page.next
             if after is None:
                 return
@@ -340,6 +341,11 @@ class _ShardRun:
         self.summary.failed += entries
         self.summary.left += entries
 
+    def _come_late(self, due_at_ms: int) -> None:
+        """Record how long past its time an entry was met, whatever becomes of it."""
+        lag_seconds = (self._clock.now_ms() - due_at_ms) / 1000
+        self.summary.oldest_lag_seconds = max(self.summary.oldest_lag_seconds, lag_seconds)
+
     def _work_on(self, entries: Sequence[DueEntry]) -> None:
         appointments = {entry.session_id: entry.due_at_ms for entry in entries}
         self.summary.due += len(appointments)
@@ -351,6 +357,7 @@ class _ShardRun:
         by_action: dict[Action, list[Session]] = {action: [] for action in Action}
         for session_id, due_at_ms in appointments.items():
             if session_id in unread or session_id in damaged:
+                self._come_late(due_at_ms)
                 continue
             session = found.get(session_id)
             action = decide(session, now_ms, self._sweep.tuning.look_ahead_ms)
@@ -359,8 +366,7 @@ class _ShardRun:
                 continue
             by_action[action].append(session)
             if action is not Action.WAIT:
-                lag_seconds = (now_ms - due_at_ms) / 1000
-                self.summary.oldest_lag_seconds = max(self.summary.oldest_lag_seconds, lag_seconds)
+                self._come_late(due_at_ms)
         self.summary.waiting += len(by_action[Action.WAIT])
         warned = self._tell("expiring", by_action[Action.WARN])
         expired = self._tell("expired", by_action[Action.EXPIRE])

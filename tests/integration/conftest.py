@@ -21,8 +21,7 @@ def _powertools() -> None:
     os.environ |= {
         "POWERTOOLS_SERVICE_NAME": "agent-sessions",
         "POWERTOOLS_METRICS_NAMESPACE": "AgentSessions",
-        # A line for each request would bury what a failed test has to say.
-        "POWERTOOLS_LOG_LEVEL": "ERROR",
+        "POWERTOOLS_LOG_LEVEL": "INFO",
     }
 
 

@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from tests.simulation.witness import Biography, Creation, LeaseId, Published, State, Witness
 
@@ -48,6 +48,13 @@ class Lease:
         return self.expires_ms - self.started_ms < THREE_MINUTES_MS
 
 
+class Deadline(NamedTuple):
+    """The last permitted moment of a warning. Exception: asked for at short notice, it goes out at the next sweep."""
+
+    at_ms: int
+    at_short_notice: bool
+
+
 @dataclass(slots=True)
 class Verdict:
     """What was found: `faults` must be empty; `exceptions` and the rest tell what the judgement is worth."""
@@ -59,7 +66,7 @@ class Verdict:
     warned: int = 0
     announced: int = 0
     least_spare_ms: int = NEVER
-    """How long before the last permitted moment the latest warning went out."""
+    """How long before its moment the latest warning went out that was not asked for at short notice."""
     longest_lead_ms: int = 0
     """How long before its moment the earliest warning went out."""
     longest_expiry_ms: int = 0
@@ -99,14 +106,18 @@ class Judge:
         for warning in published:
             verdict.warned += 1
             self._judge_reading(lease, warning, verdict)
-        deadline_ms = self._deadline_ms(lease, verdict.exceptions)
-        if deadline_ms is None:
+        deadline = self._deadline(lease)
+        if lease.shorter_than_three_minutes:
+            verdict.exceptions["a lease shorter than three minutes may end without a warning"] += 1
+        if deadline is None:
             return
+        deadline_ms, at_short_notice = deadline
+        verdict.exceptions["asked for at less than three minutes' notice: at the next sweep"] += at_short_notice
         if not published:
             verdict.fault("never warned", lease.lease_id, deadline_ms=deadline_ms)
         elif published[0].at_ms > deadline_ms:
             verdict.fault("warned late", lease.lease_id, deadline_ms=deadline_ms, at_ms=published[0].at_ms)
-        else:
+        elif not at_short_notice:
             verdict.least_spare_ms = min(verdict.least_spare_ms, deadline_ms - published[0].at_ms)
 
     def _judge_reading(self, lease: Lease, warning: Published, verdict: Verdict) -> None:
@@ -122,13 +133,12 @@ class Judge:
         if warning.at_ms < lease.expires_ms - lease.states[-1].warning_ms - THREE_MINUTES_MS:
             verdict.exceptions["a lowered threshold does not recall a warning"] += 1
 
-    def _deadline_ms(self, lease: Lease, exceptions: Counter[str]) -> int | None:
+    def _deadline(self, lease: Lease) -> Deadline | None:
         """By when the warning must have gone out; None where the lease may go without.
 
         Each threshold asks for a moment. The first one that stayed in force until that moment is the one to be kept.
         """
         if lease.shorter_than_three_minutes:
-            exceptions["a lease shorter than three minutes may end without a warning"] += 1
             return None
         asked = previous = lease.states[0]
         for state, following in zip(lease.states, [*lease.states[1:], None], strict=True):
@@ -141,8 +151,7 @@ class Judge:
             if at_short_notice:
                 due_by_ms = max(due_by_ms, self._end_of_next_sweep_ms(lease.shard, asked.applied_ms))
             if due_by_ms < until_ms:
-                exceptions["asked for at less than three minutes' notice: at the next sweep"] += at_short_notice
-                return due_by_ms
+                return Deadline(due_by_ms, at_short_notice)
         return None
 
     def _end_of_next_sweep_ms(self, shard: int, applied_ms: int) -> int:

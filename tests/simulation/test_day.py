@@ -23,6 +23,6 @@ def test_in_a_day_of_twenty_thousand_sessions_nothing_is_missed_late_early_stale
     assert figures["unfinished runs"] == 0
     assert verdict.ended > 15_000
     assert verdict.exceptions.keys() == EXCEPTIONS
-    assert verdict.least_spare_ms < 5_000
+    assert verdict.least_spare_ms < 20_000
     assert verdict.longest_lead_ms > 170_000
     assert verdict.longest_expiry_ms > 160_000

@@ -11,10 +11,9 @@ from typing import Annotated, Any, Final, Literal
 
 from agent_sessions.api.http import BASE_PATH
 from agent_sessions.api.json_body import MAX_BODY_BYTES, MAX_INTEGER_DIGITS, MAX_METADATA_BYTES, MAX_METADATA_DEPTH
+from agent_sessions.api.list_query import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from agent_sessions.api.requests import (
-    DEFAULT_PAGE_SIZE,
     IDEMPOTENCY_KEY_PATTERN,
-    MAX_PAGE_SIZE,
     UUID_PATTERN,
     CreateSessionRequest,
     TimeoutFields,

@@ -13,6 +13,7 @@ import shutil
 import ssl
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from compileall import compile_dir
 from pathlib import Path
 from py_compile import PycInvalidationMode
@@ -26,8 +27,21 @@ MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}
 # What glibc 2.34 of the runtime's Amazon Linux 2023 can load, newest first.
 MANYLINUX = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014")
 
-# The AWS services that the functions call; botocore describes four hundred more.
-SERVICES = ("dynamodb", "lambda", "sns")
+# What the functions call, by service. botocore describes four hundred services more, and ten times as many calls of
+# these; tests hold the list to what the code calls.
+OPERATIONS = {
+    "dynamodb": (
+        "BatchExecuteStatement",
+        "BatchGetItem",
+        "DeleteItem",
+        "GetItem",
+        "PutItem",
+        "Query",
+        "UpdateItem",
+    ),
+    "lambda": ("Invoke",),
+    "sns": ("PublishBatch",),
+}
 
 # What no function reads, as patterns below the folder of the packages, each with what it is.
 UNUSED = {
@@ -120,24 +134,55 @@ def trim_packages(packages: Path) -> None:
 
 
 def trim_botocore(data: Path) -> None:
-    """Leave the services in use, without their documentation; parsing it is most of a client's start.
+    """Leave the calls in use, without their documentation; parsing the descriptions is most of a client's start.
 
     Of `endpoints.json` the partitions stay, with their rules and regions, and the services' own entries.
     """
     for folder in data.iterdir():
-        if folder.is_dir() and folder.name not in SERVICES:
+        if folder.is_dir() and folder.name not in OPERATIONS:
             shutil.rmtree(folder)
-    for example in data.rglob("examples-1.json"):
-        example.unlink()
-    for packed in data.rglob("*.json.gz"):
-        described = json.loads(gzip.decompress(packed.read_bytes()))
-        write_json(packed.with_suffix(""), without_documentation(described))
-        packed.unlink()
+    for service, operations in OPERATIONS.items():
+        *outdated, newest = sorted((data / service).iterdir())
+        for folder in outdated:
+            shutil.rmtree(folder)
+        for path in newest.iterdir():
+            if path.name.startswith(("service-2.", "endpoint-rule-set-1.")):
+                described = json.loads(gzip.decompress(path.read_bytes()))
+                if path.name.startswith("service-2."):
+                    described = with_operations(described, operations)
+                write_json(path.with_suffix(""), without_documentation(described))
+            path.unlink()
     endpoints = data / "endpoints.json"
     described = json.loads(endpoints.read_text(encoding="utf-8"))
     for partition in described["partitions"]:
-        partition["services"] = {name: entry for name, entry in partition["services"].items() if name in SERVICES}
+        partition["services"] = {name: entry for name, entry in partition["services"].items() if name in OPERATIONS}
     write_json(endpoints, described)
+
+
+def with_operations(described: Json, names: Sequence[str]) -> Json:
+    """Return a service's description with these operations, and with the shapes that they are made of."""
+    unknown = [name for name in names if name not in described["operations"]]
+    if unknown:
+        sys.exit(f"botocore knows no {', '.join(unknown)}")
+    operations = {name: described["operations"][name] for name in names}
+    shapes: dict[str, Json] = {}
+    unread = set(shapes_named_in(operations))
+    while unread:
+        name = unread.pop()
+        shapes[name] = described["shapes"][name]
+        unread.update(set(shapes_named_in(shapes[name])) - shapes.keys())
+    return {**described, "operations": operations, "shapes": {name: shapes[name] for name in sorted(shapes)}}
+
+
+def shapes_named_in(value: Json) -> Iterator[str]:
+    """Find what a description refers to; a member that happens to be called "shape" refers to nothing itself."""
+    if isinstance(value, dict):
+        if isinstance(value.get("shape"), str):
+            yield value["shape"]
+        value = list(value.values())
+    if isinstance(value, list):
+        for entry in value:
+            yield from shapes_named_in(entry)
 
 
 def without_documentation(value: Json) -> Json:

@@ -12,7 +12,6 @@ import sys
 import time
 import zlib
 from collections.abc import Callable
-from dataclasses import replace
 from io import BytesIO
 from typing import Any, Final
 
@@ -187,7 +186,7 @@ def _warn(dynamodb: Any, sns: Any, session: Session, now_ms: int) -> None:
     event = session_event("expiring", session, now_ms, ENVIRON["EVENT_SOURCE"])
     attributes = {name: {"DataType": "String", "StringValue": value} for name, value in event.attributes.items()}
     sns.publish(TopicArn=ENVIRON["EVENTS_TOPIC_ARN"], Message=event.body, MessageAttributes=attributes)
-    marked = replace(session, due_at_ms=session.expires_at_ms)
+    marked = session._replace(due_at_ms=session.expires_at_ms)
     dynamodb.update_item(
         TableName="sessions",
         Key=items.session_key(session.session_id),

@@ -190,17 +190,33 @@ print(json.dumps([
     assert json.loads(python(script, DEPENDENCIES / "python")) == expected
 
 
-def test_the_trimmed_descriptions_have_lost_their_texts_and_nothing_else() -> None:
-    whole = botocore.session.get_session().get_component("data_loader")
-    data = DEPENDENCIES / "python" / "botocore" / "data"
+def test_the_trimmed_rules_for_endpoints_have_lost_nothing() -> None:
     for service in SERVICES:
-        for name in ("service-2", "endpoint-rule-set-1"):
-            (trimmed,) = [json.loads(path.read_text(encoding="utf-8")) for path in latest(data / service, name)]
-            assert trimmed == without_texts(whole.load_service_model(service, name))
+        assert trimmed(service, "endpoint-rule-set-1") == without_texts(whole(service, "endpoint-rule-set-1"))
 
 
-def latest(folder: Path, name: str) -> list[Path]:
-    return sorted(folder.glob(f"*/{name}.json"))[-1:]
+def test_the_trimmed_descriptions_tell_all_of_the_calls_that_stay_but_their_texts() -> None:
+    for service in SERVICES:
+        here, there = trimmed(service, "service-2"), without_texts(whole(service, "service-2"))
+        for part in ("operations", "shapes"):
+            assert here[part].items() <= there[part].items()
+        assert {**here, "operations": {}, "shapes": {}} == {**there, "operations": {}, "shapes": {}}
+
+
+def test_the_trimmed_descriptions_hold_every_shape_that_they_name_and_no_other() -> None:
+    for service in SERVICES:
+        here = trimmed(service, "service-2")
+        assert here["operations"]
+        assert set(re.findall(r'"shape": "(\w+)"', json.dumps(here))) == here["shapes"].keys()
+
+
+def whole(service: str, name: str) -> Any:
+    return botocore.session.get_session().get_component("data_loader").load_service_model(service, name)
+
+
+def trimmed(service: str, name: str) -> Any:
+    (path,) = (DEPENDENCIES / "python" / "botocore" / "data" / service).glob(f"*/{name}.json")
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def without_texts(value: Any) -> Any:

@@ -8,7 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -178,8 +178,7 @@ def _session(number: int, *, expires_in_ms: int, due_in_ms: int) -> Session:
     expires_ms = NOW_MS + expires_in_ms
     renewed_ms = expires_ms - _TIMEOUT.timeout_ms
     created_ms = renewed_ms - 20 * MINUTE
-    return replace(
-        _EXAMPLE,
+    return _EXAMPLE._replace(
         session_id=str(uuid.UUID(int=(number << 96) | 0x4000_8000_0000_0000_0000)),
         user_id=str(uuid.UUID(int=number % 5_000)),
         created_at_ms=created_ms,

@@ -1,7 +1,6 @@
 """The deployed sweeper on a real engine, with all its threads: batches of statements, conditions, and the claim."""
 
 from collections import Counter
-from dataclasses import replace
 from typing import Any
 
 from agent_sessions import bootstrap, items
@@ -111,9 +110,9 @@ def test_marks_refuse_what_changed_between_read_and_mark(engine: Table) -> None:
             if self.done:
                 return
             self.done = True
-            world.store(replace(renewed, lease=2))
-            world.store(replace(reborn, created_at_ms=START_MS))
-            world.store(replace(over, created_at_ms=START_MS))
+            world.store(renewed._replace(lease=2))
+            world.store(reborn._replace(created_at_ms=START_MS))
+            world.store(over._replace(created_at_ms=START_MS))
             engine.client.delete_item(TableName=engine.name, Key=items.session_key(gone.session_id))
 
     world.sns.add_hook(Meanwhile())

@@ -2,7 +2,7 @@
 
 import random
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from agent_sessions.errors import InvalidRequest, SessionExpired, SessionNotFound, SessionRenewalFailed
@@ -190,17 +190,16 @@ class Caller:
         wanted = self._new_timeout()
         what = self._rng.choice(["threshold", "threshold", "timeout", "duration", "autoRenew", "all"])
         if what == "threshold":
-            return replace(timeout, warning_threshold_minutes=self._threshold(timeout.timeout_minutes))
+            return timeout._replace(warning_threshold_minutes=self._threshold(timeout.timeout_minutes))
         if what == "autoRenew":
-            return replace(timeout, auto_renew=not timeout.auto_renew)
+            return timeout._replace(auto_renew=not timeout.auto_renew)
         if what == "duration":
-            return replace(timeout, max_duration_minutes=self._duration(timeout.timeout_minutes))
+            return timeout._replace(max_duration_minutes=self._duration(timeout.timeout_minutes))
         if what == "timeout":
             within = self._minutes(
                 self._rng.uniform(5, min(self._day.plan.longest_timeout, timeout.max_duration_minutes))
             )
-            return replace(
-                timeout,
+            return timeout._replace(
                 timeout_minutes=within,
                 warning_threshold_minutes=min(timeout.warning_threshold_minutes, within),
             )

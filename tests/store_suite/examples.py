@@ -1,10 +1,10 @@
 """Sessions to put into a store, the store on an engine's table, and a look at what lies there."""
 
 import uuid
-from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from agent_sessions import items
+from agent_sessions.listing_store import DynamoSessionIndex
 from agent_sessions.model import MS_PER_MINUTE, Session, TimeoutConfig
 from agent_sessions.records import DynamoRecords
 from agent_sessions.store import DynamoSessionStore
@@ -55,7 +55,7 @@ def a_session(**changes: Any) -> Session:
         lease=1,
         due_at_ms=created + TIMEOUT.timeout_ms - TIMEOUT.warning_ms,
     )
-    return replace(session, **changes)
+    return session._replace(**changes)
 
 
 def patched(session: Session, timeout: TimeoutConfig) -> Session:
@@ -63,8 +63,7 @@ def patched(session: Session, timeout: TimeoutConfig) -> Session:
     ends = session.created_at_ms + timeout.max_duration_ms
     expires = min(session.renewed_at_ms + timeout.timeout_ms, ends)
     moved = expires != session.expires_at_ms
-    return replace(
-        session,
+    return session._replace(
         timeout=timeout,
         ends_at_ms=ends,
         expires_at_ms=expires,
@@ -78,6 +77,11 @@ def store_on(table: Table) -> DynamoSessionStore:
     return DynamoSessionStore(
         table.client, table.name, retention_ms=RETENTION, due_shards=DUE_SHARDS, tenant_shards=TENANT_SHARDS
     )
+
+
+def index_on(table: Table) -> DynamoSessionIndex:
+    """The store's indexes, as bootstrap makes them."""
+    return DynamoSessionIndex(table.client, table.name, TENANT_SHARDS)
 
 
 def records_on(table: Table) -> DynamoRecords:

@@ -10,8 +10,9 @@ import pytest
 from agent_sessions import items
 from agent_sessions.ids import new_session_id
 from agent_sessions.listing import IndexKey, Partition
+from agent_sessions.listing_store import BATCH_GET_LIMIT, DynamoSessionIndex
 from agent_sessions.model import Session
-from agent_sessions.store import BATCH_GET_LIMIT, DynamoSessionStore
+from agent_sessions.store import DynamoSessionStore
 
 from tests.store_suite.examples import (
     DUE_SHARDS,
@@ -21,6 +22,7 @@ from tests.store_suite.examples import (
     TENANT_SHARDS,
     Table,
     a_session,
+    index_on,
     put,
     store_on,
     without,
@@ -36,8 +38,8 @@ def table(engine: Table) -> Table:
 
 
 @pytest.fixture
-def store(table: Table) -> DynamoSessionStore:
-    return store_on(table)
+def index(table: Table) -> DynamoSessionIndex:
+    return index_on(table)
 
 
 def listed_at(table: Table, *moments: int, tenant: str = TENANT, user: str = USER) -> list[Session]:
@@ -48,12 +50,12 @@ def listed_at(table: Table, *moments: int, tenant: str = TENANT, user: str = USE
     ]
 
 
-def paged(store: DynamoSessionStore, partition: Partition, limit: int, *, at_most: int = 100) -> list[list[IndexKey]]:
+def paged(index: DynamoSessionIndex, partition: Partition, limit: int, *, at_most: int = 100) -> list[list[IndexKey]]:
     """Every page of a partition."""
     pages: list[list[IndexKey]] = []
     after = None
     for _ in range(at_most):
-        page = store.keys(partition, after, limit)
+        page = index.keys(partition, after, limit)
         pages.append(page.keys)
         if not page.more:
             return pages
@@ -65,56 +67,51 @@ def ids(pages: list[list[IndexKey]]) -> list[str]:
     return [key.session_id for page in pages for key in page]
 
 
-def test_a_user_has_one_partition_however_the_id_is_written(store: DynamoSessionStore) -> None:
-    [lower] = store.partitions(TENANT, USER.lower())
-    [upper] = store.partitions(TENANT, USER.upper())
+def test_a_user_has_one_partition_however_the_id_is_written(index: DynamoSessionIndex) -> None:
+    [lower] = index.partitions(TENANT, USER.lower())
+    [upper] = index.partitions(TENANT, USER.upper())
     assert lower == upper
 
 
-def test_a_tenant_has_a_partition_a_shard(store: DynamoSessionStore) -> None:
-    partitions = store.partitions(TENANT, None)
+def test_a_tenant_has_a_partition_a_shard(index: DynamoSessionIndex) -> None:
+    partitions = index.partitions(TENANT, None)
     assert len(set(partitions)) == TENANT_SHARDS
 
 
-def test_a_tenants_sessions_are_found_in_shards_that_are_written_no_more(table: Table) -> None:
+def test_a_tenants_sessions_are_found_in_shards_that_are_written_no_more(
+    table: Table, index: DynamoSessionIndex
+) -> None:
     sessions = listed_at(table, *(NOW + step for step in range(24)))
-    fewer = DynamoSessionStore(
-        table.client,
-        table.name,
-        retention_ms=RETENTION,
-        due_shards=DUE_SHARDS,
-        tenant_shards=1,
-        listed_shards=TENANT_SHARDS,
-    )
+    fewer = DynamoSessionStore(table.client, table.name, retention_ms=RETENTION, due_shards=DUE_SHARDS, tenant_shards=1)
     fewer.create(new := a_session(created_at_ms=NOW))
-    first, *others = [set(ids(paged(fewer, partition, 50))) for partition in fewer.partitions(TENANT, None)]
+    first, *others = [set(ids(paged(index, partition, 50))) for partition in index.partitions(TENANT, None)]
     assert set.union(first, *others) == {session.session_id for session in [*sessions, new]}
     assert new.session_id in first
 
 
-def test_a_users_sessions_come_newest_first(table: Table, store: DynamoSessionStore) -> None:
+def test_a_users_sessions_come_newest_first(table: Table, index: DynamoSessionIndex) -> None:
     moments = [NOW + step for step in range(12)]
     shuffled = listed_at(table, *random.Random(7).sample(moments, len(moments)))
-    [partition] = store.partitions(TENANT, USER)
-    [keys] = paged(store, partition, 50)
+    [partition] = index.partitions(TENANT, USER)
+    [keys] = paged(index, partition, 50)
     assert [key.listed_at_ms for key in keys] == moments[::-1]
     assert set(keys) == {IndexKey(session.created_at_ms, session.session_id, AGENT) for session in shuffled}
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 5, 7, 11, 12, 13])
-def test_over_all_pages_each_key_comes_once_and_in_order(table: Table, store: DynamoSessionStore, limit: int) -> None:
+def test_over_all_pages_each_key_comes_once_and_in_order(table: Table, index: DynamoSessionIndex, limit: int) -> None:
     sessions = listed_at(table, *(NOW + step for step in range(12)))
-    [partition] = store.partitions(TENANT, USER)
-    pages = paged(store, partition, limit)
+    [partition] = index.partitions(TENANT, USER)
+    pages = paged(index, partition, limit)
     assert ids(pages) == [session.session_id for session in reversed(sessions)]
     assert max(map(len, pages)) <= limit
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 5, 6])
-def test_sessions_made_in_one_millisecond_come_once_each(table: Table, store: DynamoSessionStore, limit: int) -> None:
+def test_sessions_made_in_one_millisecond_come_once_each(table: Table, index: DynamoSessionIndex, limit: int) -> None:
     sessions = listed_at(table, NOW - 1, *[NOW] * 9, NOW + 1, NOW + 1)
-    [partition] = store.partitions(TENANT, USER)
-    pages = paged(store, partition, limit)
+    [partition] = index.partitions(TENANT, USER)
+    pages = paged(index, partition, limit)
     assert Counter(ids(pages)) == Counter(session.session_id for session in sessions)
     moments = [key.listed_at_ms for page in pages for key in page]
     assert moments == sorted(moments, reverse=True)
@@ -123,105 +120,105 @@ def test_sessions_made_in_one_millisecond_come_once_each(table: Table, store: Dy
 @pytest.mark.parametrize("moments", [[NOW] * 8, list(range(NOW, NOW + 8))], ids=["at one moment", "one after another"])
 @pytest.mark.parametrize("limit", [1, 2, 3])
 def test_a_page_goes_on_behind_a_session_that_was_deleted_meanwhile(
-    table: Table, store: DynamoSessionStore, moments: list[int], limit: int
+    table: Table, index: DynamoSessionIndex, moments: list[int], limit: int
 ) -> None:
     sessions = listed_at(table, *moments)
-    [partition] = store.partitions(TENANT, USER)
+    [partition] = index.partitions(TENANT, USER)
     seen: list[str] = []
     after: IndexKey | None = None
     more = True
     while more:
-        keys, more = store.keys(partition, after, limit)
+        keys, more = index.keys(partition, after, limit)
         seen += [key.session_id for key in keys]
         if keys:
             after = keys[-1]
-            store.delete(after.session_id, TENANT)
+            store_on(table).delete(after.session_id, TENANT)
     assert Counter(seen) == Counter(session.session_id for session in sessions)
 
 
-def test_a_place_in_a_partition_that_was_emptied_leads_to_its_end(table: Table, store: DynamoSessionStore) -> None:
+def test_a_place_in_a_partition_that_was_emptied_leads_to_its_end(table: Table, index: DynamoSessionIndex) -> None:
     sessions = listed_at(table, *[NOW] * 4)
-    [partition] = store.partitions(TENANT, USER)
-    after = store.keys(partition, None, 2).keys[-1]
+    [partition] = index.partitions(TENANT, USER)
+    after = index.keys(partition, None, 2).keys[-1]
     for session in sessions:
-        store.delete(session.session_id, TENANT)
-    assert store.keys(partition, after, 2) == ([], False)
+        store_on(table).delete(session.session_id, TENANT)
+    assert index.keys(partition, after, 2) == ([], False)
 
 
 def test_what_is_made_behind_the_place_comes_and_what_is_made_before_it_does_not(
-    table: Table, store: DynamoSessionStore
+    table: Table, index: DynamoSessionIndex
 ) -> None:
     newest, middle, oldest = reversed(listed_at(table, NOW, NOW + 2, NOW + 4))
-    [partition] = store.partitions(TENANT, USER)
-    first = store.keys(partition, None, 2)
+    [partition] = index.partitions(TENANT, USER)
+    first = index.keys(partition, None, 2)
     assert ids([first.keys]) == [newest.session_id, middle.session_id]
     [late, _early] = listed_at(table, NOW + 1, NOW + 3)
-    assert ids([store.keys(partition, first.keys[-1], 5).keys]) == [late.session_id, oldest.session_id]
+    assert ids([index.keys(partition, first.keys[-1], 5).keys]) == [late.session_id, oldest.session_id]
 
 
-def test_the_tenants_partitions_hold_each_of_its_sessions_once(table: Table, store: DynamoSessionStore) -> None:
+def test_the_tenants_partitions_hold_each_of_its_sessions_once(table: Table, index: DynamoSessionIndex) -> None:
     sessions = [session for _ in range(6) for session in listed_at(table, NOW, NOW + 1, user=str(uuid.uuid4()))]
-    pages = [page for partition in store.partitions(TENANT, None) for page in paged(store, partition, 5)]
+    pages = [page for partition in index.partitions(TENANT, None) for page in paged(index, partition, 5)]
     assert Counter(ids(pages)) == Counter(session.session_id for session in sessions)
     for page in pages:
         assert all(newer.listed_at_ms >= older.listed_at_ms for newer, older in pairwise(page))
 
 
-def test_nobody_elses_sessions_are_in_a_partition(table: Table, store: DynamoSessionStore) -> None:
+def test_nobody_elses_sessions_are_in_a_partition(table: Table, index: DynamoSessionIndex) -> None:
     [own] = listed_at(table, NOW)
     [anothers] = listed_at(table, NOW, user=str(uuid.uuid4()))
     listed_at(table, NOW, tenant="other")
-    assert [ids(paged(store, partition, 9)) for partition in store.partitions(TENANT, USER)] == [[own.session_id]]
-    of_tenant = [key for partition in store.partitions(TENANT, None) for key in ids(paged(store, partition, 9))]
+    assert [ids(paged(index, partition, 9)) for partition in index.partitions(TENANT, USER)] == [[own.session_id]]
+    of_tenant = [key for partition in index.partitions(TENANT, None) for key in ids(paged(index, partition, 9))]
     assert sorted(of_tenant) == sorted([own.session_id, anothers.session_id])
 
 
 def test_a_tenant_whose_name_looks_like_a_shard_of_another_shares_nothing_with_it(
-    table: Table, store: DynamoSessionStore
+    table: Table, index: DynamoSessionIndex
 ) -> None:
     for tenant in ("acme#0", "acme#1", "acme#1#0"):
         listed_at(table, NOW, tenant=tenant)
-    assert [paged(store, partition, 9) for partition in store.partitions(TENANT, None)] == [[[]]] * TENANT_SHARDS
+    assert [paged(index, partition, 9) for partition in index.partitions(TENANT, None)] == [[[]]] * TENANT_SHARDS
 
 
-def test_a_session_taken_off_the_lists_or_deleted_is_in_no_partition(table: Table, store: DynamoSessionStore) -> None:
+def test_a_session_taken_off_the_lists_or_deleted_is_in_no_partition(table: Table, index: DynamoSessionIndex) -> None:
     off, gone, there = listed_at(table, NOW, NOW + 1, NOW + 2)
     without(table, off.session_id, items.LISTED_AT)
-    store.delete(gone.session_id, TENANT)
-    every = [*store.partitions(TENANT, USER), *store.partitions(TENANT, None)]
-    assert [key for partition in every for key in ids(paged(store, partition, 9))] == [there.session_id] * 2
+    store_on(table).delete(gone.session_id, TENANT)
+    every = [*index.partitions(TENANT, USER), *index.partitions(TENANT, None)]
+    assert [key for partition in every for key in ids(paged(index, partition, 9))] == [there.session_id] * 2
 
 
-def test_a_partition_without_sessions_is_one_empty_page(store: DynamoSessionStore) -> None:
-    for partition in [*store.partitions(TENANT, USER), *store.partitions(TENANT, None)]:
-        assert paged(store, partition, 10) == [[]]
+def test_a_partition_without_sessions_is_one_empty_page(index: DynamoSessionIndex) -> None:
+    for partition in [*index.partitions(TENANT, USER), *index.partitions(TENANT, None)]:
+        assert paged(index, partition, 10) == [[]]
 
 
 def test_many_sessions_are_read_at_once_and_those_that_are_gone_left_out(
-    table: Table, store: DynamoSessionStore
+    table: Table, index: DynamoSessionIndex
 ) -> None:
     sessions = listed_at(table, *(NOW + step for step in range(BATCH_GET_LIMIT - 1)))
-    read = store.read_many([*(session.session_id for session in sessions), new_session_id()])
+    read = index.read_many([*(session.session_id for session in sessions), new_session_id()])
     assert read.found == {session.session_id: session for session in sessions}
     assert read.unread == []
 
 
-def test_an_id_asked_for_twice_is_read_once(table: Table, store: DynamoSessionStore) -> None:
+def test_an_id_asked_for_twice_is_read_once(table: Table, index: DynamoSessionIndex) -> None:
     [session] = listed_at(table, NOW)
-    assert store.read_many([session.session_id, session.session_id]).found == {session.session_id: session}
+    assert index.read_many([session.session_id, session.session_id]).found == {session.session_id: session}
 
 
-def test_an_announced_session_is_told_apart_among_many(table: Table, store: DynamoSessionStore) -> None:
+def test_an_announced_session_is_told_apart_among_many(table: Table, index: DynamoSessionIndex) -> None:
     over = put(table, a_session(announced=True))
     alive = put(table, a_session())
-    assert store.read_many([over.session_id, alive.session_id]).found == {
+    assert index.read_many([over.session_id, alive.session_id]).found == {
         over.session_id: over,
         alive.session_id: alive,
     }
 
 
-def test_an_item_that_makes_no_sense_does_not_hide_the_others(table: Table, store: DynamoSessionStore) -> None:
+def test_an_item_that_makes_no_sense_does_not_hide_the_others(table: Table, index: DynamoSessionIndex) -> None:
     damaged, whole = listed_at(table, NOW, NOW)
     without(table, damaged.session_id, "expiresAt")
-    read = store.read_many([damaged.session_id, whole.session_id])
+    read = index.read_many([damaged.session_id, whole.session_id])
     assert read == ({whole.session_id: whole}, [], [damaged.session_id])

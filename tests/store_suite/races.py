@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from threading import Barrier
 from typing import Final, TypeVar
 
@@ -55,7 +54,7 @@ def at_once(act: Callable[[int], _T], threads: int = THREADS) -> list[_T]:
 def test_of_many_creates_of_one_id_one_goes_through(store: DynamoSessionStore) -> None:
     sessions = [a_session(attempt=bytes([number])) for number in range(THREADS)]
     session_id = sessions[0].session_id
-    sessions = [replace(session, session_id=session_id) for session in sessions]
+    sessions = [session._replace(session_id=session_id) for session in sessions]
     answers = at_once(lambda number: store.create(sessions[number]))
     [winner] = [session for session, held in zip(sessions, answers, strict=True) if held is None]
     assert [held for held in answers if held is not None] == [winner] * (THREADS - 1)
@@ -110,7 +109,7 @@ def test_of_many_renewals_by_clocks_that_differ_none_needs_more_than_a_second_at
 
 def test_one_of_many_patches_of_one_reading_goes_through(table: Table, store: DynamoSessionStore) -> None:
     session = put(table, a_session())
-    wanted = [replace(TIMEOUT, timeout_minutes=31 + number) for number in range(THREADS)]
+    wanted = [TIMEOUT._replace(timeout_minutes=31 + number) for number in range(THREADS)]
     writes = at_once(lambda number: store.patch(session, patch_of(session, wanted[number]), NOW))
     [winner] = [write.session for write in writes if write.applied]
     assert winner in [patched(session, timeout) for timeout in wanted]
@@ -131,7 +130,7 @@ def test_no_renewal_or_patch_outlives_a_delete(table: Table, store: DynamoSessio
             store.delete(session.session_id, TENANT)
         for step in range(10):
             store.renew(session.session_id, TENANT, Renewal(RenewalPath.USUAL, manual=True), NOW + step)
-            store.patch(session, patch_of(session, replace(TIMEOUT, timeout_minutes=31)), NOW)
+            store.patch(session, patch_of(session, TIMEOUT._replace(timeout_minutes=31)), NOW)
 
     at_once(act)
     assert item(table, session.session_id) is None

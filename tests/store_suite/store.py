@@ -54,7 +54,7 @@ def test_a_session_comes_back_as_it_was_created(store: DynamoSessionStore) -> No
 
 @pytest.mark.parametrize("minutes", [5, 7.5, 5.123456789012345, 1440, 1e-05 + 5, 719.9999999999999])
 def test_minutes_come_back_as_they_were_sent(store: DynamoSessionStore, minutes: float) -> None:
-    session = a_session(timeout=replace(TIMEOUT, timeout_minutes=minutes, warning_threshold_minutes=minutes))
+    session = a_session(timeout=TIMEOUT._replace(timeout_minutes=minutes, warning_threshold_minutes=minutes))
     store.create(session)
     found = store.get(session.session_id)
     assert found is not None
@@ -169,7 +169,7 @@ _RENEWED: Final = {
 _WITH_APPOINTMENT: Final = _RENEWED | {"due_at_ms": NOW + 25 * MINUTE}
 _WARNED: Final = {"due_at_ms": _EXPIRY}
 _NEAR_THE_CAP: Final = {"ends_at_ms": NOW + 30 * MINUTE}
-_MANUAL_ONLY: Final = {"timeout": replace(TIMEOUT, auto_renew=False)}
+_MANUAL_ONLY: Final = {"timeout": TIMEOUT._replace(auto_renew=False)}
 
 _PATHS: Final = [
     Path(RenewalPath.USUAL, {}, _RENEWED, RENEWAL),
@@ -207,7 +207,7 @@ def test_a_renewal_changes_what_its_path_says_and_nothing_else(
 ) -> None:
     session = put(table, a_session(**path.state))
     before = item(table, session.session_id)
-    wanted = replace(session, **path.result)
+    wanted = session._replace(**path.result)
     assert renewed(store, path, session) == Write(applied=True, session=wanted)
     after = item(table, session.session_id)
     assert after == item_of(wanted)
@@ -281,7 +281,7 @@ OBSTACLES: Final = [
     Obstacle("not warned yet", lambda _: {"due_at_ms": _EXPIRY - 1}, _is(_AFTER)),
     Obstacle(
         "not to be renewed by activity",
-        lambda _: {"timeout": replace(TIMEOUT, auto_renew=False)},
+        lambda _: {"timeout": TIMEOUT._replace(auto_renew=False)},
         lambda path: not path.manual and path.path is not _NOTHING,
     ),
     Obstacle(
@@ -440,8 +440,7 @@ def _meanwhile(session: Session, what: str) -> Session:
     """What another call may have made of a session between the reading and the patch."""
     expires = min(NOW + session.timeout.timeout_ms, session.ends_at_ms)
     if what == "renewed" and expires > session.expires_at_ms:
-        return replace(
-            session,
+        return session._replace(
             last_activity_ms=NOW,
             renewed_at_ms=NOW,
             expires_at_ms=expires,
@@ -449,7 +448,7 @@ def _meanwhile(session: Session, what: str) -> Session:
             lease=2,
             due_at_ms=expires - session.timeout.warning_ms,
         )
-    return replace(session, due_at_ms=session.expires_at_ms) if what == "warned" else session
+    return session._replace(due_at_ms=session.expires_at_ms) if what == "warned" else session
 
 
 @pytest.mark.parametrize("was_warned", [False, True], ids=["not warned", "warned"])
@@ -462,12 +461,12 @@ def test_a_patch_makes_of_a_session_what_the_arithmetic_says_or_nothing_if_the_c
     meanwhile: str,
     was_warned: bool,  # noqa: FBT001
 ) -> None:
-    timeout = replace(TIMEOUT, max_duration_minutes=most)
+    timeout = TIMEOUT._replace(max_duration_minutes=most)
     for settings in _settings():
         if settings == timeout:
             continue
         read = patched(a_session(timeout=timeout), timeout)
-        read = replace(read, due_at_ms=read.expires_at_ms if was_warned else read.warning_at_ms, lease=1)
+        read = read._replace(due_at_ms=read.expires_at_ms if was_warned else read.warning_at_ms, lease=1)
         now = put(table, _meanwhile(read, meanwhile))
         wanted = patched(now, settings)
         write = store.patch(read, patch_of(read, settings), NOW)
@@ -490,7 +489,7 @@ def test_heartbeats_in_between_do_not_stop_a_patch(table: Table, store: DynamoSe
 
 def test_a_renewal_after_a_patch_goes_by_the_new_settings(table: Table, store: DynamoSessionStore) -> None:
     session = put(table, a_session())
-    store.patch(session, patch_of(session, replace(NEW_TIMEOUT, auto_renew=True)), NOW)
+    store.patch(session, patch_of(session, NEW_TIMEOUT._replace(auto_renew=True)), NOW)
     write = store.renew(session.session_id, TENANT, Renewal(_USUAL, manual=False), NOW + 1)
     assert write.session is not None
     assert write.session.expires_at_ms == NOW + 1 + round(45.5 * MINUTE)
@@ -546,13 +545,13 @@ def test_no_patch_puts_the_expiry_of_a_session_behind_it(
 ) -> None:
     session = put(table, a_session())
     now = session.renewed_at_ms + 7 * MINUTE - is_applied
-    patch = patch_of(session, replace(TIMEOUT, timeout_minutes=7))
+    patch = patch_of(session, TIMEOUT._replace(timeout_minutes=7))
     assert store.patch(session, patch, now).applied == is_applied
 
 
 def test_no_patch_reaches_another_tenants_session(table: Table, store: DynamoSessionStore) -> None:
     session = put(table, a_session())
-    write = store.patch(replace(session, tenant_id="other"), patch_of(session, NEW_TIMEOUT), NOW)
+    write = store.patch(session._replace(tenant_id="other"), patch_of(session, NEW_TIMEOUT), NOW)
     assert write == Write(applied=False, session=session)
     assert item(table, session.session_id) == item_of(session)
 
@@ -596,6 +595,6 @@ def test_a_deleted_sessions_id_is_free_again(store: DynamoSessionStore) -> None:
     session = a_session()
     store.create(session)
     store.delete(session.session_id, TENANT)
-    again = replace(session, attempt=b"again")
+    again = session._replace(attempt=b"again")
     assert store.create(again) is None
     assert store.get(session.session_id) == again

@@ -38,13 +38,14 @@ ADAPTERS = {
     "invoker",
     "items",
     "key_store",
+    "listing_store",
     "publisher",
     "records",
     "store",
     "telemetry",
 }
 """What knows AWS or Powertools: looks inwards to the rules, never to HTTP."""
-API = {"api", "api.authorizer", "api.http", "api.json_body", "api.requests", "api.responses"}
+API = {"api", "api.authorizer", "api.http", "api.json_body", "api.list_query", "api.requests", "api.responses"}
 """What knows HTTP: looks inwards to the rules, never to AWS."""
 ROOT_OF_COMPOSITION = {"bootstrap"}
 LAYERS = {"rules": RULES, "adapters": ADAPTERS, "api": API, "composition": ROOT_OF_COMPOSITION}
@@ -60,7 +61,7 @@ THIRD_PARTIES = {
     "rules": {"pydantic"},
     "adapters": AWS | {"types_boto3_dynamodb", "types_boto3_lambda", "types_boto3_sns"},
     "api": {"pydantic", "pydantic_core"},
-    "composition": {"boto3", "aws_lambda_powertools"},
+    "composition": {"botocore", "aws_lambda_powertools"},
 }
 
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -53,7 +52,7 @@ class Consumer:
 
 
 def told(kind: EventKind, lease: int = 1, **changes: Any) -> str:
-    return session_event(kind, replace(SESSION, lease=lease, **changes), NOW, SOURCE).body
+    return session_event(kind, SESSION._replace(lease=lease, **changes), NOW, SOURCE).body
 
 
 @pytest.fixture
@@ -99,7 +98,7 @@ def test_a_session_that_its_key_brought_back_is_another_one(consumer: Consumer) 
 def test_sessions_and_deployments_do_not_get_in_each_other_s_way(consumer: Consumer) -> None:
     consumer.receive(told("expiring", lease=5))
     consumer.receive(told("expiring", session_id="11111111-2222-4333-8444-555555555555"))
-    consumer.receive(session_event("expiring", replace(SESSION, lease=1), NOW, "/another/deployment").body)
+    consumer.receive(session_event("expiring", SESSION._replace(lease=1), NOW, "/another/deployment").body)
     assert consumer.acts == ["5 expiring", "1 expiring", "1 expiring"]
 
 

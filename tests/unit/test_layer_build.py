@@ -11,6 +11,7 @@ import certifi
 import pytest
 
 from tests.template_reader import PATH
+from tests.unit.calls_in_code import operations_in_the_code, operations_of
 
 
 @pytest.fixture(scope="module")
@@ -57,22 +58,57 @@ def test_descriptions_lose_their_texts_but_no_member_that_is_called_documentatio
     }
 
 
-def test_of_botocores_descriptions_the_services_in_use_stay(build: ModuleType, tmp_path: Path) -> None:
-    for service in ("dynamodb", "ec2"):
-        folder = tmp_path / service / "2020-01-01"
+def test_of_botocores_descriptions_the_calls_in_use_stay_in_their_newest_version(
+    build: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "OPERATIONS", {"dynamodb": ("GetItem",)})
+    described = {
+        "documentation": "text",
+        "version": "2.0",
+        "operations": {"GetItem": {"input": {"shape": "Key"}}, "ListTables": {"output": {"shape": "Names"}}},
+        "shapes": {
+            "Key": {"type": "structure", "members": {"shape": {"shape": "Text", "documentation": "text"}}},
+            "Text": {"type": "string"},
+            "Names": {"type": "list", "member": {"shape": "Name"}},
+            "Name": {"type": "string"},
+        },
+    }
+    for service, version in (("dynamodb", "2012-01-01"), ("dynamodb", "2020-01-01"), ("ec2", "2020-01-01")):
+        folder = tmp_path / service / version
         folder.mkdir(parents=True)
-        (folder / "service-2.json.gz").write_bytes(gzip.compress(b'{"documentation": "text", "version": "2.0"}'))
-        (folder / "examples-1.json").write_text("{}")
+        (folder / "service-2.json.gz").write_bytes(gzip.compress(json.dumps(described).encode()))
+        (folder / "endpoint-rule-set-1.json.gz").write_bytes(gzip.compress(b'{"rules": []}'))
+        (folder / "paginators-1.json").write_text("{}")
     partition = {"partition": "aws", "services": {"dynamodb": {"endpoints": {}}, "ec2": {"endpoints": {}}}}
     (tmp_path / "endpoints.json").write_text(json.dumps({"partitions": [partition]}))
     build.trim_botocore(tmp_path)
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.json*")) == [
+        "dynamodb/2020-01-01/endpoint-rule-set-1.json",
         "dynamodb/2020-01-01/service-2.json",
         "endpoints.json",
     ]
-    assert json.loads((tmp_path / "dynamodb/2020-01-01/service-2.json").read_text()) == {"version": "2.0"}
+    assert json.loads((tmp_path / "dynamodb/2020-01-01/service-2.json").read_text()) == {
+        "version": "2.0",
+        "operations": {"GetItem": {"input": {"shape": "Key"}}},
+        "shapes": {
+            "Key": {"type": "structure", "members": {"shape": {"shape": "Text"}}},
+            "Text": {"type": "string"},
+        },
+    }
     (kept,) = json.loads((tmp_path / "endpoints.json").read_text())["partitions"]
     assert kept == {"partition": "aws", "services": {"dynamodb": {"endpoints": {}}}}
+
+
+def test_a_call_that_botocore_does_not_know_stops_the_build_and_is_named(build: ModuleType) -> None:
+    with pytest.raises(SystemExit, match="botocore knows no GetItems, Forget"):
+        build.with_operations({"operations": {"GetItem": {}}, "shapes": {}}, ["GetItem", "GetItems", "Forget"])
+
+
+def test_the_calls_that_stay_are_those_that_the_code_makes(build: ModuleType) -> None:
+    assert {service: set(names) for service, names in build.OPERATIONS.items()} == {
+        service: {operations_of(service)[method] for method in methods}
+        for service, methods in operations_in_the_code().items()
+    }
 
 
 def test_what_is_unused_is_removed_and_metadata_and_licences_stay(build: ModuleType, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """What holds of the time arithmetic for all sessions and all moments (API.md section 3)."""
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -89,8 +88,7 @@ def test_a_patch_counts_from_the_last_renewal_and_stops_at_the_end(session: Sess
 
 @given(session=sessions(), timeout=configs())
 def test_a_shortening_patch_never_lengthens(session: Session, timeout: TimeoutConfig) -> None:
-    shorter = replace(
-        timeout,
+    shorter = timeout._replace(
         timeout_minutes=min(timeout.timeout_minutes, session.timeout.timeout_minutes),
         max_duration_minutes=min(timeout.max_duration_minutes, session.timeout.max_duration_minutes),
     )
@@ -101,8 +99,7 @@ def test_a_shortening_patch_never_lengthens(session: Session, timeout: TimeoutCo
 
 @given(session=sessions(), timeout=configs())
 def test_a_lengthening_patch_never_shortens(session: Session, timeout: TimeoutConfig) -> None:
-    longer = replace(
-        timeout,
+    longer = timeout._replace(
         timeout_minutes=max(timeout.timeout_minutes, session.timeout.timeout_minutes),
         max_duration_minutes=max(timeout.max_duration_minutes, session.timeout.max_duration_minutes),
     )

@@ -3,7 +3,6 @@
 import base64
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -63,7 +62,7 @@ def copies(world: World, count: int) -> list[str]:
     world.remove(pattern.session_id)
     made = []
     for number in range(count):
-        session = replace(pattern, session_id=new_session_id(), created_at_ms=pattern.created_at_ms + number)
+        session = pattern._replace(session_id=new_session_id(), created_at_ms=pattern.created_at_ms + number)
         item = items.session_item(session, retention_ms=0, due_shards=8, tenant_shards=TENANT_SHARDS)
         world.dynamo.put_item(TableName=TABLE, Item=item)
         made.append(session.session_id)

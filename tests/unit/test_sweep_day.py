@@ -48,13 +48,13 @@ def test_the_same_seed_gives_the_same_day() -> None:
 
 def test_the_judge_sees_a_sweep_that_does_not_look_far_enough_ahead() -> None:
     day = Day(SMALL)
-    day.sweep.tuning = replace(day.sweep.tuning, look_ahead_ms=120_000)
+    day.sweep.tuning = day.sweep.tuning._replace(look_ahead_ms=120_000)
     assert kinds(judged(day)) == {"warned late"}
 
 
 def test_the_judge_sees_a_sweep_that_looks_too_far_ahead() -> None:
     day = Day(SMALL)
-    day.sweep.tuning = replace(day.sweep.tuning, look_ahead_ms=200_000)
+    day.sweep.tuning = day.sweep.tuning._replace(look_ahead_ms=200_000)
     assert kinds(judged(day)) == {"warned early"}
 
 

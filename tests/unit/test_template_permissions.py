@@ -1,15 +1,12 @@
 """Each function may do what it does, on what it does it to, and nothing else."""
 
-import ast
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import botocore.session
 import pytest
 
 from tests.template_reader import FUNCTIONS, PATH, Deployment, as_list
+from tests.unit.calls_in_code import operations_in_the_code
 from tests.unit.rehearsal import Rehearsal
 
 PACKAGE = PATH.parent / "layers" / "domain" / "agent_sessions"
@@ -43,28 +40,7 @@ def test_a_function_is_allowed_nothing_that_it_does_not_call(rehearsal: Rehearsa
 
 def test_the_rehearsal_makes_every_kind_of_call_that_stands_in_the_code(rehearsal: Rehearsal) -> None:
     made = {operation for notes in rehearsal.notes.values() for operation in notes.operations}
-    assert operations_in_the_code() == made
-
-
-def operations_in_the_code() -> set[str]:
-    session = botocore.session.get_session()
-    known = {
-        re.sub(r"(?<=[a-z])(?=[A-Z])", "_", operation).lower()
-        for service in ("dynamodb", "sns", "lambda")
-        for operation in session.get_service_model(service).operation_names
-    }
-    return {name for module in PACKAGE.rglob("*.py") for name in methods_called(module)} & known
-
-
-def methods_called(module: Path) -> Iterator[str]:
-    """The methods called on clients."""
-    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
-        if (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and re.search(r"client", ast.unparse(node.func.value))
-        ):
-            yield node.func.attr
+    assert {name for names in operations_in_the_code().values() for name in names} == made
 
 
 def test_the_sweeper_may_start_itself_only_where_it_fans_out() -> None:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from botocore import __version__ as botocore_version
 from botocore.config import Config
+from botocore.credentials import Credentials, EnvProvider, create_credential_resolver
 from botocore.exceptions import ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as BotoConnectionError
 from botocore.handlers import BUILTIN_HANDLERS
@@ -59,6 +60,7 @@ def lean_session() -> Session:
         if "." not in event:
             session.register(event, handler)
     session.register_component("response_parser_factory", _Parsers())
+    session.register_component("credential_provider", _EnvironmentFirst(session))
     return session
 
 
@@ -75,6 +77,19 @@ def client_config(*, connections: int = 10) -> Config:
         # botocore writes its own anew twice a call, out of a dozen parts: 0.95 Mi of every call.
         user_agent=f"agent-sessions botocore/{botocore_version}",
     )
+
+
+class _EnvironmentFirst:
+    """Takes the keys that Lambda puts into the environment, and asks botocore's chain where there are none.
+
+    That chain begins with the environment too, but builds its clients of metadata services before: 11 Mi.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def load_credentials(self) -> Credentials | None:
+        return EnvProvider().load() or create_credential_resolver(self._session).load_credentials()
 
 
 class _Parsers(ResponseParserFactory):

@@ -1,26 +1,27 @@
 """The composition root: the only place that reads the environment and makes clients; late, and once per process.
 
 Tests and the local stack call `wire` first, with a clock and clients of their own; Lambda calls nothing and gets the
-system's clock, the process's environment and boto3's clients.
+system's clock, the process's environment and botocore's clients.
 """
 
 import gc
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agent_sessions.clock import Clock, SystemClock
 from agent_sessions.ids import new_session_id
 
 if TYPE_CHECKING:
-    from boto3.session import Session
+    from botocore.session import Session
 
     from agent_sessions.api.authorizer import ApiKeyAuthorizer
     from agent_sessions.api.http import SessionApi
     from agent_sessions.health import HealthService
     from agent_sessions.keys import KeyService
+    from agent_sessions.listing import SessionList
     from agent_sessions.records import DynamoRecords
     from agent_sessions.schedule import ScheduledSweeps
     from agent_sessions.telemetry import Telemetry
@@ -30,13 +31,12 @@ if TYPE_CHECKING:
 # ruff: noqa: PLC0415
 
 
-@dataclass(frozen=True)
-class Wiring:
+class Wiring(NamedTuple):
     """What the outside gives: where settings, time and AWS clients come from. `clients` maps service names."""
 
-    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
-    clock: Clock = field(default_factory=SystemClock)
-    clients: Mapping[str, Any] = field(default_factory=dict)
+    environ: Mapping[str, str] = os.environ
+    clock: Clock = SystemClock()
+    clients: Mapping[str, Any] = MappingProxyType({})
 
 
 _wiring = Wiring()
@@ -76,7 +76,6 @@ def session_api() -> "SessionApi":
     from random import random
 
     from agent_sessions.api.http import SessionApi
-    from agent_sessions.listing import SessionList
     from agent_sessions.sessions import SessionService
     from agent_sessions.settings import SessionSettings
     from agent_sessions.store import DynamoSessionStore
@@ -89,7 +88,6 @@ def session_api() -> "SessionApi":
         retention_ms=settings.retention_ms,
         due_shards=settings.due_shards,
         tenant_shards=settings.tenant_shards,
-        listed_shards=settings.listed_shards,
     )
     clock = _wiring.clock
 
@@ -100,6 +98,14 @@ def session_api() -> "SessionApi":
         return DynamoRecords(client, settings.sessions_table)
 
     @cache
+    def listing() -> "SessionList":
+        from agent_sessions.listing import SessionList
+        from agent_sessions.listing_store import DynamoSessionIndex
+
+        index = DynamoSessionIndex(client, settings.sessions_table, settings.listed_shards)
+        return SessionList(index, clock, lambda: records().cursor_secret())
+
+    @cache
     def health() -> "HealthService":
         from agent_sessions.health import HealthService
 
@@ -107,8 +113,9 @@ def session_api() -> "SessionApi":
 
     return SessionApi(
         sessions=SessionService(store, clock, settings.retention_ms, new_session_id, random),
-        listing=SessionList(store, clock, lambda: records().cursor_secret()),
-        health=health,  # not loaded before it is asked for: 18 of the 1,110 Mi of a cold start
+        # Not loaded before they are asked for: LIST_MI and 18 of the Mi of a cold start.
+        listing=listing,
+        health=health,
         settings=settings,
         clock=clock,
         telemetry=_telemetry(),
@@ -208,17 +215,15 @@ def _client(service: str, *, connections: int = 10) -> Any:  # noqa: ANN401 - cl
         return given
     from agent_sessions.aws import client_config, ignore_requested_pauses
 
-    client = _sdk_session().client(service, config=client_config(connections=connections))  # type: ignore[call-overload]
+    client = _sdk_session().create_client(service, config=client_config(connections=connections))
     ignore_requested_pauses(client)
     return client
 
 
 @cache
 def _sdk_session() -> "Session":
-    # Of the 1,090 Mi of a cold start 77 are boto3's, for transfers to S3 and resources that nothing here uses;
-    # botocore's session alone would make the same clients.
-    from boto3.session import Session
-
+    # What boto3's own session would add are resources and transfers to S3, which nothing here uses: 77 Mi of a cold
+    # start. Its `client` hands on to this session's.
     from agent_sessions.aws import lean_session
 
-    return Session(botocore_session=lean_session())
+    return lean_session()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 from agent_sessions import items
 from agent_sessions.aws import translated
 from agent_sessions.listing import ReadMany
-from agent_sessions.store import read_many
+from agent_sessions.listing_store import read_many
 from agent_sessions.sweep import DueEntry, DuePage, Mark, MarkKind, MarkOutcome
 
 if TYPE_CHECKING:

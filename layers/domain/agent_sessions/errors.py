@@ -14,8 +14,7 @@ SessionServiceError
 └── ServiceUnavailable        a backing service throttles or cannot be reached
 """
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 ExpiryReason = Literal["idle_timeout", "max_duration"]
 
@@ -27,8 +26,7 @@ class _Missing:
 MISSING = _Missing()
 
 
-@dataclass(frozen=True, slots=True)
-class FieldProblem:
+class FieldProblem(NamedTuple):
     """One field at fault: its path in the request, the rule it breaks, and the value as sent."""
 
     field: str

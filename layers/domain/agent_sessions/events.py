@@ -1,7 +1,6 @@
 """What subscribers are told: CloudEvents 1.0 in structured JSON mode (API.md section 5). Knows no topic."""
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from agent_sessions.formats import compact, timeout_config, timestamp
 from agent_sessions.model import Session
@@ -11,8 +10,7 @@ EventKind = Literal["expiring", "expired"]
 TYPE_PREFIX: Final = "agent-sessions.session."
 
 
-@dataclass(frozen=True, slots=True)
-class SessionEvent:
+class SessionEvent(NamedTuple):
     """One event: its id, the body, and the attributes that subscribers filter on."""
 
     event_id: str

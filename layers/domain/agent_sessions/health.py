@@ -1,8 +1,8 @@
 """Is the service well? Answered from one small record, however many sessions exist. Knows neither HTTP nor AWS."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple, Protocol
 
 from agent_sessions.clock import Clock
 from agent_sessions.errors import ServiceUnavailable
@@ -15,16 +15,14 @@ STALE_GAUGE_MS: Final = 6 * 60_000
 Status = Literal["healthy", "degraded", "unhealthy"]
 
 
-@dataclass(frozen=True, slots=True)
-class ShardSweep:
+class ShardSweep(NamedTuple):
     """The last finished sweep of one shard: when, and how far past its time the oldest entry was (seconds)."""
 
     swept_at_ms: int
     lag_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Gauge:
+class Gauge(NamedTuple):
     """A count of sessions: live ones, and those whose next warning or expiry is close. Taken at `taken_at_ms`."""
 
     active_sessions: int
@@ -32,11 +30,10 @@ class Gauge:
     taken_at_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class SweepRecord:
+class SweepRecord(NamedTuple):
     """What the sweeper tells of itself: one entry a shard, and the last gauge."""
 
-    shards: Mapping[int, ShardSweep] = field(default_factory=dict)
+    shards: Mapping[int, ShardSweep] = MappingProxyType({})
     gauge: Gauge | None = None
 
 
@@ -48,8 +45,7 @@ class SweepRecordReader(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(NamedTuple):
     """The service's state at `now_ms`; None stands for what is not known."""
 
     status: Status

@@ -70,8 +70,7 @@ def key_hash(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiKey:
+class ApiKey(NamedTuple):
     """What is kept of a key. All `_ms` values are epoch milliseconds; `replaced_by` is the id of its successor."""
 
     key_hash: str

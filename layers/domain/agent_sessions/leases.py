@@ -10,8 +10,8 @@ A lease is one stretch with one `expires_at_ms`. What holds after every function
                                     │◀ threshold ▶│
 """
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from agent_sessions.errors import SessionExpired, SessionNotFound, SessionRenewalFailed
 from agent_sessions.model import Session, TimeoutConfig
@@ -45,8 +45,7 @@ def check_alive(session: Session, now_ms: int, retention_ms: int) -> None:
     raise SessionExpired(session.expires_at_ms, session.reason)
 
 
-@dataclass(frozen=True, slots=True)
-class Renewal:
+class Renewal(NamedTuple):
     """One attempt at a heartbeat or a renewal: its path; whether it is `manual`, which `autoRenew` does not stop.
 
     `overtaken_at_ms` is when an earlier attempt met activity recorded by a clock ahead of ours: that activity, or any
@@ -80,8 +79,7 @@ def next_attempt(found: Session, refused_ms: int, now_ms: int, *, manual: bool) 
     return Renewal(path, manual, overtaken_at_ms)
 
 
-@dataclass(frozen=True, slots=True)
-class Patch:
+class Patch(NamedTuple):
     """Other timeout settings for a session, and the case in which they come: what must still hold when it is written.
 
     `was_capped` and `is_capped` say whether the lease ends at the cap before and after, `moves` whether it moves,

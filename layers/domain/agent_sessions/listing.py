@@ -11,7 +11,6 @@ import hmac
 import json
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
 from agent_sessions.clock import Clock
@@ -75,8 +74,7 @@ class SessionIndex(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class ListQuery:
+class ListQuery(NamedTuple):
     """Whose sessions to list, which of them, and how many at a time. UUIDs compare without case."""
 
     tenant_id: str
@@ -93,8 +91,7 @@ class ListQuery:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class SessionPage:
+class SessionPage(NamedTuple):
     """One page: live sessions as of `now_ms`, and the cursor of the next page, if there may be one."""
 
     sessions: list[Session]

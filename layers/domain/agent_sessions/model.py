@@ -1,6 +1,6 @@
 """What a session is. Plain values in epoch milliseconds and minutes; knows no storage, no HTTP, no clock."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from agent_sessions.errors import ExpiryReason
 
@@ -15,8 +15,7 @@ def minutes_to_ms(minutes: Minutes) -> int:
     return round(minutes * MS_PER_MINUTE)
 
 
-@dataclass(frozen=True, slots=True)
-class TimeoutConfig:
+class TimeoutConfig(NamedTuple):
     """The four timeout settings in force for one session, in minutes as sent."""
 
     timeout_minutes: Minutes
@@ -40,8 +39,7 @@ class TimeoutConfig:
         return minutes_to_ms(self.warning_threshold_minutes)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
+class Session(NamedTuple):
     """One session as stored. All `_ms` values are epoch milliseconds.
 
     `due_at_ms` is when the sweep has something to do for it next: the warning while `due_at_ms < expires_at_ms`,

@@ -1,7 +1,6 @@
 """The use cases of one session: decide by the rules of `leases`, write through a store. Knows neither HTTP nor AWS."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
 from agent_sessions.clock import Clock
@@ -54,8 +53,7 @@ class SessionStore(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class NewSession:
+class NewSession(NamedTuple):
     """A checked request for a session. `request_hash` stands for what was sent, to tell a repeat from a reuse."""
 
     agent_id: str

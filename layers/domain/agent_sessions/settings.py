@@ -27,7 +27,8 @@ Shards = Annotated[int, Field(ge=1, le=32)]
 class _Settings(BaseModel):
     """Shared behaviour: read by upper-case name, refuse nonsense in words that name the setting."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=str.upper)
+    # Built when it is first read: each function reads one of the classes below, and need not pay for the others.
+    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=str.upper, defer_build=True)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:

@@ -7,8 +7,7 @@ The conditions are what makes every race safe. The moments they compare, along o
                                             └ after the warning dueAt = expiresAt
 """
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import ClientError
 
@@ -16,15 +15,11 @@ from agent_sessions import items
 from agent_sessions.aws import is_failed_condition, translated
 from agent_sessions.items import Item
 from agent_sessions.leases import Patch, Renewal, RenewalPath
-from agent_sessions.listing import IndexKey, KeyPage, Partition, ReadMany
 from agent_sessions.model import Session
 from agent_sessions.sessions import Write
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
-
-BATCH_GET_LIMIT: Final = 100
-"""Keys of one BatchGetItem (AWS's limit)."""
 
 # The conditions, each half by its name.
 _SETTINGS: Final = ("timeoutMinutes", "autoRenew", "maxDurationMinutes", "warningThresholdMinutes")
@@ -81,7 +76,7 @@ _OVERTAKEN_RENEWALS: Final = _renewals("lastActivity")
 
 
 class DynamoSessionStore:
-    """`SessionStore` and `SessionIndex` on one table. Raises `ServiceUnavailable` where DynamoDB does not answer."""
+    """`SessionStore` on one table. Raises `ServiceUnavailable` where DynamoDB does not answer."""
 
     def __init__(
         self,
@@ -91,7 +86,6 @@ class DynamoSessionStore:
         retention_ms: int,
         due_shards: int,
         tenant_shards: int,
-        listed_shards: int | None = None,
     ) -> None:
         """Use `client` on `table`; the rest are the deployment's settings."""
         self._client = client
@@ -99,7 +93,6 @@ class DynamoSessionStore:
         self._retention_ms = retention_ms
         self._due_shards = due_shards
         self._tenant_shards = tenant_shards
-        self._listed_shards = tenant_shards if listed_shards is None else listed_shards
 
     def create(self, session: Session) -> Session | None:
         """Write a new session in one call; return None, or the session that already holds this id.
@@ -215,42 +208,6 @@ class DynamoSessionStore:
             return None
         return items.session_from_item(answer["Attributes"])
 
-    def partitions(self, tenant_id: str, user_id: str | None) -> list[Partition]:
-        """Return the index partitions that hold a user's sessions or, without a user, the whole tenant's."""
-        if user_id is not None:
-            return [Partition(items.USER_INDEX, items.TENANT_USER, items.tenant_user_key(tenant_id, user_id))]
-        return [
-            Partition(items.TENANT_INDEX, items.TENANT_SHARD, items.tenant_shard_key(tenant_id, shard))
-            for shard in range(self._listed_shards)
-        ]
-
-    def keys(self, partition: Partition, after: IndexKey | None, limit: int) -> KeyPage:
-        """Read up to `limit` keys of one index partition, newest first, from behind `after`."""
-        query: dict[str, Any] = {
-            "TableName": self._table,
-            "IndexName": partition.index_name,
-            "KeyConditionExpression": f"{partition.attribute} = :partition",
-            "ExpressionAttributeValues": {":partition": {"S": partition.value}},
-            "ScanIndexForward": False,
-            "Limit": limit,
-        }
-        if after is not None:
-            query["ExclusiveStartKey"] = items.session_key(after.session_id) | {
-                partition.attribute: {"S": partition.value},
-                items.LISTED_AT: _number(after.listed_at_ms),
-            }
-        with translated():
-            answer = self._client.query(**query)
-        keys = [
-            IndexKey(int(item[items.LISTED_AT]["N"]), item[items.SESSION_ID]["S"], item[items.AGENT_ID]["S"])
-            for item in answer["Items"]
-        ]
-        return KeyPage(keys, more="LastEvaluatedKey" in answer)
-
-    def read_many(self, session_ids: Iterable[str]) -> ReadMany:
-        """Read up to 100 sessions, consistently; what does not exist is left out."""
-        return read_many(self._client, self._table, session_ids)
-
     def _update(self, session_id: str, update: str, condition: str, values: Item) -> Write:
         try:
             with translated():
@@ -269,24 +226,6 @@ class DynamoSessionStore:
             found = _old_item(error)
             return Write(applied=False, session=items.session_from_item(found) if found else None)
         return Write(applied=True, session=items.session_from_item(answer["Attributes"]))
-
-
-def read_many(client: "DynamoDBClient", table: str, session_ids: Iterable[str]) -> ReadMany:
-    """Read up to 100 sessions in one consistent `BatchGetItem`, each id once: a repeat fails the whole call."""
-    keys = [items.session_key(session_id) for session_id in dict.fromkeys(session_ids)]
-    with translated():
-        answer = client.batch_get_item(RequestItems={table: {"Keys": keys, "ConsistentRead": True}})
-    found: dict[str, Session] = {}
-    damaged: list[str] = []
-    for item in answer["Responses"].get(table, []):
-        session_id = str(item[items.SESSION_ID]["S"])
-        try:
-            found[session_id] = items.session_from_item(item)
-        except (KeyError, ValueError):  # not written by us: the others of its batch must not suffer
-            damaged.append(session_id)
-    left = answer.get("UnprocessedKeys", {}).get(table)
-    unread = left["Keys"] if left else []
-    return ReadMany(found, [str(key[items.SESSION_ID]["S"]) for key in unread], damaged)
 
 
 def _old_item(error: ClientError) -> Item | None:

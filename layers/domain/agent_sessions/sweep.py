@@ -175,8 +175,7 @@ class SweepSummary:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class SweepTuning:
+class SweepTuning(NamedTuple):
     """How far ahead a run looks, how many shards it works on at a time, and the `source` of its events."""
 
     look_ahead_ms: int

@@ -6,7 +6,7 @@ from urllib.parse import unquote
 
 from agent_sessions.api import responses
 from agent_sessions.api.json_body import read_object
-from agent_sessions.api.requests import list_query, merged_timeout, new_session
+from agent_sessions.api.requests import merged_timeout, new_session
 from agent_sessions.clock import Clock
 from agent_sessions.errors import (
     IdempotencyKeyReused,
@@ -22,7 +22,6 @@ from agent_sessions.errors import (
     TooManyConflicts,
     Unauthorized,
 )
-from agent_sessions.listing import SessionList
 from agent_sessions.metrics import (
     REQUEST_ERRORS,
     SESSION_HEARTBEATS,
@@ -38,6 +37,7 @@ from agent_sessions.telemetry_port import TelemetryPort
 
 if TYPE_CHECKING:
     from agent_sessions.health import HealthService
+    from agent_sessions.listing import SessionList
 
 BASE_PATH: Final = "/api/messaging/sessions"
 
@@ -127,13 +127,13 @@ class SessionApi:
         self,
         *,
         sessions: SessionService,
-        listing: SessionList,
+        listing: "Callable[[], SessionList]",
         health: "Callable[[], HealthService]",
         settings: SessionSettings,
         clock: Clock,
         telemetry: TelemetryPort,
     ) -> None:
-        """Wire the routes to the use cases; `health` gives the one that few starts need."""
+        """Wire the routes to the use cases; `listing` and `health` give those that few starts need."""
         self._sessions = sessions
         self._listing = listing
         self._health = health
@@ -240,7 +240,10 @@ class SessionApi:
         )
 
     def _list(self, request: Request) -> Answer:
-        return Answer(200, responses.page_json(self._listing.page(list_query(request.tenant_id, request.query))))
+        from agent_sessions.api.list_query import list_query  # noqa: PLC0415 - few starts need it
+
+        query = list_query(request.tenant_id, request.query)
+        return Answer(200, responses.page_json(self._listing().page(query)))
 
     def _check_health(self, _request: Request) -> Answer:
         health = self._health().check()

@@ -7,7 +7,6 @@ rounding to milliseconds.
 import hashlib
 import json
 import re
-from collections.abc import Mapping
 from typing import Annotated, Any, Final, NamedTuple, TypeVar
 
 from pydantic import (
@@ -29,18 +28,14 @@ from pydantic_core import PydanticCustomError
 
 from agent_sessions.api.json_body import MAX_METADATA_BYTES, metadata_json
 from agent_sessions.errors import MISSING, FieldProblem, InvalidRequest
-from agent_sessions.listing import ListQuery
 from agent_sessions.model import Minutes, TimeoutConfig
 from agent_sessions.sessions import NewSession
 from agent_sessions.settings import SessionSettings, whole
 
 UUID_PATTERN: Final = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 IDEMPOTENCY_KEY_PATTERN: Final = "^[!-~]{1,255}$"
-DEFAULT_PAGE_SIZE: Final = 50
-MAX_PAGE_SIZE: Final = 100
 _UUID: Final = re.compile(UUID_PATTERN[1:-1])
 _IDEMPOTENCY_KEY: Final = re.compile(IDEMPOTENCY_KEY_PATTERN[1:-1])
-_PAGE_SIZE: Final = re.compile("[0-9]{1,9}")
 _T = TypeVar("_T")
 
 
@@ -66,8 +61,13 @@ def _rules(info: ValidationInfo) -> Rules:
     return rules
 
 
+def is_uuid(text: str) -> bool:
+    """Tell whether `text` is a UUID, of any version and in any case."""
+    return _UUID.fullmatch(text) is not None
+
+
 def _uuid(value: str) -> str:
-    if not _UUID.fullmatch(value):
+    if not is_uuid(value):
         raise _fault("must be a UUID")
     return value
 
@@ -254,32 +254,6 @@ def _conflicts(timeout: Minutes, rules: Rules, kept: TimeoutConfig) -> list[Fiel
         rule = f"must be at least the session's warningThresholdMinutes of {kept.warning_threshold_minutes}"
         return [FieldProblem("timeoutMinutes", rule, timeout)]
     return []
-
-
-def list_query(tenant_id: str, parameters: Mapping[str, str]) -> ListQuery:
-    """Check the query string of a list; unknown parameters are ignored.
-
-    Raises:
-        InvalidRequest: with every parameter at fault.
-
-    """
-    problems = [
-        FieldProblem(name, "must be a UUID", parameters[name])
-        for name in ("userId", "agentId")
-        if name in parameters and not _UUID.fullmatch(parameters[name])
-    ]
-    limit = parameters.get("limit", str(DEFAULT_PAGE_SIZE))
-    if not (_PAGE_SIZE.fullmatch(limit) and 1 <= int(limit) <= MAX_PAGE_SIZE):
-        problems.append(FieldProblem("limit", f"must be a whole number from 1 to {MAX_PAGE_SIZE}", limit))
-    if problems:
-        raise InvalidRequest(problems)
-    return ListQuery(
-        tenant_id=tenant_id,
-        user_id=parameters.get("userId"),
-        agent_id=parameters.get("agentId"),
-        limit=int(limit),
-        cursor=parameters.get("cursor"),
-    )
 
 
 def _problems(error: ValidationError) -> list[FieldProblem]:

@@ -11,11 +11,11 @@ from agent_sessions.errors import (
     SessionServiceError,
 )
 from agent_sessions.formats import compact, timeout_config, timestamp
-from agent_sessions.listing import SessionPage
 from agent_sessions.model import Session
 
 if TYPE_CHECKING:
     from agent_sessions.health import Health
+    from agent_sessions.listing import SessionPage
 
 MAX_VALUE_CHARACTERS: Final = 100
 """A value longer than this is cut before it is echoed (API.md section 4)."""
@@ -39,7 +39,7 @@ def session_json(session: Session, now_ms: int) -> str:
     return f'{compact(body)[:-1]},"metadata":{session.metadata_json}}}'
 
 
-def page_json(page: SessionPage) -> str:
+def page_json(page: "SessionPage") -> str:
     """Return a page of a list; the counts describe the page, not the tenant."""
     count = len(page.sessions)
     rest: dict[str, Any] = {

@@ -29,7 +29,7 @@ NEEDED: Final = {
     "node": "runs the ElizaOS server (version 20 or later)",
     "npm": "fetches the ElizaOS server",
 }
-BY_THEMSELVES: Final = ("sweep", "local_stack")
+BY_THEMSELVES: Final = ("sweep", "scale", "local_stack")
 
 
 def main() -> int:
@@ -59,8 +59,8 @@ def main() -> int:
             else:
                 sys.stdout.write(printed(sections[-1]))
     for section in sections:
-        for bars in section.charts:
-            plot(bars, ROOT / "docs" / "images" / bars.file)
+        for chart in section.charts:
+            plot(chart, ROOT / "docs" / "images" / chart.file)
     (ROOT / "docs" / "benchmarks.md").write_text(markdown(sections, failed, facts()), encoding="utf-8")
     return bool(failed) or not all(ratio.holds for section in sections for ratio in section.ratios)
 

@@ -8,7 +8,7 @@ from typing import Final
 from tests.benchmarks.emulator import emulated, stubbed_dynamodb
 from tests.benchmarks.requests import events
 from tests.benchmarks.section import Bars, Ratio, Section
-from tests.benchmarks.trees import COUNTED, EMPTY, FASTAPI, FLOOR, OURS, USUAL, USUAL_COMPILED, Tree
+from tests.benchmarks.trees import COUNTED, EMPTY, FASTAPI, FLOOR, OURS, PACKAGES, USUAL, USUAL_COMPILED, Tree
 
 STACKS: Final = (USUAL, USUAL_COMPILED, FASTAPI, OURS, FLOOR)
 STARTS: Final = 3
@@ -17,8 +17,13 @@ STARTS: Final = 3
 def run(trees: Mapping[str, Tree]) -> Section:
     base = instructions(trees[EMPTY])
     counts = {name: instructions(trees[name]) - base for name in STACKS}
+    packages = instructions(trees[PACKAGES]) - base
     times = {name: milliseconds(trees[name]) for name in STACKS}
     ours = counts[OURS]
+    alone = (
+        f"Of ours, {packages / 1e6:,.0f} Mi ({packages / ours:.0%}) are the imports of botocore, pydantic and Powertools, "
+        "from the same layer, before anything is done with them."
+    )
     return Section(
         title="Cold start of a create",
         intro="Import, clients and the first create, in millions of processor instructions (Mi) above an empty "
@@ -45,6 +50,7 @@ def run(trees: Mapping[str, Tree]) -> Section:
                 OURS,
             ),
         ),
+        notes=(alone,),
     )
 
 

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from tests.benchmarks.section import Bars, Ratio, Section
+from tests.benchmarks.section import Bars, Lines, Ratio, Section
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 OURS: Final = "#0f766e"
 OTHERS: Final = "#94a3b8"
@@ -36,32 +39,65 @@ def markdown(sections: Sequence[Section], failed: Sequence[str], facts: Mapping[
         parts.append(f"## {section.title}\n\n{section.intro}\n")
         if section.rows:
             parts.append(_table(section.columns, section.rows))
-        parts += [f"![{bars.alt}](images/{bars.file})\n" for bars in section.charts]
+        parts += [f"![{chart.alt}](images/{chart.file})\n" for chart in section.charts]
         parts += [f"{note}\n" for note in section.notes]
     return "\n".join(parts)
 
 
-def plot(bars: Bars, file: Path) -> None:
-    """Draw horizontal bars, the first on top; the same bars give the same file."""
+def plot(chart: Bars | Lines, file: Path) -> None:
+    """Draw a chart as SVG; the same values give the same file."""
     import matplotlib as mpl  # noqa: PLC0415 - only who plots pays for it
 
     mpl.use("svg")
     from matplotlib import pyplot as plt  # noqa: PLC0415 - likewise
 
-    with mpl.rc_context({"svg.hashsalt": bars.file, "font.family": "sans-serif", "svg.fonttype": "none"}):
-        figure, axes = plt.subplots(figsize=(8, 0.8 + 0.5 * len(bars.values)), layout="constrained")
-        names = list(bars.values)
-        colours = [OURS if name == bars.ours else OTHERS for name in names]
-        drawn = axes.barh(names, list(bars.values.values()), color=colours)
-        axes.bar_label(drawn, fmt="{:,.3g}" if max(bars.values.values()) < 100 else "{:,.0f}", padding=4)
-        axes.invert_yaxis()
+    with mpl.rc_context({"svg.hashsalt": chart.file, "font.family": "sans-serif", "svg.fonttype": "none"}):
+        figure, axes = plt.subplots(layout="constrained")
+        if isinstance(chart, Bars):
+            figure.set_size_inches(8, 0.8 + 0.5 * len(chart.values))
+            _draw_bars(axes, chart)
+        else:
+            figure.set_size_inches(8, 4)
+            _draw_lines(axes, chart)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.margins(x=0.12)
-        axes.set_xlabel(bars.axis)
-        axes.set_title(bars.title, loc="left")
+        axes.set_title(chart.title, loc="left")
         file.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(file, metadata={"Date": None, "Creator": None})
         plt.close(figure)
+
+
+def _draw_bars(axes: "Axes", bars: Bars) -> None:
+    """Horizontal bars, the first on top."""
+    names = list(bars.values)
+    colours = [OURS if name == bars.ours else OTHERS for name in names]
+    drawn = axes.barh(names, list(bars.values.values()), color=colours)
+    axes.bar_label(drawn, fmt="{:,.3g}" if max(bars.values.values()) < 100 else "{:,.0f}", padding=4)
+    axes.invert_yaxis()
+    axes.margins(x=0.12)
+    axes.set_xlabel(bars.axis)
+
+
+def _draw_lines(axes: "Axes", lines: Lines) -> None:
+    for name, points in lines.values.items():
+        colour = OURS if name.startswith(lines.ours) else OTHERS
+        across, up = zip(*points, strict=True)
+        axes.plot(across, up, marker="o", color=colour)
+        axes.annotate(
+            f"{name}: {up[-1]:,.0f}",
+            points[-1],
+            xytext=(0, 8),
+            textcoords="offset points",
+            ha="right",
+            va="bottom",
+            color=colour,
+        )
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.margins(y=0.15)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    axes.set_xlabel(lines.across)
+    axes.set_ylabel(lines.axis)
 
 
 def _ratio(ratio: Ratio) -> str:

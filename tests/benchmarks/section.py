@@ -42,6 +42,19 @@ class Bars:
 
 
 @dataclass(frozen=True)
+class Lines:
+    """Lines over a logarithmic scale, named at their ends: `values` are points by label."""
+
+    file: str
+    title: str
+    across: str
+    axis: str
+    values: Mapping[str, Sequence[tuple[float, float]]]
+    alt: str
+    ours: str = ""
+
+
+@dataclass(frozen=True)
 class Section:
     """One comparison. `rows` are the table's, `columns` its heads; `notes` are sentences of Markdown."""
 
@@ -50,5 +63,5 @@ class Section:
     columns: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = ()
     ratios: Sequence[Ratio] = ()
-    charts: Sequence[Bars] = ()
+    charts: Sequence[Bars | Lines] = ()
     notes: Sequence[str] = field(default=())

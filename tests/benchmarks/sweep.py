@@ -1,18 +1,13 @@
-"""The sweep: sessions warned a second beside one call after another, memory under a backlog, and work by table size."""
+"""The sweep: sessions warned a second beside one call after another, and memory under a backlog."""
 
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import redirect_stdout
-from io import StringIO
 from typing import Final, NamedTuple
-from unittest import mock
 
 from tests.benchmarks.section import Bars, Ratio, Section
 from tests.benchmarks.trees import ROOT
-from tests.integration.sweep_costs import Cost, measure, units
 
 LATENCY_MS: Final = 5
 ROUNDS: Final = 3
@@ -21,7 +16,6 @@ ONE_BY_ONE: Final = 320
 USUAL_BACKLOG: Final = 16_000
 """Twenty pages in each of eight shards: every thread is busy for long enough to reach its peak."""
 LARGEST_BACKLOG: Final = 200_000
-SMALL, LARGE = 10_000, 200_000
 POWERTOOLS: Final = {
     "POWERTOOLS_SERVICE_NAME": "bench",
     "POWERTOOLS_METRICS_NAMESPACE": "Bench",
@@ -41,7 +35,6 @@ def run() -> Section:
     speeds = throughput()
     ours, usual = speeds["ours"], speeds["one-by-one"]
     few_mb, many_mb = memory(USUAL_BACKLOG), memory(LARGEST_BACKLOG)
-    costs = table_sizes()
     return Section(
         title="Sweep",
         intro=f"One process warns sessions; each call takes {LATENCY_MS} ms in a stub below botocore, so that signing, "
@@ -54,12 +47,6 @@ def run() -> Section:
         ],
         ratios=(
             Ratio("sweep: sessions a second / one after another", ours.a_second / usual.a_second, at_least=18),
-            Ratio(
-                f"sweep: units with 1,000 due, {LARGE:,} sessions / {SMALL:,}",
-                costs[1].units / costs[0].units,
-                at_most=1.1,
-            ),
-            Ratio(f"sweep: calls with 1,000 due, {LARGE:,} / {SMALL:,}", costs[1].calls / costs[0].calls, at_most=1.1),
             Ratio(
                 f"sweep: peak memory with {LARGEST_BACKLOG:,} due / {USUAL_BACKLOG:,}", many_mb / few_mb, at_most=1.2
             ),
@@ -74,12 +61,7 @@ def run() -> Section:
                 "deployed",
             ),
         ),
-        notes=(
-            f"Peak memory: {few_mb:.0f} MB with {USUAL_BACKLOG:,} due, {many_mb:.0f} MB with {LARGEST_BACKLOG:,}.",
-            "A sweep with 400 sessions to warn, 300 to re-arm and 300 expired, on DynamoDB Local:",
-            _table(costs),
-            "An empty query is free there; DynamoDB asks half a unit for it.",
-        ),
+        notes=(f"Peak memory: {few_mb:.0f} MB with {USUAL_BACKLOG:,} due, {many_mb:.0f} MB with {LARGEST_BACKLOG:,}.",),
     )
 
 
@@ -98,33 +80,6 @@ def throughput() -> dict[str, Speed]:
 def memory(sessions: int) -> float:
     """Megabytes that the process has at most, with so many sessions due in one run."""
     return _probe("memory", sessions, 0)["peak_mb"]
-
-
-def table_sizes() -> Sequence[Cost]:
-    """The same due sessions in a small table and in a large one, and a scan of the small one."""
-    with mock.patch.dict(os.environ, POWERTOOLS | ACCOUNT), redirect_stdout(StringIO()):
-        return measure(SMALL, scan=True), measure(LARGE)
-
-
-def _table(costs: Sequence[Cost]) -> str:
-    """DynamoDB Local needs hours to scan the large table; by the page, a scan costs what there is to read."""
-    scan = costs[0].scan
-    assert scan is not None
-    lines = [
-        "| sessions in the table | calls | capacity units | idle sweep: calls, units | a full Scan: calls, units |",
-        "|---|---|---|---|---|",
-    ]
-    for cost in costs:
-        times = cost.sessions / SMALL
-        cells = (
-            f"{cost.sessions:,}",
-            f"{cost.calls}",
-            f"{cost.units:,.0f}",
-            f"{len(cost.idle.calls)}, {units(cost.idle):g}",
-            f"{times * len(scan.calls):.0f}, {times * units(scan):,.0f}" + (" (reckoned)" if times > 1 else ""),
-        )
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
 
 
 def _probe(way: str, sessions: int, latency_ms: float) -> dict[str, float]:

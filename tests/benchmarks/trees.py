@@ -29,6 +29,15 @@ USUAL_COMPILED: Final = "usual style, precompiled"
 FASTAPI: Final = "FastAPI + Mangum, precompiled"
 FLOOR: Final = "floor: msgspec, signed by hand"
 EMPTY: Final = "empty handler"
+PACKAGES: Final = "packages imported, nothing done"
+
+_NOTHING_DONE: Final = 'def handler(event, context):\n    return {"statusCode": 201}\n'
+_IMPORTS: Final = """import botocore.session
+from aws_lambda_powertools import Logger, Metrics
+from pydantic import BaseModel
+
+"""
+"""What no function on these three packages can do without."""
 
 # stack -> (folder of the peer, requirements, whether its build compiles)
 _PEERS: Final = {
@@ -75,7 +84,11 @@ class Tree:
 
 def lay_out(folder: Path) -> Mapping[str, Tree]:
     """Make every stack below `folder`; ours is what `make build` built."""
-    trees = {EMPTY: _empty(folder / "empty"), OURS: _ours(folder / "ours")}
+    trees = {
+        EMPTY: _idle(EMPTY, folder / "empty", _NOTHING_DONE),
+        PACKAGES: _idle(PACKAGES, folder / "packages", _IMPORTS + _NOTHING_DONE),
+        OURS: _ours(folder / "ours"),
+    }
     for name, (peer, requirements, compiled) in _PEERS.items():
         trees[name] = _peer(name, folder / f"{peer}{'-compiled' if compiled else ''}", peer, requirements, compiled)
     for path in folder.rglob("*"):
@@ -83,11 +96,12 @@ def lay_out(folder: Path) -> Mapping[str, Tree]:
     return trees
 
 
-def _empty(folder: Path) -> Tree:
-    tree = Tree(EMPTY, folder / "task", folder / "opt")
+def _idle(name: str, folder: Path, source: str) -> Tree:
+    """A function that does nothing, beside our dependency layer."""
+    tree = Tree(name, folder / "task", folder / "opt")
     tree.task.mkdir(parents=True)
-    (tree.opt / "python").mkdir(parents=True)
-    (tree.task / "app.py").write_text('def handler(event, context):\n    return {"statusCode": 201}\n')
+    shutil.copytree(BUILD / "DependenciesLayer", tree.opt)
+    (tree.task / "app.py").write_text(source)
     _compile(tree.task)
     return tree
 

@@ -7,7 +7,7 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any, Final
 from agent_sessions import bootstrap, items
 from agent_sessions.model import MS_PER_MINUTE, Session, TimeoutConfig
 
-from functions.expiry_sweeper import app
+from functions.expiry_sweeper import app as expiry_sweeper
+from functions.session_api import app as session_api
 from local.dynamodb_local import DynamoDbLocal
 from tests.engines.fake_sns import FakeSns
 from tests.engines.tables import create_sessions_table
 from tests.integration.metering import Bill, Meter
+from tests.unit.world import BASE, gateway_event
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -30,6 +32,7 @@ DUE_SHARDS: Final = 8
 TO_WARN, TO_REARM, TO_EXPIRE = 400, 300, 300
 DUE: Final = TO_WARN + TO_REARM + TO_EXPIRE
 LOADERS: Final = 2
+LISTED: Final = 50
 _TIMEOUT: Final = TimeoutConfig(30, auto_renew=True, max_duration_minutes=720, warning_threshold_minutes=5)
 _HEADERS: Final = {
     "content-type": "application/x-amz-json-1.0",
@@ -51,7 +54,10 @@ class StoppedClock:
 
 @dataclass(frozen=True)
 class Cost:
-    """A sweep of 1,000 due sessions and the idle one after it; `scan` is what a sweep without an index would do."""
+    """A sweep of 1,000 due sessions, the idle one after it, and a request of each frequent kind.
+
+    `scan` is what a sweep without an index would do.
+    """
 
     sessions: int
     summary: dict[str, Any]
@@ -59,6 +65,7 @@ class Cost:
     sweep: Bill
     marks: Bill
     idle: Bill
+    requests: Mapping[str, Bill]
     scan: Bill | None
     calls: int
     load_seconds: float
@@ -140,9 +147,10 @@ def measure(sessions: int, *, scan: bool = False) -> Cost:
         }
         bootstrap.wire(bootstrap.Wiring(environ, StoppedClock(), {"dynamodb": priced, "sns": sns}))
         with meter.running() as sweep, marks_meter.running() as marks:
-            summary = app.handler({}, None)
+            summary = expiry_sweeper.handler({}, None)
         with meter.running() as idle:
-            app.handler({}, None)
+            expiry_sweeper.handler({}, None)
+        requests = _requests(meter)
         with meter.running() as scanned:
             if scan:
                 _scan(client, name)
@@ -155,10 +163,29 @@ def measure(sessions: int, *, scan: bool = False) -> Cost:
             sweep=sweep,
             marks=marks,
             idle=idle,
+            requests=requests,
             scan=scanned if scan else None,
             calls=len(sweep.calls) + priced.batches,
             load_seconds=load_seconds,
         )
+
+
+def _requests(meter: Meter) -> Mapping[str, Bill]:
+    """What each frequent request consumes: a list is the tenant's newest fifty sessions, of all that there are."""
+    bills: dict[str, Bill] = {}
+
+    def ask(name: str, event: Mapping[str, Any]) -> Any:
+        with meter.running() as bills[name]:
+            answer = session_api.handler(dict(event), None)
+        assert answer["statusCode"] < 300, answer
+        return json.loads(answer["body"])
+
+    ask("first list", gateway_event("list"))  # the process reads the secret of the cursors once
+    session_id = ask("create", gateway_event("create-minimal"))["sessionId"]
+    ask("get", gateway_event("get", path=f"{BASE}/{session_id}"))
+    ask("heartbeat", gateway_event("heartbeat", path=f"{BASE}/{session_id}/heartbeat"))
+    assert len(ask("list", gateway_event("list", query={"limit": str(LISTED)}))["sessions"]) == LISTED
+    return bills
 
 
 def _population(sessions: int) -> Iterator[Session]:

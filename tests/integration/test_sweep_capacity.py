@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from tests.integration.sweep_costs import DUE, DUE_SHARDS, TO_EXPIRE, TO_REARM, TO_WARN, Cost, measure
+from tests.integration.sweep_costs import DUE, DUE_SHARDS, TO_EXPIRE, TO_REARM, TO_WARN, Cost, measure, units
 
 SMALL, LARGE = 10_000, 200_000
 pytestmark = pytest.mark.timeout(1_800)  # two hundred thousand items are loaded first
@@ -45,3 +45,9 @@ def test_every_due_session_costs_one_read_and_its_marks(costs: tuple[Cost, Cost]
             "byUser": TO_EXPIRE,
             "byTenant": TO_EXPIRE,
         }
+
+
+def test_a_request_costs_the_same_in_a_table_twenty_times_as_large(costs: tuple[Cost, Cost]) -> None:
+    small, large = ({name: units(bill) for name, bill in cost.requests.items()} for cost in costs)
+    assert small == large
+    assert (small["create"], small["get"], small["heartbeat"]) == (4, 1, 1)

@@ -26,4 +26,7 @@ def timeout_config(timeout: TimeoutConfig) -> dict[str, Any]:
 
 def compact(value: object) -> str:
     """Return JSON text without spaces, and without escapes for what UTF-8 can say."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _COMPACT.encode(value)
+
+
+_COMPACT: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))

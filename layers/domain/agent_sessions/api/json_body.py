@@ -7,6 +7,7 @@ import math
 from typing import Any, Final, NoReturn
 
 from agent_sessions.errors import FieldProblem, InvalidRequest, PayloadTooLarge
+from agent_sessions.formats import compact
 
 MAX_BODY_BYTES: Final = 65_536
 """API.md section 3: a body of more than 64 KB is refused."""
@@ -33,7 +34,7 @@ def read_object(body: str | None, *, is_base64: bool) -> dict[str, Any]:
     if not text or text.isspace():
         _refuse("must be a JSON object, and is empty")
     try:
-        value = json.loads(text, parse_int=_integer, parse_float=_double, parse_constant=_constant)
+        value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         _refuse(f"is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}")
     except RecursionError:
@@ -54,7 +55,7 @@ def metadata_json(value: object) -> str:
         msg = "must be a JSON object"
         raise ValueError(msg)  # noqa: TRY004 - one kind of refusal for all of the rules here
     _check_values(value)
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = compact(value)
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
@@ -98,6 +99,9 @@ def _double(text: str) -> float | UnusableNumber:
 
 def _constant(name: str) -> NoReturn:
     _refuse(f"is not valid JSON: it has no {name}")
+
+
+_DECODER: Final = json.JSONDecoder(parse_int=_integer, parse_float=_double, parse_constant=_constant)
 
 
 def _check_values(metadata: dict[str, Any]) -> None:

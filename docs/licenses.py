@@ -80,7 +80,7 @@ def licence(name: str) -> str:
 
 
 def _why(name: str, pinned: dict[str, str]) -> str:
-    """Name the packages that need this one; the code itself imports those that none needs."""
+    """Name the packages that need this one; the project itself asks for those that none needs."""
     needed_by = [
         other
         for other in sorted(pinned)
@@ -89,7 +89,7 @@ def _why(name: str, pinned: dict[str, str]) -> str:
             for need in requires(other) or ()
         )
     ]
-    return f"needed by {', '.join(needed_by)}" if needed_by else "imported by the code"
+    return f"needed by {', '.join(needed_by)}" if needed_by else "asked for by the project"
 
 
 def _canonical(name: str) -> str:

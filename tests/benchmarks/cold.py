@@ -21,8 +21,8 @@ def run(trees: Mapping[str, Tree]) -> Section:
     times = {name: milliseconds(trees[name]) for name in STACKS}
     ours = counts[OURS]
     alone = (
-        f"Of ours, {packages / 1e6:,.0f} Mi ({packages / ours:.0%}) are the imports of botocore, pydantic and Powertools, "
-        "from the same layer, before anything is done with them."
+        f"Of ours, {packages / 1e6:,.0f} Mi ({packages / ours:.0%}) are the imports of botocore, pydantic and "
+        "Powertools, from the same layer, before anything is done with them."
     )
     return Section(
         title="Cold start of a create",

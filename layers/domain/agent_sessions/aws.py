@@ -82,7 +82,7 @@ def client_config(*, connections: int = 10) -> Config:
 class _EnvironmentFirst:
     """Takes the keys that Lambda puts into the environment, and asks botocore's chain where there are none.
 
-    That chain begins with the environment too, but builds its clients of metadata services before: 11 Mi.
+    That chain begins with the environment too, but makes its clients of metadata services before: 5 Mi.
     """
 
     def __init__(self, session: Session) -> None:

@@ -113,7 +113,7 @@ def session_api() -> "SessionApi":
 
     return SessionApi(
         sessions=SessionService(store, clock, settings.retention_ms, new_session_id, random),
-        # Not loaded before they are asked for: LIST_MI and 18 of the Mi of a cold start.
+        # Not loaded before they are asked for: 6 and 18 Mi of a cold start.
         listing=listing,
         health=health,
         settings=settings,

@@ -29,4 +29,5 @@ def compact(value: object) -> str:
     return _COMPACT.encode(value)
 
 
+# `json.dumps` would make one for each text: 0.01 Mi.
 _COMPACT: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))

@@ -33,6 +33,8 @@ def read_object(body: str | None, *, is_base64: bool) -> dict[str, Any]:
     text = _text(body or "", is_base64=is_base64)
     if not text or text.isspace():
         _refuse("must be a JSON object, and is empty")
+    if text.startswith("\ufeff"):
+        _refuse("is not valid JSON: it begins with a byte order mark")
     try:
         value = _DECODER.decode(text)
     except json.JSONDecodeError as error:

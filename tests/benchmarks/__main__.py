@@ -1,6 +1,9 @@
-"""`make bench`: every comparison in one run on one machine; prints ratios, writes docs/benchmarks.md and its plots."""
+"""`make bench`: every comparison in one run on one machine; prints ratios, writes docs/benchmarks.md and its plots.
 
-import importlib
+`make bench ARGS="cold warm"` measures and prints those alone, and leaves the page as it is.
+"""
+
+import argparse
 import platform
 import shutil
 import subprocess
@@ -9,13 +12,12 @@ import traceback
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
-from importlib.util import find_spec
 from os import cpu_count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
-from tests.benchmarks import cold, elizaos, warm
+from tests.benchmarks import cold, elizaos, local_stack, scale, sweep, warm
 from tests.benchmarks.report import markdown, plot, printed
 from tests.benchmarks.trees import PYTHON, ROOT, lay_out
 
@@ -29,10 +31,13 @@ NEEDED: Final = {
     "node": "runs the ElizaOS server (version 20 or later)",
     "npm": "fetches the ElizaOS server",
 }
-BY_THEMSELVES: Final = ("sweep", "scale", "local_stack")
+COMPARISONS: Final = ("cold", "warm", "elizaos", "sweep", "scale", "local_stack")
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("only", nargs="*", choices=COMPARISONS, default=COMPARISONS, metavar="comparison")
+    wanted = parser.parse_args().only
     missing = [f"{program} {purpose}" for program, purpose in NEEDED.items() if shutil.which(program) is None]
     if missing:
         sys.stderr.write("".join(f"make bench: {each}, and is not on PATH\n" for each in missing))
@@ -43,25 +48,26 @@ def main() -> int:
             "cold": partial(cold.run, trees),
             "warm": partial(warm.run, trees),
             "elizaos": partial(elizaos.run, trees),
+            "sweep": sweep.run,
+            "scale": scale.run,
+            "local_stack": local_stack.run,
         }
-        for name in BY_THEMSELVES:
-            if find_spec(f"tests.benchmarks.{name}"):
-                comparisons[name] = importlib.import_module(f"tests.benchmarks.{name}").run
         sections, failed = [], []
-        for name, compare in comparisons.items():
+        for name in wanted:
             sys.stdout.write(f"measuring: {name}\n")
             sys.stdout.flush()
             try:
-                sections.append(compare())
+                sections.append(comparisons[name]())
             except Exception:  # noqa: BLE001 - what the others measured is not lost for it
                 failed.append(name)
                 traceback.print_exc()
             else:
                 sys.stdout.write(printed(sections[-1]))
-    for section in sections:
-        for chart in section.charts:
-            plot(chart, ROOT / "docs" / "images" / chart.file)
-    (ROOT / "docs" / "benchmarks.md").write_text(markdown(sections, failed, facts()), encoding="utf-8")
+    if wanted == COMPARISONS:
+        for section in sections:
+            for chart in section.charts:
+                plot(chart, ROOT / "docs" / "images" / chart.file)
+        (ROOT / "docs" / "benchmarks.md").write_text(markdown(sections, failed, facts()), encoding="utf-8")
     return bool(failed) or not all(ratio.holds for section in sections for ratio in section.ratios)
 
 

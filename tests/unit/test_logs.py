@@ -68,6 +68,7 @@ def test_a_line_is_json_with_a_level_a_service_and_a_moment(world: World) -> Non
     [line], _ = lines_of(lambda: world.call("health"))
     assert line["level"] == "INFO"
     assert line["service"] == "agent-sessions"
+    assert "location" not in line
     assert line["timestamp"]
 
 

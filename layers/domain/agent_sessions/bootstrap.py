@@ -205,7 +205,7 @@ def _telemetry() -> "Telemetry":
 
     from agent_sessions.telemetry import Telemetry
 
-    return Telemetry(Logger(), Metrics())
+    return Telemetry(Logger(location=None), Metrics())  # every line would name the one in `telemetry`
 
 
 def _client(service: str, *, connections: int = 10) -> Any:  # noqa: ANN401 - clients have no common type

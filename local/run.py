@@ -5,7 +5,7 @@ import signal
 import sys
 import types
 
-from agent_sessions.settings import SettingsError
+from agent_sessions.errors import SettingsError
 
 from local.dynamodb_local import DynamoDbLocalError
 from local.options import OptionError, Options

@@ -6,9 +6,20 @@ from statistics import median
 from typing import Final
 
 from tests.benchmarks.emulator import emulated, stubbed_dynamodb
-from tests.benchmarks.requests import events
+from tests.benchmarks.requests import events, sample
 from tests.benchmarks.section import Bars, Ratio, Section
-from tests.benchmarks.trees import COUNTED, EMPTY, FASTAPI, FLOOR, OURS, PACKAGES, USUAL, USUAL_COMPILED, Tree
+from tests.benchmarks.trees import (
+    AUTHORIZER,
+    COUNTED,
+    EMPTY,
+    FASTAPI,
+    FLOOR,
+    OURS,
+    PACKAGES,
+    USUAL,
+    USUAL_COMPILED,
+    Tree,
+)
 
 STACKS: Final = (USUAL, USUAL_COMPILED, FASTAPI, OURS, FLOOR)
 STARTS: Final = 3
@@ -18,11 +29,16 @@ def run(trees: Mapping[str, Tree]) -> Section:
     base = instructions(trees[EMPTY])
     counts = {name: instructions(trees[name]) - base for name in STACKS}
     packages = instructions(trees[PACKAGES]) - base
+    authorizer = instructions(trees[AUTHORIZER], sample("authorizer-key")) - base
     times = {name: milliseconds(trees[name]) for name in STACKS}
     ours = counts[OURS]
     alone = (
         f"Of ours, {packages / 1e6:,.0f} Mi ({packages / ours:.0%}) are the imports of botocore, pydantic and "
         "Powertools, from the same layer, before anything is done with them."
+    )
+    before = (
+        "A caller whose key the gateway does not remember waits for the authorizer as well: "
+        f"{authorizer / 1e6:,.0f} Mi from its cold start to its answer."
     )
     return Section(
         title="Cold start of a create",
@@ -50,14 +66,14 @@ def run(trees: Mapping[str, Tree]) -> Section:
                 OURS,
             ),
         ),
-        notes=(alone,),
+        notes=(alone, before),
     )
 
 
-def instructions(tree: Tree) -> int:
-    """Instructions from the start of the process to the answer."""
+def instructions(tree: Tree, event: object = None) -> int:
+    """Instructions from the start of the process to the answer, to a create or to another event."""
     with stubbed_dynamodb() as stub, emulated(tree, under=COUNTED, **stub) as environment:
-        environment.invoke(events()["create"])
+        environment.invoke(event or events()["create"])
         environment.end_runtime()
         (found,) = re.findall(r"I\s+refs:\s+([0-9,]+)", environment.log)
     return int(found.replace(",", ""))

@@ -11,14 +11,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Memory:
-    """The session last put, as DynamoDB would return it. Answers are made once: the stub costs next to nothing."""
+    """The session first put, as DynamoDB would return it. Answers are made once: the stub costs next to nothing."""
 
     def __init__(self) -> None:
-        self._answers: dict[str, bytes] = {"PutItem": b"{}"}
+        self._answers: dict[str, bytes] = {"PutItem": b"{}", "GetItem": b"{}"}
 
     def answer(self, target: str, body: bytes) -> bytes:
         operation = target.partition(".")[2]
-        if operation == "PutItem" and "GetItem" not in self._answers:
+        if operation == "PutItem" and "UpdateItem" not in self._answers:
             item = json.loads(body)["Item"]
             self._answers["GetItem"] = json.dumps({"Item": item}).encode()
             self._answers["UpdateItem"] = json.dumps({"Attributes": item}).encode()

@@ -12,10 +12,16 @@ BASE: Final = "/api/messaging/sessions"
 def events() -> dict[str, dict[str, Any]]:
     """API Gateway's events; the session to get and to renew is the one that the create made (`SESSION_ID`)."""
     names = {"create": "create-full", "get": "get", "heartbeat": "heartbeat"}
-    found = {route: json.loads((ROOT / "events" / f"{name}.json").read_text()) for route, name in names.items()}
+    found = {route: sample(name) for route, name in names.items()}
     found["get"]["rawPath"] = f"{BASE}/SESSION_ID"
     found["heartbeat"]["rawPath"] = f"{BASE}/SESSION_ID/heartbeat"
     return found
+
+
+def sample(name: str) -> dict[str, Any]:
+    """A file of `events/`."""
+    event: dict[str, Any] = json.loads((ROOT / "events" / f"{name}.json").read_text(encoding="utf-8"))
+    return event
 
 
 def of_session(event: dict[str, Any], session_id: str) -> dict[str, Any]:

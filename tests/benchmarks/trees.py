@@ -24,6 +24,7 @@ YEAR_1980: Final = 315_532_800
 """What deployment archives date every file, so that ordinary `.pyc` files count as outdated."""
 
 OURS: Final = "agent-sessions"
+AUTHORIZER: Final = "agent-sessions: authorizer"
 USUAL: Final = "usual style"
 USUAL_COMPILED: Final = "usual style, precompiled"
 FASTAPI: Final = "FastAPI + Mangum, precompiled"
@@ -55,12 +56,13 @@ class Tree:
     name: str
     task: Path
     opt: Path
+    function: str = "SessionApiFunction"
 
     def environment(self, **more: str) -> dict[str, str]:
-        """What Lambda would set, and the template for our function; the peers read the same names."""
+        """What Lambda would set, and the template for our functions; the peers read the API's names."""
         path = [self.task, self.opt / "python", LAMBDA_RUNTIME]
         return (
-            Deployment(AmazonCaBundle="off").environment("SessionApiFunction")
+            Deployment(AmazonCaBundle="off").environment(self.function)
             | {
                 "PATH": os.environ["PATH"],
                 "PYTHONPATH": os.pathsep.join(map(str, path)),
@@ -87,7 +89,8 @@ def lay_out(folder: Path) -> Mapping[str, Tree]:
     trees = {
         EMPTY: _idle(EMPTY, folder / "empty", _NOTHING_DONE),
         PACKAGES: _idle(PACKAGES, folder / "packages", _IMPORTS + _NOTHING_DONE),
-        OURS: _ours(folder / "ours"),
+        OURS: _ours(OURS, folder / "ours", "SessionApiFunction"),
+        AUTHORIZER: _ours(AUTHORIZER, folder / "authorizer", "ApiKeyAuthorizerFunction"),
     }
     for name, (peer, requirements, compiled) in _PEERS.items():
         trees[name] = _peer(name, folder / f"{peer}{'-compiled' if compiled else ''}", peer, requirements, compiled)
@@ -106,9 +109,9 @@ def _idle(name: str, folder: Path, source: str) -> Tree:
     return tree
 
 
-def _ours(folder: Path) -> Tree:
-    tree = Tree(OURS, folder / "task", folder / "opt")
-    shutil.copytree(BUILD / "SessionApiFunction", tree.task)
+def _ours(name: str, folder: Path, function: str) -> Tree:
+    tree = Tree(name, folder / "task", folder / "opt", function)
+    shutil.copytree(BUILD / function, tree.task)
     for layer in ("DomainLayer", "DependenciesLayer"):
         shutil.copytree(BUILD / layer, tree.opt, dirs_exist_ok=True)
     return tree

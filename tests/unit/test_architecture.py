@@ -20,6 +20,7 @@ RULES = {
     "gauge",
     "health",
     "ids",
+    "key_settings",
     "keys",
     "leases",
     "listing",

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 from agent_sessions import bootstrap
 from agent_sessions.bootstrap import Wiring
-from agent_sessions.errors import ServiceUnavailable
+from agent_sessions.errors import ServiceUnavailable, SettingsError
 from agent_sessions.keys import KeyService
-from agent_sessions.settings import SettingsError
 
 from functions.api_key_authorizer import app
 from tests.engines import faults

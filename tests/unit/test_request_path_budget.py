@@ -58,6 +58,14 @@ LOG_LINES: Final = 1
 METRIC_LINES: Final = {"create": 1, "get": 0, "heartbeat": 1}
 """What a request prints: metrics only where something happened."""
 
+FIRST_KEY: Final = """
+import json, sys
+from functions.api_key_authorizer import app
+try:
+    app.handler(json.loads(sys.stdin.read()), None)
+except Exception as error:
+    sys.stdout.write("\\n" + json.dumps([type(error).__name__, sorted(sys.modules)]))
+"""
 FIRST_CREATE: Final = """
 import json, sys
 from functions.session_api import app
@@ -66,6 +74,7 @@ sys.stdout.write("\\n" + json.dumps([answer["statusCode"], sorted(sys.modules)])
 """
 ENVIRONMENT: Final = {
     "SESSIONS_TABLE": "none",
+    "API_KEYS_TABLE": "none",
     "AWS_DEFAULT_REGION": "eu-central-1",
     "AWS_ACCESS_KEY_ID": "none",
     "AWS_SECRET_ACCESS_KEY": "none",
@@ -79,14 +88,25 @@ ENVIRONMENT: Final = {
 @pytest.fixture(scope="module")
 def loaded() -> set[str]:
     """The modules of a process of its own that has answered its first create (with 503: nobody listens at port 9)."""
-    event = (ROOT / "events" / "create-full.json").read_text()
-    command = [sys.executable, "-c", FIRST_CREATE]
-    done = subprocess.run(
-        command, env=ENVIRONMENT, cwd=ROOT, input=event, capture_output=True, text=True, check=True, timeout=60
-    )
-    status, modules = json.loads(done.stdout.splitlines()[-1])
+    status, modules = first_answer(FIRST_CREATE, "create-full")
     assert status == 503
-    return set(modules)
+    return modules
+
+
+def first_answer(program: str, event: str) -> tuple[Any, set[str]]:
+    """What a process of its own makes of its first event, and the modules that it has loaded then."""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=ENVIRONMENT,
+        cwd=ROOT,
+        input=(ROOT / "events" / f"{event}.json").read_text(),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    outcome, modules = json.loads(done.stdout.splitlines()[-1])
+    return outcome, set(modules)
 
 
 @pytest.mark.parametrize("package", CEILINGS)
@@ -97,6 +117,16 @@ def test_a_start_loads_no_more_modules_than_its_ceiling(loaded: set[str], packag
 
 def test_a_start_loads_nothing_that_create_does_not_need(loaded: set[str]) -> None:
     assert loaded & NOT_NEEDED == set()
+
+
+def test_the_authorizer_loads_no_pydantic_and_nothing_of_sessions() -> None:
+    """A caller whose key the gateway does not remember waits for its start and then for the API's."""
+    outcome, modules = first_answer(FIRST_KEY, "authorizer-key")
+    assert outcome == "ServiceUnavailable"
+    assert {"agent_sessions.keys", "aws_lambda_powertools", "botocore"} <= modules
+    packages = {name.partition(".")[0] for name in modules}
+    assert packages & {"pydantic", "pydantic_core", "boto3"} == set()
+    assert modules & {f"agent_sessions.{name}" for name in ("sessions", "settings", "store", "sweep")} == set()
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

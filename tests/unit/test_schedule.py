@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 from agent_sessions import metrics
-from agent_sessions.errors import ServiceUnavailable
+from agent_sessions.errors import ServiceUnavailable, SettingsError
 from agent_sessions.schedule import HIGHEST_SHARD, split
-from agent_sessions.settings import SettingsError
 from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st

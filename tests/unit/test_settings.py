@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 from agent_sessions import bootstrap
-from agent_sessions.settings import SessionSettings, SettingsError
+from agent_sessions.errors import SettingsError
+from agent_sessions.settings import SessionSettings
 
 from tests.unit.world import TABLE, World, gateway_event
 

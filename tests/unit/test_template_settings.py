@@ -1,17 +1,23 @@
 """What the template tells the functions is what they read, with the contract's defaults and bounds they accept."""
 
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pytest
-from agent_sessions.settings import KeySettings, SessionSettings, SweepSettings
+from agent_sessions.key_settings import KeySettings
+from agent_sessions.settings import SessionSettings, SweepSettings
 
 from tests.template_reader import FUNCTIONS, Deployment, expanded, template
 
-SETTINGS: dict[str, type[SessionSettings | SweepSettings | KeySettings]] = {
+SETTINGS: dict[str, type[SessionSettings | SweepSettings]] = {
     "SessionApiFunction": SessionSettings,
     "ExpirySweeperFunction": SweepSettings,
-    "ApiKeyAuthorizerFunction": KeySettings,
 }
+READ: dict[str, tuple[Iterable[str], Callable[[Mapping[str, str]], object]]] = {
+    **{function: (settings.model_fields, settings.from_env) for function, settings in SETTINGS.items()},
+    "ApiKeyAuthorizerFunction": (KeySettings._fields, KeySettings.from_env),
+}
+"""The settings that a function reads, and how."""
 # What packages read: Powertools its own, botocore its bundle of certificates, pydantic a switch.
 PACKAGES = {
     "AWS_CA_BUNDLE",
@@ -44,13 +50,15 @@ def tuned() -> list[tuple[str, str, dict[str, Any]]]:
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_function_is_told_what_it_reads_and_reads_what_it_is_told(function: str) -> None:
-    read = {name.upper() for name in SETTINGS[function].model_fields}
+    names, _ = READ[function]
+    read = {name.upper() for name in names}
     assert set(Deployment().environment(function)) - PACKAGES == read
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_function_starts_with_what_the_template_gives_it_by_default(function: str) -> None:
-    SETTINGS[function].from_env(Deployment().environment(function))
+    _, from_env = READ[function]
+    from_env(Deployment().environment(function))
 
 
 @pytest.mark.parametrize("function, name, parameter", tuned(), ids=str)

@@ -191,9 +191,9 @@ def api_keys() -> "KeyService":
         SettingsError: a setting is missing.
 
     """
+    from agent_sessions.key_settings import KeySettings
     from agent_sessions.key_store import DynamoKeyStore
     from agent_sessions.keys import KeyService
-    from agent_sessions.settings import KeySettings
 
     settings = KeySettings.from_env(_wiring.environ)
     return KeyService(DynamoKeyStore(_client("dynamodb"), settings.api_keys_table), _wiring.clock)

@@ -12,6 +12,8 @@ SessionServiceError
 ├── IdempotencyKeyReused      same key, other request
 ├── TooManyConflicts          five racing attempts lost
 └── ServiceUnavailable        a backing service throttles or cannot be reached
+
+Beside it, for whoever deploys: SettingsError.
 """
 
 from typing import Any, Literal, NamedTuple
@@ -154,3 +156,7 @@ class TooManyConflicts(ServiceUnavailable):
     def __init__(self) -> None:
         """Say so."""
         super().__init__("Other calls are changing this session; try again.")
+
+
+class SettingsError(ValueError):
+    """A setting is missing, malformed, or contradicts another; the message names it."""

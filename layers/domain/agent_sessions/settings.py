@@ -8,11 +8,8 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from agent_sessions.errors import SettingsError
 from agent_sessions.model import MS_PER_MINUTE, Minutes, minutes_to_ms
-
-
-class SettingsError(ValueError):
-    """A setting is missing, malformed, or contradicts another; the message names it."""
 
 
 def whole(value: Minutes) -> Minutes:
@@ -134,9 +131,3 @@ class SweepSettings(_Settings):
         if self.sweep_fan_out > self.shards:
             return [f"SWEEP_FAN_OUT ({self.sweep_fan_out}) must not be larger than the {self.shards} shards swept"]
         return []
-
-
-class KeySettings(_Settings):
-    """What the authorizer and the command for keys are told."""
-
-    api_keys_table: str

@@ -36,8 +36,11 @@ COMPARISONS: Final = ("cold", "warm", "elizaos", "sweep", "scale", "local_stack"
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("only", nargs="*", choices=COMPARISONS, default=COMPARISONS, metavar="comparison")
-    wanted = parser.parse_args().only
+    parser.add_argument("only", nargs="*", metavar="comparison", help=f"of {', '.join(COMPARISONS)}")
+    wanted = tuple(parser.parse_args().only) or COMPARISONS
+    unknown = [name for name in wanted if name not in COMPARISONS]
+    if unknown:
+        parser.error(f"no such comparison: {', '.join(unknown)}; there are {', '.join(COMPARISONS)}")
     missing = [f"{program} {purpose}" for program, purpose in NEEDED.items() if shutil.which(program) is None]
     if missing:
         sys.stderr.write("".join(f"make bench: {each}, and is not on PATH\n" for each in missing))

@@ -155,7 +155,7 @@ def test_a_sessions_life_as_a_person_sees_it(page: Page) -> None:
     assert "renewals 1" in page.find(f"{page.card(session_id)} dl").text.replace("\n", " ")
 
     page.click('[data-minutes="30"]')
-    page.click('[data-minutes="1"]')
+    page.click('[data-minutes="5"]')
     page.until(lambda: page.events(session_id) == ["expiring", "expiring", "expired"])
     page.until(lambda: page.chip(session_id) == "expired (idle timeout)")
     assert page.all(f"#ended {page.card(session_id)}")

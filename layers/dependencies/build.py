@@ -27,7 +27,7 @@ MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}
 # What glibc 2.34 of the runtime's Amazon Linux 2023 can load, newest first.
 MANYLINUX = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014")
 
-# What the functions call, by service. botocore describes four hundred services more, and ten times as many calls of
+# What the functions call, by service. botocore describes four hundred services more, and twenty times as many calls of
 # these: 21 million instructions of a cold start. Tests hold the list to what the code calls.
 OPERATIONS = {
     "dynamodb": (

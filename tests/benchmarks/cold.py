@@ -6,7 +6,7 @@ from statistics import median
 from typing import Final
 
 from tests.benchmarks.emulator import emulated, stubbed_dynamodb
-from tests.benchmarks.requests import events, sample
+from tests.benchmarks.requests import events
 from tests.benchmarks.section import Bars, Ratio, Section
 from tests.benchmarks.trees import (
     AUTHORIZER,
@@ -20,6 +20,7 @@ from tests.benchmarks.trees import (
     USUAL_COMPILED,
     Tree,
 )
+from tests.unit.world import sample
 
 STACKS: Final = (USUAL, USUAL_COMPILED, FASTAPI, OURS, FLOOR)
 STARTS: Final = 3

@@ -12,10 +12,11 @@ from tempfile import TemporaryDirectory
 from typing import IO, Final
 
 from tests.benchmarks.emulator import emulated, stubbed_dynamodb
-from tests.benchmarks.requests import BASE, ROUTES, events, of_session
+from tests.benchmarks.requests import ROUTES, events, of_session
 from tests.benchmarks.section import Bars, Ratio, Section
 from tests.benchmarks.trees import CACHE, OURS, PEERS, Tree
 from tests.e2e.cloud import free_port
+from tests.unit.world import BASE
 
 REQUESTS: Final = 200  # the server lets a thousand through in fifteen minutes
 START_SECONDS: Final = 60

@@ -1,27 +1,21 @@
 """The requests that every stack is asked: the sample events of create, get and heartbeat."""
 
+import copy
 import json
 from typing import Any, Final
 
-from tests.benchmarks.trees import ROOT
+from tests.unit.world import BASE, sample
 
 ROUTES: Final = ("create", "get", "heartbeat")
-BASE: Final = "/api/messaging/sessions"
 
 
 def events() -> dict[str, dict[str, Any]]:
     """API Gateway's events; the session to get and to renew is the one that the create made (`SESSION_ID`)."""
     names = {"create": "create-full", "get": "get", "heartbeat": "heartbeat"}
-    found = {route: sample(name) for route, name in names.items()}
+    found = {route: copy.deepcopy(sample(name)) for route, name in names.items()}
     found["get"]["rawPath"] = f"{BASE}/SESSION_ID"
     found["heartbeat"]["rawPath"] = f"{BASE}/SESSION_ID/heartbeat"
     return found
-
-
-def sample(name: str) -> dict[str, Any]:
-    """A file of `events/`."""
-    event: dict[str, Any] = json.loads((ROOT / "events" / f"{name}.json").read_text(encoding="utf-8"))
-    return event
 
 
 def of_session(event: dict[str, Any], session_id: str) -> dict[str, Any]:

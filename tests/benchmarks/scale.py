@@ -74,10 +74,11 @@ def _row(cost: Cost, smallest: Cost) -> Sequence[str]:
 
 
 def _lines(costs: Sequence[Cost]) -> Mapping[str, Sequence[tuple[float, float]]]:
+    scan = f"a Scan, before any mark, reckoned from {SIZES[0]:,}"
     return {
         "deployed": [(cost.sessions, cost.units) for cost in costs],
         "deployed, nothing due": [(cost.sessions, units(cost.idle)) for cost in costs],
-        "a Scan, before any mark": [(cost.sessions, _scan(cost.sessions, costs[0])[1]) for cost in costs],
+        scan: [(cost.sessions, _scan(cost.sessions, costs[0])[1]) for cost in costs],
     }
 
 

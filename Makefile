@@ -64,12 +64,12 @@ build: .aws-sam/build/template.yaml ## the deployable functions and layers, with
 lint-template: .venv-sam/.installed ## check template.yaml as SAM and as the CloudFormation it expands to
 	.venv-sam/bin/sam validate --lint --template template.yaml
 	@mkdir -p .cache
-	.venv-sam/bin/python -m local.expand_template > .cache/template.expanded.json
+	.venv-sam/bin/python -m tools.expand_template > .cache/template.expanded.json
 	.venv-sam/bin/cfn-lint .cache/template.expanded.json
 
 .PHONY: openapi
 openapi: .venv/.run ## write docs/openapi.json from the request and response models
-	$(BIN)/python -m local.openapi
+	$(BIN)/python -m tools.openapi
 
 .PHONY: demo
 demo: .venv/.run ## a session's life against a local stack of its own, in a few seconds
@@ -77,7 +77,7 @@ demo: .venv/.run ## a session's life against a local stack of its own, in a few 
 
 .PHONY: api-key
 api-key: .venv/.run ## make, list, revoke or rotate API keys (TENANT=acme makes one; ARGS="list --tenant acme"; STACK=name)
-	@$(BIN)/python -m local.keys $(if $(STACK),--stack '$(STACK)') $(if $(TENANT),create --tenant '$(TENANT)') $(ARGS)
+	@$(BIN)/python -m tools.keys $(if $(STACK),--stack '$(STACK)') $(if $(TENANT),create --tenant '$(TENANT)') $(ARGS)
 
 .PHONY: clean
 clean: ## remove everything that make has made
@@ -96,18 +96,18 @@ static: .venv/.dev
 # the scaling table and the cost plot of docs/operations.md
 .PHONY: cost
 cost: .venv/.dev
-	$(BIN)/python -m docs.cost --write
+	$(BIN)/python -m tools.cost --write
 
 # docs/licenses.md, the licences of what ships
 .PHONY: licenses
 licenses: .venv/.dev
-	$(BIN)/python -m docs.licenses
+	$(BIN)/python -m tools.licenses
 
 # the expanded template against checkov's rules (no network)
 .PHONY: audit-template
 audit-template: .venv-audit/.installed .venv-sam/.installed
 	@mkdir -p .cache
-	.venv-sam/bin/python -m local.expand_template > .cache/template.expanded.json
+	.venv-sam/bin/python -m tools.expand_template > .cache/template.expanded.json
 	LOG_LEVEL=ERROR BC_SKIP_MAPPING=TRUE .venv-audit/bin/checkov -f .cache/template.expanded.json --framework cloudformation \
 	  --compact --quiet --skip-download
 

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from agent_sessions.due import EXPIRY_GRACE_MS
-from agent_sessions.formats import timestamp
-from agent_sessions.model import MS_PER_MINUTE
+from agent_sessions.sessions.model import MS_PER_MINUTE
+from agent_sessions.sweep.decision import EXPIRY_GRACE_MS
+from agent_sessions.wire_format import timestamp
 
 from local.aws import ACCOUNT, REGION
 from local.clock import MovableClock

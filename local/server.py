@@ -25,8 +25,9 @@ from agent_sessions.errors import (
     ServiceUnavailable,
     SessionServiceError,
 )
-from agent_sessions.formats import timestamp
-from agent_sessions.model import MS_PER_MINUTE
+from agent_sessions.keys.commands import answer as answer_key_command
+from agent_sessions.sessions.model import MS_PER_MINUTE
+from agent_sessions.wire_format import timestamp
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -38,7 +39,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from local.clock import LATEST_MS
 from local.events import FilterPolicyError
 from local.gateway import BODY_LIMIT, HttpRequest
-from local.keys import answer as answer_key_command
 from local.schedule import LONGEST_MOVE_MS, Move, MoveStoppedError
 from local.stack import ROOT, LocalStack
 
@@ -242,7 +242,7 @@ class _LocalRoutes:
         return await self._changed(request, change)
 
     async def keys(self, request: Request) -> Response:
-        """Make, list, revoke or rotate a key, for `python -m local.keys`."""
+        """Make, list, revoke or rotate a key, for `python -m tools.keys`."""
         kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
         if kind != "application/json":  # a page of elsewhere could send other kinds without asking first
             return JSONResponse({"error": "The content-type must be application/json."}, 415)

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 from agent_sessions import bootstrap
 from agent_sessions.api.http import BASE_PATH
 from agent_sessions.bootstrap import Wiring, wire
-from agent_sessions.formats import timestamp
-from agent_sessions.ids import is_session_id
+from agent_sessions.sessions.ids import is_session_id
 from agent_sessions.settings import SessionSettings
+from agent_sessions.wire_format import timestamp
 from botocore.config import Config
 
 from local import dynamodb_local

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from agent_sessions import items
-from agent_sessions.listing_store import BATCH_GET_LIMIT, read_many
-from agent_sessions.model import Session
+from agent_sessions.sessions import dynamo_item as items
+from agent_sessions.sessions.dynamo_store import BATCH_GET_LIMIT, read_many
+from agent_sessions.sessions.model import Session
 
 from local.tables import create_tables, table_in_template
 from local.template import Template

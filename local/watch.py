@@ -13,7 +13,7 @@ from typing import Any, Final
 from agent_sessions.api.responses import session_json
 from agent_sessions.clock import Clock
 from agent_sessions.errors import ServiceUnavailable
-from agent_sessions.model import Session
+from agent_sessions.sessions.model import Session
 
 SHOWN: Final = 100
 _PAUSE_SECONDS: Final = 0.2

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from samtranslator.yaml_helper import yaml_parse
 
-from local.expand_template import expand
+from tools.expand_template import expand
 
 PATH: Final = Path(__file__).resolve().parents[1] / "template.yaml"
 FUNCTIONS: Final = ("SessionApiFunction", "ExpirySweeperFunction", "ApiKeyAuthorizerFunction")

@@ -15,14 +15,16 @@ from collections.abc import Callable
 from io import BytesIO
 from typing import Any, Final
 
-from agent_sessions import bootstrap, items
-from agent_sessions.aws import client_config
+from agent_sessions import bootstrap
+from agent_sessions.aws_clients.tuning import client_config
 from agent_sessions.clock import Clock, SystemClock
-from agent_sessions.due import Action, decide
-from agent_sessions.due_store import DynamoDueStore
-from agent_sessions.events import session_event
-from agent_sessions.model import MS_PER_MINUTE, Session, TimeoutConfig
-from agent_sessions.sweep import PAGE, DueEntry
+from agent_sessions.events.cloud_events import session_event
+from agent_sessions.sessions import dynamo_item as items
+from agent_sessions.sessions.model import MS_PER_MINUTE, Session, TimeoutConfig
+from agent_sessions.sweep.decision import Action, decide
+from agent_sessions.sweep.dynamo_due import DynamoDueStore
+from agent_sessions.sweep.engine import PAGE
+from agent_sessions.sweep.ports import DueEntry
 from boto3 import client as boto3_client
 from botocore.awsrequest import AWSResponse
 from botocore.httpsession import URLLib3Session

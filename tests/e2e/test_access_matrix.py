@@ -11,8 +11,8 @@ from typing import Any, Final
 import pytest
 from agent_sessions import bootstrap
 
-from local import keys as command
 from tests.e2e.serving import BASE, Reply, Serving, serving
+from tools import keys as command
 
 OPENAPI: Final = Path(__file__).resolve().parents[2] / "docs" / "openapi.json"
 AGENT: Final = "b8504bc3-45f8-4a41-a00a-83df46d8555d"

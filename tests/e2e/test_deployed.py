@@ -73,7 +73,7 @@ def stack(here: Cloud, queue: str, tmp_path_factory: pytest.TempPathFactory) -> 
 
 def make_key(stack: Stack, tenant: str) -> str:
     made = subprocess.run(
-        [sys.executable, "-m", "local.keys", "--stack", STACK, "create", "--tenant", tenant],
+        [sys.executable, "-m", "tools.keys", "--stack", STACK, "create", "--tenant", tenant],
         cwd=ROOT,
         env=stack.cloud.environment,
         capture_output=True,

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from io import StringIO
 from typing import Any, Final
 
-from agent_sessions.items import session_from_item
-from agent_sessions.model import Session
+from agent_sessions.sessions.dynamo_item import session_from_item
+from agent_sessions.sessions.model import Session
 
 from tests.engines.fixtures import Table
 from tests.integration.deployed import Deployed

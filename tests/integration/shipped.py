@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING
 
 import pytest
-from agent_sessions import aws, bootstrap
+from agent_sessions import bootstrap
+from agent_sessions.aws_clients import tuning as aws
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from agent_sessions import bootstrap, items
-from agent_sessions.model import MS_PER_MINUTE, Session, TimeoutConfig
+from agent_sessions import bootstrap
+from agent_sessions.sessions import dynamo_item as items
+from agent_sessions.sessions.model import MS_PER_MINUTE, Session, TimeoutConfig
 
 from functions.expiry_sweeper import app as expiry_sweeper
 from functions.session_api import app as session_api

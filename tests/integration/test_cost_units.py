@@ -1,4 +1,4 @@
-"""The units that docs/cost reckons with are those that DynamoDB Local reports for what a session's life writes.
+"""The units that tools/cost reckons with are those that DynamoDB Local reports for what a session's life writes.
 
 DynamoDB Local does not report what PartiQL statements consume, so each of the sweep's marks is made by an `UpdateItem`.
 """
@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from docs.cost import plot, workload
 from tests.integration.deployed import Deployed
 from tests.integration.metering import Bill, Meter
+from tools.cost import plot, workload
 
 MARKS = {
     "re-armed": ("SET dueAt = expiresAt - warningMs", workload.REARM_UNITS),

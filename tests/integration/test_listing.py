@@ -9,8 +9,8 @@ from threading import Event
 from typing import Any, Final
 
 import pytest
-from agent_sessions.listing import EXTRA_QUERIES, MAX_BATCHES, MIN_KEYS_PER_QUERY
-from agent_sessions.model import Session
+from agent_sessions.lists.pages import EXTRA_QUERIES, MAX_BATCHES, MIN_KEYS_PER_QUERY
+from agent_sessions.sessions.model import Session
 
 from local.dynamodb_local import DynamoDbLocal
 from tests.engines.fixtures import Table
@@ -18,7 +18,7 @@ from tests.engines.tables import create_sessions_table
 from tests.integration.deployed import Deployed
 from tests.integration.metering import Bill, Meter
 from tests.integration.shipped import patient_client
-from tests.store_suite.examples import TENANT_SHARDS, a_session, item_of, records_on
+from tests.store_suite.examples import TENANT_SHARDS, a_session, item_of, secret_on
 from tests.unit.world import MINUTE, START_MS
 
 SESSIONS: Final = 10_000
@@ -97,7 +97,7 @@ def meter(client: Any) -> Meter:
 def table(client: Any, crowd: list[Session]) -> Iterator[Table]:
     name = create_sessions_table(client, f"listing-{uuid.uuid4().hex}")
     table = Table(client, name, "dynamodb-local")
-    records_on(table).cursor_secret()
+    secret_on(table).read()
     fill(table, crowd)
     yield table
     client.delete_table(TableName=name)

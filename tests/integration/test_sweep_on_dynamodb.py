@@ -3,8 +3,10 @@
 from collections import Counter
 from typing import Any
 
-from agent_sessions import bootstrap, items
-from agent_sessions.model import MS_PER_MINUTE, Session, TimeoutConfig
+from agent_sessions import bootstrap
+from agent_sessions.sessions import dynamo_item as items
+from agent_sessions.sessions.model import MS_PER_MINUTE, Session, TimeoutConfig
+from agent_sessions.sweep import dynamo_record
 
 from functions.expiry_sweeper import app
 from tests.engines.fake_sns import FakeSns
@@ -131,7 +133,7 @@ def test_a_claim_that_another_run_holds_is_respected(engine: Table) -> None:
     world.put(1, expires_in_ms=5 * MINUTE, due_in_ms=0)
     engine.client.update_item(
         TableName=engine.name,
-        Key=items.session_key(items.SWEEP_RECORD),
+        Key=items.session_key(dynamo_record.RECORD),
         UpdateExpression="SET claimedUntil3 = :until, claimedBy3 = :who",
         ExpressionAttributeValues={":until": {"N": str(START_MS + 70_000)}, ":who": {"S": "another"}},
     )

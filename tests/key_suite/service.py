@@ -4,8 +4,8 @@ The engine is a fixture `key_table`: an empty table of keys.
 """
 
 import pytest
-from agent_sessions.key_store import DynamoKeyStore
-from agent_sessions.keys import ApiKey, InvalidKeyRequest, KeyNotActive, KeyService, NewKey, UnknownKey
+from agent_sessions.keys.dynamo_store import DynamoKeyStore
+from agent_sessions.keys.service import ApiKey, InvalidKeyRequest, KeyNotActive, KeyService, NewKey, UnknownKey
 from botocore.exceptions import ClientError
 
 from tests.engines.fixtures import Table

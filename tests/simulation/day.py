@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from agent_sessions.errors import InvalidRequest, SessionExpired, SessionNotFound, SessionRenewalFailed
-from agent_sessions.model import MS_PER_MINUTE, Minutes, Session, TimeoutConfig
-from agent_sessions.sessions import NewSession, SessionService
+from agent_sessions.sessions.model import MS_PER_MINUTE, Minutes, Session, TimeoutConfig
+from agent_sessions.sessions.service import NewSession, SessionService
 
 from tests.simulation.stage import AGENT, START_MS, TENANT, USER, Stage
 

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from typing import Final
 
 from agent_sessions.clock import Clock
-from agent_sessions.due_store import DynamoDueStore
-from agent_sessions.publisher import SnsPublisher
-from agent_sessions.records import DynamoRecords
-from agent_sessions.sessions import SessionService
+from agent_sessions.events.sns_topic import SnsPublisher
+from agent_sessions.sessions.dynamo_store import DynamoSessionStore
+from agent_sessions.sessions.service import SessionService
 from agent_sessions.settings import SessionSettings, SweepSettings
-from agent_sessions.store import DynamoSessionStore
-from agent_sessions.sweep import Sweep, SweepTuning
+from agent_sessions.sweep.dynamo_due import DynamoDueStore
+from agent_sessions.sweep.dynamo_record import DynamoSweepRecord
+from agent_sessions.sweep.engine import Sweep, SweepTuning
 
 from tests.engines.fake_dynamo import FakeDynamo
 from tests.engines.fake_sns import FakeSns
@@ -77,7 +77,7 @@ class Stage:
         self.shards = range(settings.shards)
         self.sweep = Sweep(
             store=DynamoDueStore(self.dynamo.as_client(), self.table),
-            claims=DynamoRecords(self.dynamo.as_client(), self.table),
+            claims=DynamoSweepRecord(self.dynamo.as_client(), self.table),
             publisher=SnsPublisher(self.sns.as_client(), settings.events_topic_arn),
             clock=self.timeline,
             tuning=SweepTuning(settings.sweep_look_ahead_seconds * 1000, 1, settings.event_source),

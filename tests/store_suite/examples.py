@@ -3,11 +3,12 @@
 import uuid
 from typing import Any, Final, Protocol
 
-from agent_sessions import items
-from agent_sessions.listing_store import DynamoSessionIndex
-from agent_sessions.model import MS_PER_MINUTE, Session, TimeoutConfig
-from agent_sessions.records import DynamoRecords
-from agent_sessions.store import DynamoSessionStore
+from agent_sessions.lists.dynamo_index import DynamoSessionIndex
+from agent_sessions.lists.dynamo_secret import DynamoCursorSecret
+from agent_sessions.sessions import dynamo_item as items
+from agent_sessions.sessions.dynamo_store import DynamoSessionStore
+from agent_sessions.sessions.model import MS_PER_MINUTE, Session, TimeoutConfig
+from agent_sessions.sweep.dynamo_record import DynamoSweepRecord
 
 NOW: Final = 1_782_547_200_123
 """2026-06-27T08:00:00.123Z, the moment at which the tests of this suite act."""
@@ -84,9 +85,14 @@ def index_on(table: Table) -> DynamoSessionIndex:
     return DynamoSessionIndex(table.client, table.name, TENANT_SHARDS)
 
 
-def records_on(table: Table) -> DynamoRecords:
+def secret_on(table: Table) -> DynamoCursorSecret:
+    """The cursors' secret in this table, as a new process would read it."""
+    return DynamoCursorSecret(table.client, table.name)
+
+
+def records_on(table: Table) -> DynamoSweepRecord:
     """The service's records, as a process sees them that has just started."""
-    return DynamoRecords(table.client, table.name)
+    return DynamoSweepRecord(table.client, table.name)
 
 
 def put(table: Table, session: Session) -> Session:

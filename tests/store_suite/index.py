@@ -7,12 +7,12 @@ from itertools import pairwise
 from typing import Final
 
 import pytest
-from agent_sessions import items
-from agent_sessions.ids import new_session_id
-from agent_sessions.listing import IndexKey, Partition
-from agent_sessions.listing_store import BATCH_GET_LIMIT, DynamoSessionIndex
-from agent_sessions.model import Session
-from agent_sessions.store import DynamoSessionStore
+from agent_sessions.lists.dynamo_index import DynamoSessionIndex
+from agent_sessions.lists.pages import IndexKey, Partition
+from agent_sessions.sessions import dynamo_item as items
+from agent_sessions.sessions.dynamo_store import BATCH_GET_LIMIT, DynamoSessionStore
+from agent_sessions.sessions.ids import new_session_id
+from agent_sessions.sessions.model import Session
 
 from tests.store_suite.examples import (
     DUE_SHARDS,

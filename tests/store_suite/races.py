@@ -7,9 +7,9 @@ from threading import Barrier
 from typing import Final, TypeVar
 
 import pytest
-from agent_sessions import items
-from agent_sessions.leases import Renewal, RenewalPath, patch_of
-from agent_sessions.store import DynamoSessionStore
+from agent_sessions.sessions.dynamo_store import DynamoSessionStore
+from agent_sessions.sessions.leases import Renewal, RenewalPath, patch_of
+from agent_sessions.sweep import dynamo_record
 
 from tests.store_suite.examples import (
     MINUTE,
@@ -22,6 +22,7 @@ from tests.store_suite.examples import (
     patched,
     put,
     records_on,
+    secret_on,
     store_on,
 )
 
@@ -143,10 +144,10 @@ def test_a_claim_is_given_to_one_of_many(table: Table) -> None:
     )
     winners = sorted(which for which, given in claimed if given)
     assert winners in ([0], [3], [1, 2])
-    assert item(table, items.SWEEP_RECORD) is not None
+    assert item(table, dynamo_record.RECORD) is not None
 
 
 def test_the_cursor_secret_is_made_once_by_processes_that_start_at_once(table: Table) -> None:
-    secrets = at_once(lambda _: records_on(table).cursor_secret())
+    secrets = at_once(lambda _: secret_on(table).read())
     assert len(set(secrets)) == 1
-    assert records_on(table).cursor_secret() == secrets[0]
+    assert secret_on(table).read() == secrets[0]

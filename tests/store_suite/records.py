@@ -3,11 +3,13 @@
 from typing import Final
 
 import pytest
-from agent_sessions import items
-from agent_sessions.health import Gauge, ShardSweep, SweepRecord
-from agent_sessions.records import DynamoRecords
+from agent_sessions.lists import dynamo_secret
+from agent_sessions.sessions import dynamo_item as items
+from agent_sessions.sweep import dynamo_record
+from agent_sessions.sweep.dynamo_record import DynamoSweepRecord
+from agent_sessions.sweep.health import Gauge, ShardSweep, SweepRecord
 
-from tests.store_suite.examples import NOW, Table, item, records_on
+from tests.store_suite.examples import NOW, Table, item, records_on, secret_on
 
 UNTIL: Final = NOW + 70_000
 
@@ -18,18 +20,18 @@ def table(engine: Table) -> Table:
 
 
 @pytest.fixture
-def records(table: Table) -> DynamoRecords:
+def records(table: Table) -> DynamoSweepRecord:
     return records_on(table)
 
 
 # --- claims -----------------------------------------------------------------------------------------------------------
 
 
-def test_before_the_first_sweep_the_record_is_empty(records: DynamoRecords) -> None:
+def test_before_the_first_sweep_the_record_is_empty(records: DynamoSweepRecord) -> None:
     assert records.sweep_record() == SweepRecord({}, None)
 
 
-def test_a_claim_holds_until_its_last_millisecond(records: DynamoRecords) -> None:
+def test_a_claim_holds_until_its_last_millisecond(records: DynamoSweepRecord) -> None:
     assert records.claim(range(8), "first", NOW, UNTIL)
     assert not records.claim(range(8), "second", NOW, UNTIL)
     assert not records.claim(range(8), "second", UNTIL, UNTIL + 70_000)
@@ -37,24 +39,24 @@ def test_a_claim_holds_until_its_last_millisecond(records: DynamoRecords) -> Non
 
 
 @pytest.mark.parametrize("wanted", [[0], [3], [3, 4], [2, 3, 4, 5], range(8)], ids=str)
-def test_shards_are_claimed_all_or_none(records: DynamoRecords, wanted: list[int]) -> None:
+def test_shards_are_claimed_all_or_none(records: DynamoSweepRecord, wanted: list[int]) -> None:
     records.claim([0, 3], "first", NOW, UNTIL)
     assert not records.claim(wanted, "second", NOW, UNTIL)
     assert records.claim([1, 2, 4, 5, 6, 7], "third", NOW, UNTIL)
 
 
-def test_a_claim_that_was_repeated_because_its_answer_was_lost_still_holds(records: DynamoRecords) -> None:
+def test_a_claim_that_was_repeated_because_its_answer_was_lost_still_holds(records: DynamoSweepRecord) -> None:
     assert records.claim([0, 1], "first", NOW, UNTIL)
     assert records.claim([0, 1], "first", NOW, UNTIL)
     assert not records.claim([1], "second", NOW, UNTIL)
 
 
-def test_a_claim_alone_is_no_sweep(records: DynamoRecords) -> None:
+def test_a_claim_alone_is_no_sweep(records: DynamoSweepRecord) -> None:
     records.claim(range(8), "first", NOW, UNTIL)
     assert records.sweep_record() == SweepRecord({}, None)
 
 
-def test_a_released_claim_is_free_at_once_and_tells_how_the_sweep_went(records: DynamoRecords) -> None:
+def test_a_released_claim_is_free_at_once_and_tells_how_the_sweep_went(records: DynamoSweepRecord) -> None:
     records.claim([0, 1, 2], "first", NOW, UNTIL)
     swept = {0: ShardSweep(NOW, 0.0), 1: ShardSweep(NOW, 1.25)}
     assert records.release([0, 1, 2], "first", swept)
@@ -62,13 +64,13 @@ def test_a_released_claim_is_free_at_once_and_tells_how_the_sweep_went(records: 
     assert records.claim([0, 1, 2], "second", NOW, UNTIL)
 
 
-def test_a_claim_that_swept_nothing_can_be_released(records: DynamoRecords) -> None:
+def test_a_claim_that_swept_nothing_can_be_released(records: DynamoSweepRecord) -> None:
     records.claim([4], "first", NOW, UNTIL)
     assert records.release([4], "first", {})
     assert records.claim([4], "second", NOW, UNTIL)
 
 
-def test_a_sweep_keeps_what_is_known_of_other_shards(records: DynamoRecords) -> None:
+def test_a_sweep_keeps_what_is_known_of_other_shards(records: DynamoSweepRecord) -> None:
     for shard, moment in ((0, NOW), (7, NOW + 5)):
         records.claim([shard], "first", moment, UNTIL)
         records.release([shard], "first", {shard: ShardSweep(moment, 2.0)})
@@ -77,22 +79,22 @@ def test_a_sweep_keeps_what_is_known_of_other_shards(records: DynamoRecords) -> 
     assert records.sweep_record().shards == {0: ShardSweep(NOW + 9, 0.5), 7: ShardSweep(NOW + 5, 2.0)}
 
 
-def test_a_lost_claim_releases_nothing_and_tells_nothing(table: Table, records: DynamoRecords) -> None:
+def test_a_lost_claim_releases_nothing_and_tells_nothing(table: Table, records: DynamoSweepRecord) -> None:
     records.claim([0, 1], "first", NOW, UNTIL)
     records.claim([1], "second", UNTIL + 1, UNTIL + 70_001)
-    before = item(table, items.SWEEP_RECORD)
+    before = item(table, dynamo_record.RECORD)
     assert not records.release([0, 1], "first", {0: ShardSweep(NOW, 0.0), 1: ShardSweep(NOW, 0.0)})
-    assert item(table, items.SWEEP_RECORD) == before
+    assert item(table, dynamo_record.RECORD) == before
 
 
-def test_nobody_releases_what_another_run_has_claimed(records: DynamoRecords) -> None:
+def test_nobody_releases_what_another_run_has_claimed(records: DynamoSweepRecord) -> None:
     records.claim([0], "first", NOW, UNTIL)
     assert not records.release([0], "second", {0: ShardSweep(NOW, 0.0)})
     assert records.sweep_record() == SweepRecord({}, None)
     assert not records.claim([0], "second", NOW, UNTIL)
 
 
-def test_a_claim_is_released_once(records: DynamoRecords) -> None:
+def test_a_claim_is_released_once(records: DynamoSweepRecord) -> None:
     records.claim([0], "first", NOW, UNTIL)
     assert records.release([0], "first", {})
     assert not records.release([0], "first", {})
@@ -101,7 +103,7 @@ def test_a_claim_is_released_once(records: DynamoRecords) -> None:
 # --- gauge ------------------------------------------------------------------------------------------------------------
 
 
-def test_the_last_gauge_stands_beside_sweeps_and_claims(records: DynamoRecords) -> None:
+def test_the_last_gauge_stands_beside_sweeps_and_claims(records: DynamoSweepRecord) -> None:
     records.claim([0], "first", NOW, UNTIL)
     records.write_gauge(Gauge(active_sessions=12, expiring_soon=3, taken_at_ms=NOW))
     records.write_gauge(Gauge(active_sessions=11, expiring_soon=0, taken_at_ms=NOW + 1))
@@ -113,22 +115,24 @@ def test_the_last_gauge_stands_beside_sweeps_and_claims(records: DynamoRecords) 
 # --- the secret -------------------------------------------------------------------------------------------------------
 
 
-def test_every_process_signs_with_one_secret(table: Table, records: DynamoRecords) -> None:
-    secret = records.cursor_secret()
+def test_every_process_signs_with_one_secret(table: Table, records: DynamoSweepRecord) -> None:
+    process = secret_on(table)
+    secret = process.read()
     assert len(secret) >= 32
-    assert records_on(table).cursor_secret() == secret
-    assert records.cursor_secret() == secret
+    assert secret_on(table).read() == secret
+    assert process.read() == secret
 
 
-def test_a_process_remembers_the_secret(table: Table, records: DynamoRecords) -> None:
-    secret = records.cursor_secret()
-    table.client.delete_item(TableName=table.name, Key=items.session_key(items.CURSOR_RECORD))
-    assert records.cursor_secret() == secret
+def test_a_process_remembers_the_secret(table: Table, records: DynamoSweepRecord) -> None:
+    process = secret_on(table)
+    secret = process.read()
+    table.client.delete_item(TableName=table.name, Key=items.session_key(dynamo_secret.RECORD))
+    assert process.read() == secret
 
 
-def test_the_records_are_in_no_index_and_never_purged(table: Table, records: DynamoRecords) -> None:
-    records.cursor_secret()
+def test_the_records_are_in_no_index_and_never_purged(table: Table, records: DynamoSweepRecord) -> None:
+    secret_on(table).read()
     records.claim(range(8), "first", NOW, UNTIL)
     indexed = {items.DUE_SHARD, items.DUE_AT, items.TENANT_USER, items.TENANT_SHARD, items.LISTED_AT}
-    for key in (items.SWEEP_RECORD, items.CURSOR_RECORD):
+    for key in (dynamo_record.RECORD, dynamo_secret.RECORD):
         assert not (indexed | {items.TTL}) & set(item(table, key))

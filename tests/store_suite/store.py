@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import pytest
-from agent_sessions import items
-from agent_sessions.ids import new_session_id
-from agent_sessions.leases import Renewal, RenewalPath, patch_of
-from agent_sessions.model import Session, TimeoutConfig
-from agent_sessions.sessions import Write
-from agent_sessions.store import DynamoSessionStore
+from agent_sessions.sessions import dynamo_item as items
+from agent_sessions.sessions.dynamo_store import DynamoSessionStore
+from agent_sessions.sessions.ids import new_session_id
+from agent_sessions.sessions.leases import Renewal, RenewalPath, patch_of
+from agent_sessions.sessions.model import Session, TimeoutConfig
+from agent_sessions.sessions.service import Write
 
 from tests.store_suite.examples import (
     MINUTE,

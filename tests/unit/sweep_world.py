@@ -5,8 +5,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from agent_sessions import bootstrap, items
-from agent_sessions.model import Session, TimeoutConfig, minutes_to_ms
+from agent_sessions import bootstrap
+from agent_sessions.sessions import dynamo_item as items
+from agent_sessions.sessions.model import Session, TimeoutConfig, minutes_to_ms
 
 from functions.expiry_sweeper import app
 from tests.engines.fake_sns import FakeSns, Published

@@ -1,6 +1,7 @@
 """Who may import whom, who may know AWS, and through which one door time, chance and the environment enter."""
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -11,59 +12,29 @@ import pytest
 from tests.unit.world import ROOT
 
 PACKAGE = ROOT / "layers" / "domain" / "agent_sessions"
-RULES = {
-    "clock",
-    "due",
+ROOMS = (
     "errors",
-    "events",
-    "formats",
-    "gauge",
-    "health",
-    "ids",
-    "key_settings",
-    "keys",
-    "leases",
-    "listing",
+    "clock",
     "metrics",
-    "model",
-    "schedule",
+    "telemetry",
+    "aws_clients",
     "sessions",
     "settings",
+    "wire_format",
+    "events",
+    "lists",
     "sweep",
-    "telemetry_port",
-}
-"""Python and pydantic, nothing else."""
-ADAPTERS = {
-    "aws",
-    "due_store",
-    "invoker",
-    "items",
-    "key_store",
-    "listing_store",
-    "publisher",
-    "records",
-    "store",
-    "telemetry",
-}
-"""What knows AWS or Powertools: looks inwards to the rules, never to HTTP."""
-API = {"api", "api.authorizer", "api.http", "api.json_body", "api.list_query", "api.requests", "api.responses"}
-"""What knows HTTP: looks inwards to the rules, never to AWS."""
-ROOT_OF_COMPOSITION = {"bootstrap"}
-LAYERS = {"rules": RULES, "adapters": ADAPTERS, "api": API, "composition": ROOT_OF_COMPOSITION}
-MAY_IMPORT = {
-    "rules": RULES,
-    "adapters": RULES | ADAPTERS,
-    "api": RULES | API,
-    "composition": RULES | ADAPTERS | API,
-}
+    "keys",
+    "api",
+    "bootstrap",
+)
+"""What stands in the package, in the order of its imports: a room imports itself and the rooms before it."""
+KNOWS_AWS = re.compile(r"(dynamo|sns|sqs|lambda)_\w+|aws_clients|telemetry|bootstrap")
+"""The names of the files and rooms that may import AWS's packages: all others are Python and pydantic."""
 AWS = {"boto3", "botocore", "aws_lambda_powertools", "s3transfer"}
 HTTP = {"http", "urllib", "urllib3", "requests", "httpx", "starlette", "socket"}
-THIRD_PARTIES = {
-    "rules": {"pydantic"},
-    "adapters": AWS | {"types_boto3_dynamodb", "types_boto3_lambda", "types_boto3_sns"},
-    "api": {"pydantic", "pydantic_core"},
-    "composition": {"botocore", "aws_lambda_powertools"},
-}
+TYPES = {"types_boto3_dynamodb", "types_boto3_lambda", "types_boto3_sns", "types_boto3_sqs"}
+PYDANTIC = {"pydantic", "pydantic_core"}
 
 
 @dataclass(frozen=True)
@@ -96,7 +67,12 @@ class Module:
     def ours(self) -> set[str]:
         """The modules of our package that are imported."""
         names = {name.removeprefix("agent_sessions.") for name in self.imported if name.startswith("agent_sessions.")}
-        return names & {name for layer in LAYERS.values() for name in layer}
+        return names & set(modules())
+
+    @property
+    def room(self) -> str:
+        """The file or folder of the package's top in which it stands."""
+        return self.name.partition(".")[0]
 
     def reads(self) -> Iterator[str]:
         """Every dotted name that the file uses, such as `time.time`."""
@@ -117,35 +93,39 @@ def modules() -> dict[str, Module]:
     return found
 
 
-def layer_of(name: str) -> str:
-    return next(layer for layer, names in LAYERS.items() if name in names)
-
-
 NAMES = [name for name in modules() if name != "__init__"]
 
 
-def test_every_module_has_its_place() -> None:
-    assert set(NAMES) == {name for layer in LAYERS.values() for name in layer}
+def test_the_top_of_the_package_reads_like_a_table_of_contents() -> None:
+    there = {path.stem for path in PACKAGE.iterdir() if not path.name.startswith("__")} - {"py"}
+    assert there == set(ROOMS)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_dependencies_point_inwards(name: str) -> None:
-    assert modules()[name].ours <= MAY_IMPORT[layer_of(name)]
-
-
-@pytest.mark.parametrize("name", sorted(RULES))
-def test_the_rules_know_neither_aws_nor_http(name: str) -> None:
+def test_no_import_runs_against_the_order_of_the_rooms(name: str) -> None:
     module = modules()[name]
-    assert not module.packages & (AWS | HTTP)
-    assert not {imported for imported in module.imported if imported.startswith("agent_sessions.api")}
+    before = set(ROOMS[: ROOMS.index(module.room) + 1])
+    assert {imported.partition(".")[0] for imported in module.ours} <= before
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_third_parties_stay_where_they_belong(name: str) -> None:
+def test_only_files_that_carry_the_service_in_their_name_know_aws(name: str) -> None:
+    knows = any(KNOWS_AWS.fullmatch(part) for part in name.split("."))
+    assert bool(modules()[name].packages & (AWS | TYPES)) <= knows
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_file_is_longer_than_a_sitting(name: str) -> None:
+    assert len(modules()[name].path.read_text("utf-8").splitlines()) <= 350
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_third_parties_are_aws_and_pydantic_and_http_is_left_to_the_gateway(name: str) -> None:
     import sys  # noqa: PLC0415
 
     foreign = modules()[name].packages - sys.stdlib_module_names - {"agent_sessions"}
-    assert foreign <= THIRD_PARTIES[layer_of(name)]
+    assert foreign <= AWS | TYPES | PYDANTIC
+    assert not modules()[name].packages & (HTTP - ({"urllib"} if name == "api.http" else set()))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -163,11 +143,11 @@ def test_only_the_clock_reads_the_time_or_sleeps(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_only_ids_keys_and_records_draw_at_random_and_from_the_operating_system(name: str) -> None:
+def test_only_ids_keys_and_the_cursors_secret_draw_at_random_and_from_the_operating_system(name: str) -> None:
     module = modules()[name]
     assert not module.packages & {"uuid", "secrets"}
     assert ("random" in module.packages) <= (name == "bootstrap")
-    assert ("os.urandom" in set(module.reads())) <= (name in {"ids", "keys", "records"})
+    assert ("os.urandom" in set(module.reads())) <= (name in {"sessions.ids", "keys.service", "lists.dynamo_secret"})
 
 
 @pytest.mark.parametrize("name", NAMES)

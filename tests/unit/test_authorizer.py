@@ -9,7 +9,7 @@ import pytest
 from agent_sessions import bootstrap
 from agent_sessions.bootstrap import Wiring
 from agent_sessions.errors import ServiceUnavailable, SettingsError
-from agent_sessions.keys import KeyService
+from agent_sessions.keys.service import KeyService
 
 from functions.api_key_authorizer import app
 from tests.engines import faults

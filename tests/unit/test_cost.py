@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from agent_sessions import metrics
 
-from docs.cost import bill, page, plot, prices, workload
-from docs.cost.prices import Price
-from docs.cost.workload import USUAL, Meetings, Workload, load, meetings, plan
 from tests.logs import everything_logged
 from tests.template_reader import Deployment
 from tests.unit.test_upgrades import Service
 from tests.unit.world import MINUTE
+from tools.cost import bill, page, plot, prices, workload
+from tools.cost.prices import Price
+from tools.cost.workload import USUAL, Meetings, Workload, load, meetings, plan
 
 
 def test_a_price_in_tiers_charges_each_part_its_own() -> None:

@@ -3,8 +3,8 @@
 from typing import Final
 
 import pytest
-from agent_sessions.due import EXPIRY_GRACE_MS, Action, decide
-from agent_sessions.model import MS_PER_MINUTE, Session, TimeoutConfig
+from agent_sessions.sessions.model import MS_PER_MINUTE, Session, TimeoutConfig
+from agent_sessions.sweep.decision import EXPIRY_GRACE_MS, Action, decide
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -6,8 +6,8 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import pytest
-from agent_sessions.events import EventKind, SessionEvent, session_event
-from agent_sessions.model import Session, TimeoutConfig
+from agent_sessions.events.cloud_events import EventKind, SessionEvent, session_event
+from agent_sessions.sessions.model import Session, TimeoutConfig
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 from hypothesis import given

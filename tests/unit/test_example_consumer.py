@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import boto3
 import pytest
-from agent_sessions.events import EventKind, session_event
+from agent_sessions.events.cloud_events import EventKind, session_event
 from botocore.exceptions import ClientError
 from cfnlint.api import lint  # type: ignore[import-untyped]
 from cfnlint.config import ManualArgs  # type: ignore[import-untyped]
@@ -15,13 +15,13 @@ from moto import mock_aws
 from samtranslator.yaml_helper import yaml_parse
 
 from examples.consumer import app
-from local.expand_template import expand
 from local.tables import create_tables
 from tests.engines import faults
 from tests.engines.fake_dynamo import FakeDynamo
 from tests.unit.sweep_world import SweepWorld
 from tests.unit.test_events import NOW, SESSION, SOURCE
 from tests.unit.world import MINUTE
+from tools.expand_template import expand
 
 TEMPLATE: Final = Path(app.__file__).parent / "template.yaml"
 SENT: Final = "1782547200000"

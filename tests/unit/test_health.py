@@ -1,8 +1,8 @@
 """GET /health (API.md section 6), from the record that the sweep writes."""
 
 import pytest
-from agent_sessions.health import Gauge, ShardSweep
-from agent_sessions.records import DynamoRecords
+from agent_sessions.sweep.dynamo_record import DynamoSweepRecord
+from agent_sessions.sweep.health import Gauge, ShardSweep
 
 from tests.engines import faults
 from tests.unit.world import MINUTE, START_MS, TABLE, World, at
@@ -12,7 +12,7 @@ FIELDS = {"status", "timestamp", "activeSessions", "expiringSoon", "lastSweepAt"
 
 def swept(world: World, *, lag_seconds: float = 0, shards: int = 8, first: int = 0) -> None:
     """A sweep of some shards finishes now."""
-    records = DynamoRecords(world.dynamo.as_client(), TABLE)
+    records = DynamoSweepRecord(world.dynamo.as_client(), TABLE)
     now_ms = world.clock.now_ms()
     wanted = range(first, first + shards)
     assert records.claim(wanted, "a-run", now_ms, now_ms + 70_000)
@@ -84,7 +84,7 @@ def test_a_shard_that_was_never_swept_degrades(world: World) -> None:
 
 
 def test_the_gauge_is_shown_while_it_is_at_most_six_minutes_old(world: World) -> None:
-    DynamoRecords(world.dynamo.as_client(), TABLE).write_gauge(Gauge(54_000, 120, START_MS))
+    DynamoSweepRecord(world.dynamo.as_client(), TABLE).write_gauge(Gauge(54_000, 120, START_MS))
     world.clock.advance(6 * MINUTE)
     seen = world.health().json
     assert (seen["activeSessions"], seen["expiringSoon"]) == (54_000, 120)

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import boto3
 import pytest
-from agent_sessions import keys
 from agent_sessions.errors import ServiceUnavailable
-from agent_sessions.key_store import DynamoKeyStore
-from agent_sessions.keys import KeyNotActive, KeyService, NewKey
+from agent_sessions.keys import service as keys
+from agent_sessions.keys.dynamo_store import DynamoKeyStore
+from agent_sessions.keys.service import KeyNotActive, KeyService, NewKey
 from moto import mock_aws
 
 from tests.engines import faults

@@ -12,14 +12,15 @@ import boto3
 import pytest
 from agent_sessions import bootstrap
 from agent_sessions.bootstrap import Wiring
-from agent_sessions.key_store import DynamoKeyStore
-from agent_sessions.keys import KEY_PATTERN, KeyService
+from agent_sessions.keys.commands import answer
+from agent_sessions.keys.dynamo_store import DynamoKeyStore
+from agent_sessions.keys.service import KEY_PATTERN, KeyService
 from moto import mock_aws
 
-from local import keys as command
 from tests.engines.fake_dynamo import FakeDynamo
 from tests.engines.tables import create_api_keys_table
 from tests.unit.world import START_MS, MovableClock
+from tools import keys as command
 
 TABLE = "keys-7e1a"
 
@@ -43,7 +44,7 @@ class LocalStack:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 assert self.path == command.ROUTE
                 assert self.headers["content-type"] == "application/json"
-                status, said = command.answer(stack.keys, body, START_MS)
+                status, said = answer(stack.keys, body, START_MS)
                 self.send_response(status)
                 self.end_headers()
                 self.wfile.write(json.dumps(said).encode())
@@ -204,14 +205,14 @@ def test_a_stack_that_is_not_there_or_another_kind_is_said_in_words() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"action":"drop"}', b'{"action":"list"}', b"\xff"])
 def test_a_command_that_makes_no_sense_is_a_400(body: bytes) -> None:
-    status, said = command.answer(keys_in_memory(), body, START_MS)
+    status, said = answer(keys_in_memory(), body, START_MS)
     assert status == 400
     assert said["error"]
 
 
 def test_a_leaked_key_is_not_repeated_by_a_refusal() -> None:
     body = json.dumps({"action": "revoke", "leaked": "as_marked", "nonsense": "as_marked"}).encode()
-    status, said = command.answer(keys_in_memory(), body, START_MS)
+    status, said = answer(keys_in_memory(), body, START_MS)
     assert status == 400
     assert "marked" not in json.dumps(said)
 

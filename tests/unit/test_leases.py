@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 from agent_sessions.errors import SessionExpired, SessionNotFound
-from agent_sessions.leases import check_alive, patch_of
-from agent_sessions.model import Session, TimeoutConfig, minutes_to_ms
+from agent_sessions.sessions.leases import check_alive, patch_of
+from agent_sessions.sessions.model import Session, TimeoutConfig, minutes_to_ms
 from hypothesis import assume, given
 from hypothesis import strategies as st
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from docs import licenses
+from tools import licenses
 
 
 def test_the_page_of_licences_is_up_to_date() -> None:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from agent_sessions import items
-from agent_sessions.ids import new_session_id
-from agent_sessions.listing import EXTRA_QUERIES, MAX_BATCHES
+from agent_sessions.lists.pages import EXTRA_QUERIES, MAX_BATCHES
+from agent_sessions.sessions import dynamo_item as items
+from agent_sessions.sessions.ids import new_session_id
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

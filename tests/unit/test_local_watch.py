@@ -2,7 +2,7 @@
 
 import pytest
 from agent_sessions.errors import ServiceUnavailable
-from agent_sessions.model import Session
+from agent_sessions.sessions.model import Session
 
 from local import watch as watch_module
 from local.watch import SessionWatch, Sight

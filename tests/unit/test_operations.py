@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import pytest
 
-from docs.cost import page, plot
 from local.sam_local import names
 from tests.template_reader import FUNCTIONS, Deployment, expanded, template
+from tools.cost import page, plot
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 OPERATIONS: Final = ROOT / "docs" / "operations.md"
@@ -127,7 +127,7 @@ def test_commands_ask_logs_for_fields_that_they_have() -> None:
         assert f'"{field}":' in access_log or f'"{field}"' in all_code()
 
 
-# --- the tables of docs/cost ------------------------------------------------------------------------------------------
+# --- the tables of tools/cost -----------------------------------------------------------------------------------------
 
 
 def test_the_tables_of_scaling_and_cost_are_those_of_now() -> None:

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from agent_sessions.errors import ServiceUnavailable
-from agent_sessions.events import SessionEvent
-from agent_sessions.publisher import PUBLISH_LIMIT, SnsPublisher
-from agent_sessions.sweep import PUBLISH_BATCH, PublishOutcome
+from agent_sessions.events.cloud_events import PublishOutcome, SessionEvent
+from agent_sessions.events.sns_topic import PUBLISH_LIMIT, SnsPublisher
+from agent_sessions.sweep.engine import PUBLISH_BATCH
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
 from tests.engines import faults

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from agent_sessions import metrics
 from agent_sessions.errors import ServiceUnavailable, SettingsError
-from agent_sessions.schedule import HIGHEST_SHARD, split
+from agent_sessions.sweep.handler import HIGHEST_SHARD, split
 from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st

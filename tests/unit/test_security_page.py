@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from agent_sessions import keys
+from agent_sessions.keys import service as keys
 
-from local import keys as command
 from tests.template_reader import template
+from tools import keys as command
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PAGE: Final = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")

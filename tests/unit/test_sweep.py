@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-from agent_sessions import sweep as engine
-from agent_sessions.items import shard_of
-from agent_sessions.model import Session
+from agent_sessions.sessions.dynamo_item import shard_of
+from agent_sessions.sessions.model import Session
 from agent_sessions.settings import SweepSettings
-from agent_sessions.sweep import ATTEMPTS, MARK_BATCH, PAGE, PUBLISH_BATCH, WORK_MS, pause_seconds
+from agent_sessions.sweep import engine
+from agent_sessions.sweep.engine import ATTEMPTS, MARK_BATCH, PAGE, PUBLISH_BATCH, WORK_MS, pause_seconds
 from botocore.exceptions import ClientError
 
 from tests.engines import faults

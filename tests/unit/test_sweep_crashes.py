@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
-from agent_sessions.model import Session
-from agent_sessions.sweep import PAGE
+from agent_sessions.sessions.model import Session
+from agent_sessions.sweep.engine import PAGE
 
 from tests.engines import faults
 from tests.engines.faults import Hook, When

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from agent_sessions import due
+from agent_sessions.sweep import decision as due
 
 from tests.simulation.day import INDEX_LAG_MS, Day, Plan, summary
 from tests.simulation.promises import Judge, Verdict
@@ -72,7 +72,7 @@ def test_the_judge_sees_events_that_are_sent_twice(monkeypatch: pytest.MonkeyPat
 
 def test_the_judge_sees_warnings_that_are_never_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     day = Day(SMALL)
-    monkeypatch.setattr("agent_sessions.sweep._ShardRun._tell", lambda _self, _kind, sessions: [*sessions])
+    monkeypatch.setattr("agent_sessions.sweep.engine._ShardRun._tell", lambda _self, _kind, sessions: [*sessions])
     assert kinds(judged(day)) == {"never warned", "never announced"}
 
 

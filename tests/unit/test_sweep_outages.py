@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from agent_sessions.formats import timestamp
+from agent_sessions.wire_format import timestamp
 
 from tests.engines import faults
 from tests.engines.faults import Hook

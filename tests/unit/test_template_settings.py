@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pytest
-from agent_sessions.key_settings import KeySettings
+from agent_sessions.keys.settings import KeySettings
 from agent_sessions.settings import SessionSettings, SweepSettings
 
 from tests.template_reader import FUNCTIONS, Deployment, expanded, template

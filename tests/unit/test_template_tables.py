@@ -3,7 +3,9 @@
 from typing import Any
 
 import pytest
-from agent_sessions import items
+from agent_sessions.lists import dynamo_secret
+from agent_sessions.sessions import dynamo_item as items
+from agent_sessions.sweep import dynamo_record
 
 from tests.template_reader import Deployment, template
 from tests.unit.rehearsal import Rehearsal
@@ -31,7 +33,7 @@ def rehearsal() -> Rehearsal:
 
 def items_in(rehearsal: Rehearsal, logical_id: str) -> list[dict[str, Any]]:
     """Items as the code writes them, but for the records that the service keeps for itself."""
-    records = {items.SWEEP_RECORD, items.CURSOR_RECORD}
+    records = {dynamo_record.RECORD, dynamo_secret.RECORD}
     found = [
         item for item in rehearsal.dynamo.items(logical_id) if item.get(items.SESSION_ID, {}).get("S") not in records
     ]

@@ -12,18 +12,18 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agent_sessions.clock import Clock, SystemClock
-from agent_sessions.ids import new_session_id
 
 if TYPE_CHECKING:
     from botocore.session import Session
 
-    from agent_sessions.api.authorizer import ApiKeyAuthorizer
     from agent_sessions.api.http import SessionApi
-    from agent_sessions.health import HealthService
-    from agent_sessions.keys import KeyService
-    from agent_sessions.listing import SessionList
-    from agent_sessions.records import DynamoRecords
-    from agent_sessions.schedule import ScheduledSweeps
+    from agent_sessions.api.list_query import ListApi
+    from agent_sessions.keys.authorizer import ApiKeyAuthorizer
+    from agent_sessions.keys.service import KeyService
+    from agent_sessions.settings import SessionSettings
+    from agent_sessions.sweep.handler import ScheduledSweeps
+    from agent_sessions.sweep.health import HealthService
+    from agent_sessions.sweep.lambda_invoker import LambdaSelfInvoker
     from agent_sessions.telemetry import Telemetry
 
 # Each builder imports what its own function needs, so that no function pays at its cold start for the others, and so
@@ -46,7 +46,7 @@ def wire(wiring: Wiring) -> None:
     """Build everything anew from `wiring` when it is next asked for."""
     global _wiring  # noqa: PLW0603 - a process has one composition
     _wiring = wiring
-    for builder in (session_api, expiry_sweeper, api_key_authorizer, _sdk_session):
+    for builder in _BUILDERS:
         builder.cache_clear()
 
 
@@ -67,7 +67,7 @@ def prepare(build: Callable[[], object]) -> None:
 
 @cache
 def session_api() -> "SessionApi":
-    """Build the API.
+    """Build the API. Lists and health are built when they are first asked for: 6 and 18 Mi of a cold start.
 
     Raises:
         SettingsError: a setting is missing, malformed, or contradicts another.
@@ -76,50 +76,57 @@ def session_api() -> "SessionApi":
     from random import random
 
     from agent_sessions.api.http import SessionApi
-    from agent_sessions.sessions import SessionService
-    from agent_sessions.settings import SessionSettings
-    from agent_sessions.store import DynamoSessionStore
+    from agent_sessions.sessions.dynamo_store import DynamoSessionStore
+    from agent_sessions.sessions.ids import new_session_id
+    from agent_sessions.sessions.service import SessionService
 
-    settings = SessionSettings.from_env(_wiring.environ)
-    client = _client("dynamodb")
+    settings = _session_settings()
     store = DynamoSessionStore(
-        client,
+        _client("dynamodb"),
         settings.sessions_table,
         retention_ms=settings.retention_ms,
         due_shards=settings.due_shards,
         tenant_shards=settings.tenant_shards,
     )
-    clock = _wiring.clock
-
-    @cache
-    def records() -> "DynamoRecords":
-        from agent_sessions.records import DynamoRecords
-
-        return DynamoRecords(client, settings.sessions_table)
-
-    @cache
-    def listing() -> "SessionList":
-        from agent_sessions.listing import SessionList
-        from agent_sessions.listing_store import DynamoSessionIndex
-
-        index = DynamoSessionIndex(client, settings.sessions_table, settings.listed_shards)
-        return SessionList(index, clock, lambda: records().cursor_secret())
-
-    @cache
-    def health() -> "HealthService":
-        from agent_sessions.health import HealthService
-
-        return HealthService(records(), clock, settings.due_shards)
-
     return SessionApi(
-        sessions=SessionService(store, clock, settings.retention_ms, new_session_id, random),
-        # Not loaded before they are asked for: 6 and 18 Mi of a cold start.
-        listing=listing,
-        health=health,
+        sessions=SessionService(store, _wiring.clock, settings.retention_ms, new_session_id, random),
+        lists=_lists,
+        health=_health,
         settings=settings,
-        clock=clock,
+        clock=_wiring.clock,
         telemetry=_telemetry(),
     )
+
+
+@cache
+def _lists() -> "ListApi":
+    from agent_sessions.api.list_query import ListApi
+    from agent_sessions.lists.dynamo_index import DynamoSessionIndex
+    from agent_sessions.lists.dynamo_secret import DynamoCursorSecret
+    from agent_sessions.lists.pages import SessionList
+
+    settings = _session_settings()
+    client = _client("dynamodb")
+    index = DynamoSessionIndex(client, settings.sessions_table, settings.listed_shards)
+    secret = DynamoCursorSecret(client, settings.sessions_table)
+    return ListApi(SessionList(index, _wiring.clock, secret.read))
+
+
+@cache
+def _health() -> "HealthService":
+    from agent_sessions.sweep.dynamo_record import DynamoSweepRecord
+    from agent_sessions.sweep.health import HealthService
+
+    settings = _session_settings()
+    record = DynamoSweepRecord(_client("dynamodb"), settings.sessions_table)
+    return HealthService(record, _wiring.clock, settings.due_shards)
+
+
+@cache
+def _session_settings() -> "SessionSettings":
+    from agent_sessions.settings import SessionSettings
+
+    return SessionSettings.from_env(_wiring.environ)
 
 
 @cache
@@ -132,23 +139,23 @@ def expiry_sweeper() -> "ScheduledSweeps":
     """
     from random import random
 
-    from agent_sessions.due_store import DynamoDueStore
-    from agent_sessions.gauge import GaugePass
-    from agent_sessions.invoker import LambdaSelfInvoker
-    from agent_sessions.publisher import SnsPublisher
-    from agent_sessions.records import DynamoRecords
-    from agent_sessions.schedule import ScheduledSweeps
+    from agent_sessions.events.sns_topic import SnsPublisher
+    from agent_sessions.sessions.ids import new_session_id
     from agent_sessions.settings import SweepSettings
-    from agent_sessions.sweep import Sweep, SweepTuning
+    from agent_sessions.sweep.count import GaugePass
+    from agent_sessions.sweep.dynamo_due import DynamoDueStore
+    from agent_sessions.sweep.dynamo_record import DynamoSweepRecord
+    from agent_sessions.sweep.engine import Sweep, SweepTuning
+    from agent_sessions.sweep.handler import ScheduledSweeps
 
     settings = SweepSettings.from_env(_wiring.environ)
     client = _client("dynamodb", connections=settings.sweep_threads)
     store = DynamoDueStore(client, settings.sessions_table)
-    records = DynamoRecords(client, settings.sessions_table)
+    record = DynamoSweepRecord(client, settings.sessions_table)
     clock = _wiring.clock
     sweep = Sweep(
         store=store,
-        claims=records,
+        claims=record,
         publisher=SnsPublisher(_client("sns", connections=settings.sweep_threads), settings.events_topic_arn),
         clock=clock,
         tuning=SweepTuning(
@@ -161,14 +168,19 @@ def expiry_sweeper() -> "ScheduledSweeps":
     )
     return ScheduledSweeps(
         sweep=sweep,
-        gauge=GaugePass(store, records, clock, settings.soon_ms),
-        invoker=LambdaSelfInvoker(
-            lambda: _client("lambda"), _wiring.environ.get("AWS_LAMBDA_FUNCTION_NAME", "expiry_sweeper")
-        ),
+        gauge=GaugePass(store, record, clock, settings.soon_ms),
+        invoker=_self_invoker,
         telemetry=_telemetry(),
         shards=settings.shards,
         fan_out=settings.sweep_fan_out,
     )
+
+
+@cache
+def _self_invoker() -> "LambdaSelfInvoker":
+    from agent_sessions.sweep.lambda_invoker import LambdaSelfInvoker
+
+    return LambdaSelfInvoker(_client("lambda"), _wiring.environ.get("AWS_LAMBDA_FUNCTION_NAME", "expiry_sweeper"))
 
 
 @cache
@@ -179,7 +191,7 @@ def api_key_authorizer() -> "ApiKeyAuthorizer":
         SettingsError: a setting is missing.
 
     """
-    from agent_sessions.api.authorizer import ApiKeyAuthorizer
+    from agent_sessions.keys.authorizer import ApiKeyAuthorizer
 
     return ApiKeyAuthorizer(api_keys(), _telemetry())
 
@@ -191,9 +203,9 @@ def api_keys() -> "KeyService":
         SettingsError: a setting is missing.
 
     """
-    from agent_sessions.key_settings import KeySettings
-    from agent_sessions.key_store import DynamoKeyStore
-    from agent_sessions.keys import KeyService
+    from agent_sessions.keys.dynamo_store import DynamoKeyStore
+    from agent_sessions.keys.service import KeyService
+    from agent_sessions.keys.settings import KeySettings
 
     settings = KeySettings.from_env(_wiring.environ)
     return KeyService(DynamoKeyStore(_client("dynamodb"), settings.api_keys_table), _wiring.clock)
@@ -213,7 +225,7 @@ def _client(service: str, *, connections: int = 10) -> Any:  # noqa: ANN401 - cl
     given = _wiring.clients.get(service)
     if given is not None:
         return given
-    from agent_sessions.aws import client_config, ignore_requested_pauses
+    from agent_sessions.aws_clients.tuning import client_config, ignore_requested_pauses
 
     client = _sdk_session().create_client(service, config=client_config(connections=connections))
     ignore_requested_pauses(client)
@@ -224,6 +236,19 @@ def _client(service: str, *, connections: int = 10) -> Any:  # noqa: ANN401 - cl
 def _sdk_session() -> "Session":
     # What boto3's own session would add are resources and transfers to S3, which nothing here uses: 77 Mi of a cold
     # start. Its `client` hands on to this session's.
-    from agent_sessions.aws import lean_session
+    from agent_sessions.aws_clients.tuning import lean_session
 
     return lean_session()
+
+
+_BUILDERS = (
+    session_api,
+    _lists,
+    _health,
+    _session_settings,
+    expiry_sweeper,
+    _self_invoker,
+    api_key_authorizer,
+    _sdk_session,
+)
+"""Everything that is built late and once: each builder is a cached function, handed on where it may not be needed."""

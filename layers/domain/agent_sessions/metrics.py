@@ -1,6 +1,10 @@
-"""Names of the metrics that the service publishes: the alarms of the template speak of these."""
+"""What the edges report: one line a request or run, and counts by name. The template's alarms use these names.
 
-from typing import Final
+`telemetry` is the implementation on Powertools.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
 
 SESSIONS_CREATED: Final = "SessionsCreated"
 SESSION_HEARTBEATS: Final = "SessionHeartbeats"
@@ -17,3 +21,15 @@ WARNINGS_PUBLISHED: Final = "WarningsPublished"
 SESSIONS_EXPIRED: Final = "SessionsExpired"
 ACTIVE_SESSIONS: Final = "ActiveSessions"
 SESSIONS_EXPIRING_SOON: Final = "SessionsExpiringSoon"
+
+
+class TelemetryPort(Protocol):
+    """Takes one line a request or run, and counts."""
+
+    def line(self, message: str, facts: Mapping[str, Any], crash: BaseException | None = None) -> None:
+        """Write one log line, with the stack of a crash."""
+        ...
+
+    def count(self, values: Mapping[str, float]) -> None:
+        """Publish metrics by their names in `metrics`."""
+        ...

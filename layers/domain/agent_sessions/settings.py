@@ -9,7 +9,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from agent_sessions.errors import SettingsError
-from agent_sessions.model import MS_PER_MINUTE, Minutes, minutes_to_ms
+from agent_sessions.sessions.model import MS_PER_MINUTE, Minutes, minutes_to_ms
 
 
 def whole(value: Minutes) -> Minutes:

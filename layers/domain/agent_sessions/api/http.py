@@ -29,15 +29,15 @@ from agent_sessions.metrics import (
     SESSIONS_ENDED,
     SESSIONS_PATCHED,
     SESSIONS_RENEWED,
+    TelemetryPort,
 )
-from agent_sessions.model import TimeoutConfig
-from agent_sessions.sessions import SessionService, Snapshot
+from agent_sessions.sessions.model import TimeoutConfig
+from agent_sessions.sessions.service import SessionService, Snapshot
 from agent_sessions.settings import SessionSettings
-from agent_sessions.telemetry_port import TelemetryPort
 
 if TYPE_CHECKING:
-    from agent_sessions.health import HealthService
-    from agent_sessions.listing import SessionList
+    from agent_sessions.api.list_query import ListApi
+    from agent_sessions.sweep.health import HealthService
 
 BASE_PATH: Final = "/api/messaging/sessions"
 
@@ -127,15 +127,15 @@ class SessionApi:
         self,
         *,
         sessions: SessionService,
-        listing: "Callable[[], SessionList]",
+        lists: "Callable[[], ListApi]",
         health: "Callable[[], HealthService]",
         settings: SessionSettings,
         clock: Clock,
         telemetry: TelemetryPort,
     ) -> None:
-        """Wire the routes to the use cases; `listing` and `health` give those that few starts need."""
+        """Wire the routes to the use cases; `lists` and `health` are asked for by few starts."""
         self._sessions = sessions
-        self._listing = listing
+        self._lists = lists
         self._health = health
         self._settings = settings
         self._clock = clock
@@ -240,10 +240,7 @@ class SessionApi:
         )
 
     def _list(self, request: Request) -> Answer:
-        from agent_sessions.api.list_query import list_query  # noqa: PLC0415 - few starts need it
-
-        query = list_query(request.tenant_id, request.query)
-        return Answer(200, responses.page_json(self._listing().page(query)))
+        return Answer(200, responses.page_json(self._lists().page(request.tenant_id, request.query)))
 
     def _check_health(self, _request: Request) -> Answer:
         health = self._health().check()

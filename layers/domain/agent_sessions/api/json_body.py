@@ -7,7 +7,7 @@ import math
 from typing import Any, Final, NoReturn
 
 from agent_sessions.errors import FieldProblem, InvalidRequest, PayloadTooLarge
-from agent_sessions.formats import compact
+from agent_sessions.wire_format import compact
 
 MAX_BODY_BYTES: Final = 65_536
 """API.md section 3: a body of more than 64 KB is refused."""

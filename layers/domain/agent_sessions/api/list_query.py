@@ -6,11 +6,23 @@ from typing import Final
 
 from agent_sessions.api.requests import is_uuid
 from agent_sessions.errors import FieldProblem, InvalidRequest
-from agent_sessions.listing import ListQuery
+from agent_sessions.lists.pages import ListQuery, SessionList, SessionPage
 
 DEFAULT_PAGE_SIZE: Final = 50
 MAX_PAGE_SIZE: Final = 100
 _PAGE_SIZE: Final = re.compile("[0-9]{1,9}")
+
+
+class ListApi:
+    """Answers `GET /` of the sessions."""
+
+    def __init__(self, sessions: SessionList) -> None:
+        """Read pages from `sessions`."""
+        self._sessions = sessions
+
+    def page(self, tenant_id: str, parameters: Mapping[str, str]) -> SessionPage:
+        """Return the page that a query string asks for. Raises as `list_query` and `SessionList.page` do."""
+        return self._sessions.page(list_query(tenant_id, parameters))
 
 
 def list_query(tenant_id: str, parameters: Mapping[str, str]) -> ListQuery:

@@ -28,8 +28,8 @@ from pydantic_core import PydanticCustomError
 
 from agent_sessions.api.json_body import MAX_METADATA_BYTES, metadata_json
 from agent_sessions.errors import MISSING, FieldProblem, InvalidRequest
-from agent_sessions.model import Minutes, TimeoutConfig
-from agent_sessions.sessions import NewSession
+from agent_sessions.sessions.model import Minutes, TimeoutConfig
+from agent_sessions.sessions.service import NewSession
 from agent_sessions.settings import SessionSettings, whole
 
 UUID_PATTERN: Final = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"

@@ -10,12 +10,12 @@ from agent_sessions.errors import (
     SessionRenewalFailed,
     SessionServiceError,
 )
-from agent_sessions.formats import compact, timeout_config, timestamp
-from agent_sessions.model import Session
+from agent_sessions.sessions.model import Session
+from agent_sessions.wire_format import compact, timeout_config, timestamp
 
 if TYPE_CHECKING:
-    from agent_sessions.health import Health
-    from agent_sessions.listing import SessionPage
+    from agent_sessions.lists.pages import SessionPage
+    from agent_sessions.sweep.health import Health
 
 MAX_VALUE_CHARACTERS: Final = 100
 """A value longer than this is cut before it is echoed (API.md section 4)."""

@@ -1,0 +1,1 @@
+"""API keys, and the function that lets callers in."""

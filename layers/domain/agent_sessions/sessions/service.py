@@ -1,0 +1,278 @@
+"""The use cases of one session: decide by the rules of `leases`, write through a store. Knows neither HTTP nor AWS."""
+
+from collections.abc import Callable
+from typing import Final, NamedTuple, Protocol
+
+from agent_sessions.clock import Clock
+from agent_sessions.errors import (
+    FieldProblem,
+    IdempotencyKeyReused,
+    InvalidRequest,
+    SessionNotFound,
+    TooManyConflicts,
+)
+from agent_sessions.sessions.ids import is_session_id, session_id_for_key
+from agent_sessions.sessions.leases import Patch, Renewal, RenewalPath, check_alive, next_attempt, patch_of
+from agent_sessions.sessions.model import Session, TimeoutConfig
+
+MAX_ATTEMPTS: Final = 5
+"""Conditional writes one call may try before it gives up (API.md section 4)."""
+
+RIVALRY_SECONDS: Final = 0.02
+"""Unit of the pauses before a patch's later attempts, in which a rival finishes: some round trips to the store."""
+
+
+class Write(NamedTuple):
+    """Outcome of a conditional write: the session after it or, where it was refused, as it was found (None: gone)."""
+
+    applied: bool
+    session: Session | None
+
+
+class ReadMany(NamedTuple):
+    """What a batch read gave, the ids it left unread (throttled), and those whose items make no sense."""
+
+    found: dict[str, Session]
+    unread: list[str]
+    damaged: list[str]
+
+
+class SessionStore(Protocol):
+    """Where sessions live. Every method is one call to the store and raises `ServiceUnavailable` when it fails."""
+
+    def create(self, session: Session) -> Session | None:
+        """Write a new session; return None, or the session that already holds the id."""
+        ...
+
+    def get(self, session_id: str) -> Session | None:
+        """Read one session, as last written."""
+        ...
+
+    def renew(self, session_id: str, tenant_id: str, attempt: Renewal, now_ms: int) -> Write:
+        """Carry out one heartbeat or renewal at `now_ms`, if the attempt's path is the right one."""
+        ...
+
+    def patch(self, read: Session, patch: Patch, now_ms: int) -> Write:
+        """Carry out a patch that was worked out on `read`, if its case still holds."""
+        ...
+
+    def delete(self, session_id: str, tenant_id: str) -> Session | None:
+        """Remove the tenant's session and return it, or None."""
+        ...
+
+
+class NewSession(NamedTuple):
+    """A checked request for a session. `request_hash` stands for what was sent, to tell a repeat from a reuse."""
+
+    agent_id: str
+    user_id: str
+    metadata_json: str
+    timeout: TimeoutConfig
+    request_hash: bytes
+    idempotency_key: str | None
+
+
+class Snapshot(NamedTuple):
+    """A session as seen at `now_ms` by the server's clock."""
+
+    session: Session
+    now_ms: int
+
+
+class Creation(NamedTuple):
+    """What a create gave: the session, and whether this call made it."""
+
+    snapshot: Snapshot
+    is_new: bool
+
+
+class SessionService:
+    """Create, read, renew, change and end sessions, each within one tenant."""
+
+    def __init__(
+        self,
+        store: SessionStore,
+        clock: Clock,
+        retention_ms: int,
+        new_id: Callable[[], str],
+        jitter: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        """Use `store`; `clock` is the only source of time and `new_id` of ids; `jitter`, from 0 to 1, parts rivals."""
+        self._store = store
+        self._clock = clock
+        self._retention_ms = retention_ms
+        self._new_id = new_id
+        self._jitter = jitter
+
+    def create(self, tenant_id: str, request: NewSession) -> Creation:
+        """Make a session or, on a repeated idempotency key, return the one that was made.
+
+        Raises:
+            IdempotencyKeyReused: the key was used with a different request.
+            SessionExpired: the session that the key made is over.
+            ServiceUnavailable: the store does not answer.
+
+        """
+        key = request.idempotency_key
+        for _ in range(MAX_ATTEMPTS):
+            now_ms = self._clock.now_ms()
+            session_id = self._new_id() if key is None else session_id_for_key(tenant_id, key)
+            session = _first_lease(session_id, tenant_id, request, now_ms, self._new_id())
+            held = self._store.create(session)
+            # Our own item stands there already when the SDK repeated a call whose answer was lost.
+            if held is None or held.attempt == session.attempt:
+                return Creation(Snapshot(held or session, now_ms), is_new=True)
+            if key is None or held.is_retired(now_ms, self._retention_ms):
+                continue
+            if held.request_hash != session.request_hash:
+                raise IdempotencyKeyReused
+            check_alive(held, now_ms, self._retention_ms)
+            return Creation(Snapshot(held, now_ms), is_new=False)
+        raise TooManyConflicts
+
+    def get(self, tenant_id: str, session_id: str) -> Snapshot:
+        """Read a live session; no activity.
+
+        Raises:
+            SessionNotFound: unknown, deleted, retired, malformed id, or another tenant's.
+            SessionExpired: over, within the retention.
+            ServiceUnavailable: the store does not answer.
+
+        """
+        _check_id(session_id)
+        found = self._store.get(session_id)
+        now_ms = self._clock.now_ms()
+        return Snapshot(self._live(found, tenant_id, now_ms), now_ms)
+
+    def heartbeat(self, tenant_id: str, session_id: str) -> Snapshot:
+        """Record activity, and renew where `autoRenew` is on and the cap leaves room. Raises as `get` does.
+
+        Raises:
+            TooManyConflicts: five racing attempts lost.
+
+        """
+        return self._renew(tenant_id, session_id, manual=False)
+
+    def renew(self, tenant_id: str, session_id: str) -> Snapshot:
+        """Renew even where `autoRenew` is off. Raises as `heartbeat` does.
+
+        Raises:
+            SessionRenewalFailed: the session already lasts to the end of its maximum duration.
+
+        """
+        return self._renew(tenant_id, session_id, manual=True)
+
+    def patch_timeout(
+        self, tenant_id: str, session_id: str, merge: Callable[[TimeoutConfig], TimeoutConfig]
+    ) -> Snapshot:
+        """Change a live session's timeout settings to what `merge` makes of them. Raises as `heartbeat` does.
+
+        `merge` is only called for a live session, so that 404 and 410 win over whatever it refuses.
+
+        Raises:
+            InvalidRequest: raised by `merge`, or the change would end the session.
+
+        """
+        _check_id(session_id)
+        found = self._store.get(session_id)
+        for attempt in range(MAX_ATTEMPTS):
+            if attempt > 1:  # patches are refused by patches: let the others finish
+                self._clock.sleep(RIVALRY_SECONDS * attempt * self._jitter())
+                found = self._store.get(session_id)
+            now_ms = self._clock.now_ms()
+            read = self._live(found, tenant_id, now_ms)
+            timeout = merge(read.timeout)
+            if timeout == read.timeout:
+                return Snapshot(read, now_ms)
+            patch = patch_of(read, timeout)
+            _check_still_lives(read, patch, now_ms)
+            write = self._store.patch(read, patch, now_ms)
+            if write.applied and write.session:
+                return Snapshot(write.session, now_ms)
+            found = write.session
+        raise TooManyConflicts
+
+    def delete(self, tenant_id: str, session_id: str) -> None:
+        """End a session now and remove its content, expired or not.
+
+        Raises:
+            SessionNotFound: unknown, deleted, retired, malformed id, or another tenant's.
+            ServiceUnavailable: the store does not answer.
+
+        """
+        _check_id(session_id)
+        removed = self._store.delete(session_id, tenant_id)
+        if removed is None or removed.is_retired(self._clock.now_ms(), self._retention_ms):
+            raise SessionNotFound
+
+    def _renew(self, tenant_id: str, session_id: str, *, manual: bool) -> Snapshot:
+        """Try the usual path first; choose the next one from the item that a refused write returned."""
+        _check_id(session_id)
+        now_ms = self._clock.now_ms()
+        attempt = Renewal(RenewalPath.USUAL, manual)
+        for _ in range(MAX_ATTEMPTS):
+            write = self._store.renew(session_id, tenant_id, attempt, now_ms)
+            if write.applied and write.session:
+                return Snapshot(write.session, now_ms)
+            refused_ms, now_ms = now_ms, self._clock.now_ms()
+            found = self._live(write.session, tenant_id, now_ms)
+            chosen = next_attempt(found, refused_ms, now_ms, manual=manual)
+            if chosen is None:
+                return Snapshot(found, now_ms)
+            attempt = chosen
+        raise TooManyConflicts
+
+    def _live(self, found: Session | None, tenant_id: str, now_ms: int) -> Session:
+        if found is None or found.tenant_id != tenant_id:
+            raise SessionNotFound
+        check_alive(found, now_ms, self._retention_ms)
+        return found
+
+
+def _check_id(session_id: str) -> None:
+    if not is_session_id(session_id):
+        raise SessionNotFound
+
+
+def _first_lease(session_id: str, tenant_id: str, request: NewSession, now_ms: int, attempt_id: str) -> Session:
+    timeout = request.timeout
+    ends_at_ms = now_ms + timeout.max_duration_ms
+    expires_at_ms = min(now_ms + timeout.timeout_ms, ends_at_ms)
+    return Session(
+        session_id=session_id,
+        tenant_id=tenant_id,
+        agent_id=request.agent_id,
+        user_id=request.user_id,
+        metadata_json=request.metadata_json,
+        request_hash=request.request_hash,
+        attempt=bytes.fromhex(attempt_id[:8]),
+        timeout=timeout,
+        created_at_ms=now_ms,
+        last_activity_ms=now_ms,
+        renewed_at_ms=now_ms,
+        expires_at_ms=expires_at_ms,
+        ends_at_ms=ends_at_ms,
+        renewal_count=0,
+        lease=1,
+        due_at_ms=expires_at_ms - timeout.warning_ms,
+    )
+
+
+def _check_still_lives(read: Session, patch: Patch, now_ms: int) -> None:
+    """Refuse a patch that would end the session: that is DELETE's job.
+
+    Raises:
+        InvalidRequest: naming each setting that would put the expiry at or before `now_ms`.
+
+    """
+    timeout = patch.timeout
+    problems = [
+        FieldProblem(field, "would end the session, which only DELETE does", value)
+        for field, value, end_ms in (
+            ("timeoutMinutes", timeout.timeout_minutes, read.renewed_at_ms + timeout.timeout_ms),
+            ("maxDurationMinutes", timeout.max_duration_minutes, patch.ends_at_ms),
+        )
+        if end_ms <= now_ms
+    ]
+    if problems:
+        raise InvalidRequest(problems)

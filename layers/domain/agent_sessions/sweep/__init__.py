@@ -1,0 +1,1 @@
+"""Finds what is due, publishes the warnings and expiries, and reports how the service fares."""

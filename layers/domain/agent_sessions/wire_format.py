@@ -1,4 +1,4 @@
-"""How moments and settings are told in JSON, alike in answers and in events."""
+"""How moments and settings are written in JSON, in answers and in events."""
 
 import json
 from datetime import UTC, datetime, timedelta

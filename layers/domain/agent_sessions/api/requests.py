@@ -18,7 +18,6 @@ from pydantic import (
     StrictBool,
     ValidationError,
     ValidationInfo,
-    WithJsonSchema,
     create_model,
     field_validator,
 )
@@ -73,18 +72,13 @@ def _not_sent() -> None:
 
 
 Uuid = Annotated[str, Field(strict=True, pattern=UUID_PATTERN, json_schema_extra={"format": "uuid"})]
-Metadata = Annotated[
-    str,
-    PlainValidator(_metadata_text),
-    WithJsonSchema(
-        {
-            "type": ["object", "null"],
-            "default": {},
-            "description": f"Any JSON object of at most {MAX_METADATA_BYTES} bytes as compact JSON, "
-            f"{MAX_METADATA_DEPTH} levels and integers of {MAX_INTEGER_DIGITS} digits. null means omitted.",
-        }
-    ),
-]
+Metadata = Annotated[str, PlainValidator(_metadata_text)]
+_METADATA_SCHEMA: Final[dict[str, Any]] = {
+    "type": ["object", "null"],
+    "default": {},
+    "description": f"Any JSON object of at most {MAX_METADATA_BYTES} bytes as compact JSON, {MAX_METADATA_DEPTH} "
+    f"levels and integers of {MAX_INTEGER_DIGITS} digits. null means omitted.",
+}
 
 
 class TimeoutFields(BaseModel):
@@ -118,7 +112,7 @@ class CreateFields(BaseModel):
 
     agent_id: Uuid
     user_id: Uuid
-    metadata: Metadata = Field("{}")
+    metadata: Metadata = Field("{}", json_schema_extra=_METADATA_SCHEMA)
     timeout_config: TimeoutFields | None = None
 
 

@@ -14,7 +14,7 @@ ROUTES: dict[str, tuple[Ask, set[str]]] = {
     "create": (lambda world, _, **scope: world.call("create-minimal", **scope), {"full", "client"}),
     "list": (lambda world, _, **scope: world.call("list", **scope), {"full"}),
     "list by key": (
-        lambda world, _, **scope: world.call("list", headers={"idempotency-key": "k"}, **scope),
+        lambda world, _, **scope: world.call("list", headers={"idempotency-key": "k"}, query={}, **scope),
         {"full"},
     ),
     "get": (World.get, {"full", "client", "agent"}),

@@ -122,7 +122,7 @@ def _assumptions() -> Iterable[str]:
         f"Assumed of a session: {USUAL.active / MINUTE:g} minutes of activity with a heartbeat every",
         f"{USUAL.heartbeat:g} seconds, then it idles out after {USUAL.timeout / MINUTE:g} minutes, with one warning",
         f"and one expiry; {USUAL.reads:g} GETs; an item of {USUAL.item_bytes} bytes, kept for",
-        f"{USUAL.stored / HOUR:g} hours: maximum duration, retention, and a day until the TTL gets to it.",
+        f"{USUAL.stored / HOUR:g} hours: the longest duration that a patch may give, the retention, a day, and a day until the TTL gets to it.",
         f"Assumed of the functions: {MEMORY_GB * KIB:g} MB on arm64, {CALL_SECONDS * 1_000:g} ms billed a call; a run",
         f"of the sweep handles {PROCESSOR_RATE:,} sessions a second on a whole processor, {SWEEP_RATE:.0f} with",
         f"{MEMORY_GB * KIB:g} MB. A call leaves {LOG_BYTES:,} bytes of logs and",

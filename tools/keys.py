@@ -29,7 +29,7 @@ _TIMEOUT_SECONDS: Final = 10
 
 
 class CommandFailedError(Exception):
-    """The command could not be carried out; the message says why."""
+    """The command could not be carried out; the message has the reason."""
 
 
 def main(arguments: Sequence[str] | None = None) -> str | None:

@@ -1,4 +1,4 @@
-"""Metadata comes back as it was sent (API.md section 1): any JSON object within the rules, and nothing beyond them."""
+"""Metadata comes back as it was sent (docs/contract.md, Create a session)."""
 
 import json
 import math

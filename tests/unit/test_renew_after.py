@@ -53,7 +53,7 @@ def sweep_times(draw_second: Any) -> Iterator[int]:
         minute += MINUTE
 
 
-def beats_until_warned(world: SweepWorld, times: Iterator[int], delay: float, **timeouts: float) -> int:
+def beats_until_warned(world: SweepWorld, times: Iterator[int], delay: float, **timeouts: Any) -> int:
     """Beat after each `renewAfter`, later by `delay` of the room up to the warning; return the beats before a warning.
 
     Ends after `BEATS` beats, or where a beat can renew nothing any more.

@@ -47,7 +47,7 @@ STATUS_OF_CODE: Final = {
     "INTERNAL_SERVER_ERROR": 500,
     "SERVICE_UNAVAILABLE": 503,
 }
-"""API.md section 4."""
+"""docs/contract.md, Errors."""
 
 
 class MovableClock:

@@ -32,7 +32,7 @@ class Telemetry:
             _report(error)
 
     def count(self, values: Mapping[str, float]) -> None:
-        """Publish metrics at once; a name that ends in `Seconds` says its unit, the others are counts."""
+        """Publish metrics at once; a name that ends in `Seconds` has that unit, the others are counts."""
         with _PUBLISHING:
             try:
                 for name, value in values.items():

@@ -106,7 +106,7 @@ def error_json(error: SessionServiceError, now_ms: int) -> str:
 
 
 def printable(text: str) -> str:
-    """Return `text` with lone surrogates escaped, as UTF-8 has no way to say them."""
+    """Return `text` with lone surrogates escaped, as UTF-8 cannot encode them."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.engines.fake_dynamo import FakeDynamo
-from tests.engines.reserved_words import RESERVED_WORDS
+from local.dynamo.reserved_words import RESERVED_WORDS
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import uvicorn
 from agent_sessions import bootstrap
-from agent_sessions.api.http import STATUS
+from agent_sessions.api.edge import STATUS
 from agent_sessions.api.json_body import read_object
 from agent_sessions.api.responses import error_json
 from agent_sessions.errors import (

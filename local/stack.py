@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from agent_sessions import bootstrap
-from agent_sessions.api.http import BASE_PATH
+from agent_sessions.api.edge import BASE_PATH
 from agent_sessions.bootstrap import Wiring, wire
 from agent_sessions.sessions.ids import is_session_id
 from agent_sessions.settings import SessionSettings

@@ -11,6 +11,15 @@ SESSION_HEARTBEATS: Final = "SessionHeartbeats"
 SESSIONS_RENEWED: Final = "SessionsRenewed"
 SESSIONS_PATCHED: Final = "SessionsPatched"
 SESSIONS_ENDED: Final = "SessionsEnded"
+MESSAGES_APPENDED: Final = {
+    "user": "UserMessages",
+    "agent": "AgentMessages",
+    "system": "SystemMessages",
+    "tool": "ToolMessages",
+}
+REPLY_WAITS: Final = "ReplyWaits"
+REPLIES_MISSED: Final = "RepliesMissed"
+NUMBERS_SEALED: Final = "NumbersSealed"
 REQUEST_ERRORS: Final = "RequestErrors"
 
 SWEEP_RUNS: Final = "SweepRuns"

@@ -81,17 +81,6 @@ def test_a_renewal_is_one_call_time_after_time(counting: tuple[World, Counted], 
         assert calls == {"UpdateItem": 1}
 
 
-@pytest.mark.parametrize("route", ["heartbeat", "renew"])
-def test_a_renewal_of_what_is_gone_or_expired_is_one_call(counting: tuple[World, Counted], route: str) -> None:
-    world, counted = counting
-    session_id = world.new()["sessionId"]
-    world.clock.advance(minutes=30)
-    for wanted, status in ((session_id, 410), (NOWHERE, 404)):
-        with counted() as calls:
-            assert getattr(world, route)(wanted).status == status
-        assert calls == {"UpdateItem": 1}
-
-
 @pytest.mark.parametrize(
     "route, settings, is_warned",
     [

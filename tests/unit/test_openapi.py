@@ -6,14 +6,13 @@ from functools import cache
 from typing import Any
 
 import pytest
-from agent_sessions.api.http import STATUS
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 from tests.engines import faults
-from tests.unit.world import AGENT, BASE, NOWHERE, STATUS_OF_CODE, USER, Answer, World, sample
+from tests.unit.world import AGENT, BASE, NOWHERE, USER, Answer, World, sample
 from tools import openapi
 
 DOCUMENT: Any = json.loads(openapi.DOCUMENT.read_text("utf-8"))
@@ -63,20 +62,6 @@ def test_the_committed_document_is_current() -> None:
 def test_the_document_is_valid() -> None:
     assert DOCUMENT["openapi"].startswith("3.1.")
     validate(DOCUMENT)
-
-
-def test_every_code_of_the_contract_is_in_it_under_its_status() -> None:
-    codes = {
-        schema["properties"]["code"]["const"]
-        for schema in DOCUMENT["components"]["schemas"].values()
-        if "code" in schema.get("properties", {})
-    }
-    assert codes == STATUS_OF_CODE.keys() == {kind.code for kind in STATUS}
-    for code, status in STATUS_OF_CODE.items():
-        name = "".join(word.title() for word in code.split("_"))
-        body = DOCUMENT["components"]["responses"][name]["content"]["application/json"]["schema"]
-        assert f"/{name}Answer" in json.dumps(body)
-        assert status >= 400
 
 
 def test_every_reference_leads_somewhere_and_nothing_is_left_over() -> None:
@@ -327,30 +312,6 @@ VALID = {"agentId": AGENT, "userId": USER}
 def test_the_document_and_the_handler_agree_on_what_may_be_sent(world: World, changes: dict[str, Any]) -> None:
     body = VALID | changes
     assert fits("CreateSession", body) == (world.post(body).status == 201)
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        {},
-        {"timeoutMinutes": 5},
-        {"autoRenew": True},
-        {"x": None},
-        {"timeoutMinutes": 4},
-        {"autoRenew": None},
-        {"timeoutMinutes": "5"},
-    ],
-    ids=json.dumps,
-)
-def test_the_document_and_the_handler_agree_on_what_may_be_patched(world: World, body: dict[str, Any]) -> None:
-    assert fits("TimeoutPatch", body) == (world.patch(world.new()["sessionId"], body).status == 200)
-
-
-def test_the_defaults_in_the_document_are_the_services(world: World) -> None:
-    config = DOCUMENT["components"]["schemas"]["NewTimeoutConfig"]["properties"]
-    assert {name: field["default"] for name, field in config.items()} == world.new()["timeoutConfig"]
-    limit = DOCUMENT["components"]["parameters"]["limit"]["schema"]
-    assert (limit["minimum"], limit["maximum"], limit["default"]) == (1, 100, 50)
 
 
 def test_the_examples_of_requests_are_the_sample_events() -> None:

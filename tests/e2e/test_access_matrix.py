@@ -12,7 +12,6 @@ import pytest
 from agent_sessions import bootstrap
 
 from tests.e2e.serving import BASE, Reply, Serving, serving
-from tools import keys as command
 
 OPENAPI: Final = Path(__file__).resolve().parents[2] / "docs" / "openapi.json"
 AGENT: Final = "b8504bc3-45f8-4a41-a00a-83df46d8555d"
@@ -167,8 +166,6 @@ def test_the_right_key_succeeds(stack: Serving, keys: Keys, session_id: str, rou
     assert ask(stack, route, session_id, keys.right).status == route.success
 
 
-
-
 @pytest.mark.parametrize("key", [None, ""])
 @pytest.mark.parametrize("route", [route for route in ROUTES + REFUSED if not route.is_public], ids=str)
 def test_without_a_key_every_route_is_a_401(stack: Serving, untouched: str, route: Route, key: str | None) -> None:
@@ -235,8 +232,6 @@ def test_another_tenants_session_is_like_one_that_never_was(
     assert {**before, "timeRemaining": 0} == {**after, "timeRemaining": 0}, "and it is left as it was"
 
 
-
-
 def test_no_list_shows_another_tenants_sessions(stack: Serving, keys: Keys, session_id: str) -> None:
     for query in ("", f"?userId={USER}", f"?agentId={AGENT}", f"?userId={USER}&agentId={AGENT}&limit=100"):
         reply = stack.send("GET", f"{BASE}{query}", key=keys.other)
@@ -296,8 +291,6 @@ def test_a_revoked_key_stops_working_within_five_minutes(stack: Serving) -> None
     assert use_up(stack, revoke) == [200, 200, 403]
 
 
-
-
 def test_after_a_rotation_both_keys_work_then_the_new_one_alone(stack: Serving) -> None:
     service = bootstrap.api_keys()
     old = service.create("acme", "to be rotated")
@@ -308,8 +301,6 @@ def test_after_a_rotation_both_keys_work_then_the_new_one_alone(stack: Serving) 
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
-
-
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])

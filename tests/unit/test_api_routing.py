@@ -1,4 +1,4 @@
-"""Paths, verbs, headers and query strings: what the function itself decides about them (API.md section 3)."""
+"""Paths, verbs, headers and query strings: what the function decides about them (docs/contract.md, Routes)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""POST /: API.md section 1, without the metadata and the idempotency key, which have files of their own."""
+"""POST / (docs/contract.md, Create a session). Metadata and the idempotency key have files of their own."""
 
 import json
 import re

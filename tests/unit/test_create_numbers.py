@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.unit.world import AGENT, USER, Answer, World
 
 BOUNDS = {"timeoutMinutes": (5, 1440), "maxDurationMinutes": (30, 2880), "warningThresholdMinutes": (1, 30)}
-"""What each setting may be where the others are omitted (API.md section 1)."""
+"""What each setting may be where the others are omitted (docs/contract.md, Create a session)."""
 NAMES = st.sampled_from(list(BOUNDS))
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 

@@ -1,4 +1,4 @@
-"""When a session is over and what is left of it: to the millisecond, by the server's clock (API.md section 3)."""
+"""When a session is over, to the millisecond, and what is left of it (docs/contract.md, Expired, ended, unknown)."""
 
 from typing import Any
 
@@ -44,8 +44,6 @@ def test_a_session_that_reached_its_end_expired_for_its_duration(world: World, r
     assert answer.details == {"expiresAt": session["endsAt"], "reason": "max_duration"}
 
 
-
-
 @pytest.mark.parametrize("route", READS)
 @pytest.mark.parametrize("is_announced", [False, True])
 def test_it_stays_410_for_the_retention_and_is_404_from_then_on(
@@ -72,8 +70,6 @@ def test_a_retired_session_looks_like_one_that_never_was(world: World) -> None:
     world.clock.advance(30 * MINUTE + RETENTION)
     for ask in SESSION_ROUTES.values():
         assert ask(world, session_id).json == ask(world, NOWHERE).json
-
-
 
 
 def test_the_retention_is_a_setting() -> None:
@@ -127,8 +123,6 @@ def test_a_deleted_session_is_gone_for_every_route(world: World, route: str) -> 
     assert answer.json == SESSION_ROUTES[route](world, NOWHERE).json
 
 
-
-
 @pytest.mark.parametrize("is_announced", [False, True])
 def test_delete_removes_the_content_of_an_expired_session_too(world: World, is_announced: bool) -> None:  # noqa: FBT001
     session_id = world.new()["sessionId"]
@@ -150,8 +144,6 @@ def test_delete_of_a_retired_session_finds_none(world: World) -> None:
 # --- TTL: DynamoDB may delete from `purgeAt` (epoch seconds) on, or days later
 
 
-
-
 def test_a_session_renewed_for_its_longest_life_is_never_ttls_before_its_memory_is(world: World) -> None:
     session_id = world.new(timeoutMinutes=30, maxDurationMinutes=2880)["sessionId"]
     while world.clock.now_ms() < START_MS + (2880 - 20) * MINUTE:
@@ -162,5 +154,3 @@ def test_a_session_renewed_for_its_longest_life_is_never_ttls_before_its_memory_
     assert world.get(session_id).details == {"expiresAt": at(START_MS + 2880 * MINUTE), "reason": "max_duration"}
     purge_at_ms = int(world.item(session_id)["purgeAt"]["N"]) * 1000
     assert purge_at_ms == START_MS + 2880 * MINUTE + RETENTION
-
-

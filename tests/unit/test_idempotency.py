@@ -1,4 +1,4 @@
-"""The Idempotency-Key of POST / (API.md section 1)."""
+"""The Idempotency-Key of POST / (docs/contract.md, Create a session)."""
 
 import re
 from typing import Any

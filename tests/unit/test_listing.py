@@ -1,4 +1,4 @@
-"""GET /: live sessions of the caller's tenant in pages (API.md section 3)."""
+"""GET /: live sessions of the caller's tenant in pages (docs/contract.md, Routes)."""
 
 import base64
 import itertools

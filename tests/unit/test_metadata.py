@@ -1,4 +1,4 @@
-"""Metadata comes back as it was sent (API.md section 1): any JSON object within the rules, and nothing beyond them."""
+"""Metadata comes back as it was sent: any JSON object within the rules (docs/contract.md, Create a session)."""
 
 import json
 from collections.abc import Callable

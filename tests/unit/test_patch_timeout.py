@@ -1,4 +1,4 @@
-"""PATCH /{id}/timeout: merging, checking and the arithmetic of API.md section 3."""
+"""PATCH /{id}/timeout: merging, checking and the time arithmetic (docs/contract.md, Time)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Settings: ElizaOS's names and defaults, and a stop with a reason where they make no sense (API.md section 1)."""
+"""Settings: ElizaOS's names and defaults; an error names what is wrong (docs/contract.md, Create a session)."""
 
 from collections.abc import Iterator
 

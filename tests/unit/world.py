@@ -46,7 +46,7 @@ STATUS_OF_CODE: Final = {
     "INTERNAL_SERVER_ERROR": 500,
     "SERVICE_UNAVAILABLE": 503,
 }
-"""API.md section 4."""
+"""docs/contract.md, Errors."""
 
 
 class MovableClock:
@@ -171,7 +171,7 @@ def new_table(dynamo: FakeDynamo) -> None:
 
 
 def _check(event: Mapping[str, Any], response: Mapping[str, Any], answer: Answer) -> None:
-    """What holds for every answer whatsoever (API.md section 4): each test asserts it, whatever else it is about."""
+    """What holds for every answer (docs/contract.md, Errors). Every test asserts it, whatever else it is about."""
     context = event["requestContext"]
     assert response.keys() == {"statusCode", "headers", "body", "isBase64Encoded"}
     assert response["isBase64Encoded"] is False

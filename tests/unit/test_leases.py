@@ -48,6 +48,7 @@ def sessions(draw: st.DrawFn) -> Session:
         renewal_count=draw(st.integers(0, 1_000)),
         lease=draw(st.integers(1, 1_000)),
         due_at_ms=draw(st.sampled_from([expires_at - config.warning_ms, expires_at])),
+        purge_at_seconds=4_000_000_000,
         announced=False,
     )
 
@@ -77,10 +78,12 @@ def test_what_is_left_and_whether_it_is_little_agree_at_every_moment(session: Se
 
 @given(session=sessions(), timeout=configs())
 def test_a_patch_counts_from_the_last_renewal_and_stops_at_the_end(session: Session, timeout: TimeoutConfig) -> None:
-    patch = patch_of(session, timeout)
+    patch = patch_of(session, timeout, session.last_activity_ms)
     assert patch.ends_at_ms == session.created_at_ms + timeout.max_duration_ms
     assert patch.expires_at_ms == min(session.renewed_at_ms + timeout.timeout_ms, patch.ends_at_ms)
-    assert patch.moves == (patch.expires_at_ms != session.expires_at_ms)
+    capped = patch.expires_at_ms == patch.ends_at_ms
+    changes = (patch.expires_at_ms, capped) != (session.expires_at_ms, session.capped)
+    assert patch.new_lease == changes
 
 
 @given(minutes=st.floats(1, 2880) | st.integers(1, 2880))

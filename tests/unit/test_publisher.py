@@ -9,9 +9,9 @@ from agent_sessions.events.cloud_events import PublishOutcome, SessionEvent
 from agent_sessions.events.sns_topic import SnsPublisher
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
+from local.dynamo.refusals import service_model
 from tests.engines import faults
 from tests.engines.fake_sns import FakeSns
-from tests.engines.refusals import service_model
 
 if TYPE_CHECKING:
     from types_boto3_sns import SNSClient

@@ -41,7 +41,6 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("self.closed or self.expires_at_ms <= now_ms", "self.closed or self.expires_at_ms < now_ms"),
         ("self.closed or self.expires_at_ms <= now_ms", "self.expires_at_ms <= now_ms"),
         ("self.expires_at_ms + retention_ms <= now_ms", "self.expires_at_ms + retention_ms < now_ms"),
-        ("0 if self.closed else max(", "max("),
         ("self.time_remaining_ms(now_ms) <= self.timeout", "self.time_remaining_ms(now_ms) < self.timeout"),
     ],
     ("sessions/service.py", "create idempotency renewal patch_timeout tenants calls expiry against_model"): [
@@ -49,15 +48,13 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("            check_alive(held, now_ms, self._retention_ms)", "            pass"),
         ("held is None or held.attempt in ours", "held is None"),
         ("if found is None or found.tenant_id != tenant_id:", "if found is None:"),
-        ("if attempt > 1:", "if attempt > 5:"),
         ("            _check_still_lives(read, patch, now_ms)", "            pass"),
         ("if end_ms <= now_ms", "if end_ms < now_ms"),
         ("session is not None and session.is_retired(", "session is not None and not session.is_retired("),
-        ("min(now_ms + timeout.timeout_ms, ends_at_ms)", "now_ms + timeout.timeout_ms"),
         ("due_at_ms=warning_due_ms(expires_at_ms, timeout.warning_ms)", "due_at_ms=expires_at_ms"),
         ("if timeout == read.timeout:", "if False:"),
     ],
-    ("sessions/ids.py", "idempotency create"): [
+    ("sessions/ids.py", "idempotency create api_routing"): [
         ('f"{len(tenant_id)}:{tenant_id}:{idempotency_key}"', 'f"{tenant_id}:{idempotency_key}"'),
         ("_SESSION_ID.fullmatch(", "_SESSION_ID.match("),
     ],
@@ -79,7 +76,7 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("(autoRenew = :false OR expiresAt = endsAt)", "autoRenew = :false"),
         ('"lastActivity >= :overtaken"', '"lastActivity > :overtaken"'),
     ],
-    ("sessions/dynamo_store.py", "store_suite store_suite_races patch_timeout against_model sweep"): [
+    ("sessions/dynamo_store.py", "store_suite calls patch_timeout sweep store_suite_races against_model"): [
         ('"expiresAt <= :retired"', '"expiresAt < :retired"'),
         ("session.created_at_ms - self._retention_ms", "session.created_at_ms"),
         ("conditions = [OWNED, NOT_CLOSED, ALIVE,", "conditions = [OWNED, NOT_CLOSED,"),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
+from tests.engines import faults
 from tests.engines.tables import create_sessions_table
 from tests.unit.world import NOWHERE, TABLE, USER, World
 
@@ -68,6 +69,14 @@ def test_get_is_one_call_live_expired_or_unknown(counting: tuple[World, Counted]
     with counted() as calls:
         assert world.get(session_id).status == 410
     assert calls == {"GetItem": 1}
+
+
+def test_get_reads_what_was_last_written(world: World) -> None:
+    session_id = world.new()["sessionId"]
+    log = world.dynamo.add_hook(faults.Log())
+    world.get(session_id)
+    [(_, request)] = log.calls
+    assert request["ConsistentRead"] is True
 
 
 @pytest.mark.parametrize("route", ["heartbeat", "renew"])

@@ -125,6 +125,16 @@ def test_a_function_whose_clock_is_behind_takes_nothing_back(world: World, route
     assert answer.json["renewalCount"] == 2
 
 
+def test_a_renewal_behind_the_recorded_activity_ends_at_the_cap_which_that_activity_reaches(world: World) -> None:
+    session = world.new(autoRenew=False, maxDurationMinutes=50)
+    world.clock.advance(minutes=20)
+    world.heartbeat(session["sessionId"])
+    world.clock.advance(-7)
+    answer = world.renew(session["sessionId"])
+    assert answer.status == 200
+    assert answer.json["expiresAt"] == session["endsAt"]
+
+
 @pytest.mark.parametrize("route", ["heartbeat", "renew", "patch", "get"])
 def test_a_delete_in_between_wins(world: World, route: str) -> None:
     session_id = world.new()["sessionId"]

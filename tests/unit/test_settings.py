@@ -1,4 +1,4 @@
-"""Settings: ElizaOS's names and defaults; an error names what is wrong (docs/contract.md, Create a session)."""
+"""Settings: ElizaOS's names and defaults, and a stop that names the reason where they contradict one another."""
 
 from collections.abc import Iterator
 

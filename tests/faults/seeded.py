@@ -217,7 +217,7 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("if key is None or not allowed:", "if key is None:"),
         ('event.get("identitySource") or [""]', 'event["identitySource"]'),
     ],
-    ("settings.py", "settings listing gauge"): [
+    ("settings.py", "settings upgrades gauge"): [
         ('if value != ""', "if True"),
         ("> getattr(self, larger.lower())", ">= getattr(self, larger.lower())"),
         ("max(self.tenant_shards, self.list_shards)", "self.tenant_shards"),

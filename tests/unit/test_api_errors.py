@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import (
+    ClientError,
     ConnectionClosedError,
     ConnectTimeoutError,
     EndpointConnectionError,
@@ -35,12 +36,16 @@ THROTTLING = [
     "ServiceUnavailable",
     "TransactionConflictException",
 ]
+BAD_GATEWAY: Any = {"HTTPStatusCode": 502}
 OUT_OF_REACH: dict[str, Callable[[], Exception]] = {
     "closed": lambda: ConnectionClosedError(endpoint_url="https://dynamodb.eu-central-1.amazonaws.com/"),
     "refused": lambda: EndpointConnectionError(endpoint_url="https://dynamodb.eu-central-1.amazonaws.com/"),
     "slow to connect": lambda: ConnectTimeoutError(endpoint_url="https://dynamodb.eu-central-1.amazonaws.com/"),
     "slow to answer": lambda: ReadTimeoutError(endpoint_url="https://dynamodb.eu-central-1.amazonaws.com/"),
     "tls": lambda: SSLError(endpoint_url="https://dynamodb.eu-central-1.amazonaws.com/", error=OSError("bad")),
+    "an answer that is none of DynamoDB's": lambda: ClientError(
+        {"Error": {"Code": "502"}, "ResponseMetadata": BAD_GATEWAY}, "GetItem"
+    ),
 }
 REFUSALS = ["AccessDeniedException", "ResourceNotFoundException", "ValidationException", "ExpiredTokenException"]
 UNEXPECTED: dict[str, Callable[[], Exception]] = {

@@ -56,7 +56,6 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
     ],
     ("sessions/ids.py", "idempotency create api_routing"): [
         ('f"{len(tenant_id)}:{tenant_id}:{idempotency_key}"', 'f"{tenant_id}:{idempotency_key}"'),
-        ("_SESSION_ID.fullmatch(", "_SESSION_ID.match("),
     ],
     ("sessions/dynamo_renewal.py", "store_suite store_suite_races renewal patch_timeout tenants against_model"): [
         ('"tenantId = :tenant"', '"(tenantId = :tenant OR attribute_exists(tenantId))"'),

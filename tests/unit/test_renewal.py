@@ -19,6 +19,8 @@ def test_a_renewal_sets_activity_expiry_and_count(world: World, route: str) -> N
         "lastActivity": at(now),
         "expiresAt": at(now + 30 * MINUTE),
         "renewalCount": 1,
+        "lease": 2,
+        "renewAfter": at(now + 11 * MINUTE),
         "timeRemaining": 30 * MINUTE,
     }
     assert world.get(created["sessionId"]).json == answer.json
@@ -90,7 +92,7 @@ def test_a_warning_that_went_out_changes_nothing_for_the_caller(
     world.warn(warned["sessionId"])
     expected = getattr(world, route)(plain["sessionId"]).json
     answer = getattr(world, route)(warned["sessionId"])
-    assert answer.json == expected | {"sessionId": warned["sessionId"]}
+    assert answer.json == expected | {"sessionId": warned["sessionId"], "channelId": warned["sessionId"]}
 
 
 def test_a_fraction_of_a_millisecond_is_rounded_and_never_drifts(world: World) -> None:

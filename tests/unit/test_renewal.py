@@ -18,6 +18,8 @@ def test_a_renewal_sets_activity_expiry_and_count(world: World, route: str) -> N
     assert answer.json == created | {
         "lastActivity": at(now),
         "expiresAt": at(now + 30 * MINUTE),
+        "renewAfter": at(now + 11 * MINUTE),
+        "lease": 2,
         "renewalCount": 1,
         "timeRemaining": 30 * MINUTE,
     }
@@ -92,7 +94,7 @@ def test_renewals_in_the_same_millisecond_count_each(world: World) -> None:
     created = world.new()
     for count, ask in enumerate((world.heartbeat, world.renew, world.heartbeat), start=1):
         renewed = ask(created["sessionId"]).json
-        assert renewed == created | {"renewalCount": count}
+        assert renewed == created | {"lease": 1 + count, "renewalCount": count}
 
 
 @pytest.mark.parametrize("route", ["heartbeat", "renew"])
@@ -105,7 +107,7 @@ def test_a_warning_that_went_out_changes_nothing_for_the_caller(
     world.warn(warned["sessionId"])
     expected = getattr(world, route)(plain["sessionId"]).json
     answer = getattr(world, route)(warned["sessionId"])
-    assert answer.json == expected | {"sessionId": warned["sessionId"]}
+    assert answer.json == expected | dict.fromkeys(("sessionId", "channelId"), warned["sessionId"])
 
 
 def test_a_fraction_of_a_millisecond_is_rounded_and_never_drifts(world: World) -> None:

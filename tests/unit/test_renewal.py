@@ -18,9 +18,9 @@ def test_a_renewal_sets_activity_expiry_and_count(world: World, route: str) -> N
     assert answer.json == created | {
         "lastActivity": at(now),
         "expiresAt": at(now + 30 * MINUTE),
-        "renewalCount": 1,
-        "lease": 2,
         "renewAfter": at(now + 11 * MINUTE),
+        "lease": 2,
+        "renewalCount": 1,
         "timeRemaining": 30 * MINUTE,
     }
     assert world.get(created["sessionId"]).json == answer.json

@@ -38,14 +38,9 @@ class Range:
         }
         return parts.get(self.test.operator, (first, behind))
 
-    @property
-    def operator(self) -> str:
-        """The operator of the range condition; empty where there is none."""
-        return "" if self.test is None else self.test.operator
-
     def ends_at(self, value: Any, *, backwards: bool) -> bool:
         """Whether nothing of a table can follow an item with this sort key, because it lies on the last bound."""
-        if self.operator not in ("=", "BETWEEN", ">=" if backwards else "<="):
+        if self.test is None or self.test.operator not in ("BETWEEN", ">=" if backwards else "<="):
             return False
         return bool(value == self.bounds[0 if backwards else -1])
 

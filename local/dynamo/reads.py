@@ -109,8 +109,7 @@ def query(table: Table, request: Request, now_ms: Callable[[], int]) -> Response
     start = request.get("ExclusiveStartKey")
     if start is not None:
         position = start_position(table, source, start, hash_value, within)
-        is_last = source is table and within.ends_at(position[0], backwards=backwards)
-        if is_last and within.operator != "=":
+        if source is table and within.ends_at(position[0], backwards=backwards):
             raise validation("The provided starting key does not match the range key predicate")
         if backwards:
             high = min(high, bisect_left(positions, position))

@@ -98,7 +98,8 @@ def same_state(table: Composite) -> None:
 # --- what is asked ----------------------------------------------------------------------------------------------------
 
 
-def draw_write(draw: st.DrawFn, table: Composite) -> tuple[str, dict[str, Any]]:
+@st.composite
+def writes(draw: st.DrawFn, table: Composite) -> tuple[str, dict[str, Any]]:
     draft = Draft(draw)
     call = draft.pick("update_item", "update_item", "put_item", "put_item", "delete_item")
     key = {"p": draft.pick(*PARTITIONS), "s": draft.pick(*table.sorts)}
@@ -131,7 +132,8 @@ def draw_write(draw: st.DrawFn, table: Composite) -> tuple[str, dict[str, Any]]:
     return call, draft.with_values(request)
 
 
-def draw_query(draw: st.DrawFn, table: Composite) -> dict[str, Any]:
+@st.composite
+def queries(draw: st.DrawFn, table: Composite) -> dict[str, Any]:
     draft = Draft(draw)
     key = f"p = {draft.value(PARTITIONS)}"
     shape = draft.pick("", *[" AND s {op} {0}"] * 4, " AND s BETWEEN {0} AND {1}")
@@ -173,20 +175,20 @@ def _order(value: Mapping[str, Any]) -> Any:
 # --- the tests --------------------------------------------------------------------------------------------------------
 
 
-@SETTINGS
+@settings(SETTINGS, max_examples=70)
 @given(st.data())
 def test_conditional_writes_of_two_keys_end_alike(table: Composite, data: st.DataObject) -> None:
     reset(table)
     for _ in range(data.draw(st.integers(1, 3))):
-        call, request = data.draw(st.composite(draw_write)(table))
+        call, request = data.draw(writes(table))
         agree(table.both, call, **request)
     same_state(table)
 
 
-@SETTINGS
+@settings(SETTINGS, max_examples=70)
 @given(st.data())
 def test_queries_of_a_table_find_alike(table: Composite, data: st.DataObject) -> None:
-    agree(table.both, "query", **data.draw(st.composite(draw_query)(table)))
+    agree(table.both, "query", **data.draw(queries(table)))
 
 
 @pytest.fixture(autouse=True)
@@ -256,7 +258,7 @@ def test_a_scan_reads_everything_once(table: Composite, limit: int) -> None:
     assert len(seen[0]) == 8
 
 
-@settings(SETTINGS, max_examples=60)
+@settings(SETTINGS, max_examples=40)
 @given(st.data())
 def test_batches_of_writes_end_alike(table: Composite, data: st.DataObject) -> None:
     draft = Draft(data.draw)
@@ -300,7 +302,7 @@ def test_a_wrong_entry_of_a_batch_is_refused_alike(table: Composite, entry: dict
     assert not isinstance(refusal, dict)
 
 
-@settings(SETTINGS, max_examples=60)
+@settings(SETTINGS, max_examples=40)
 @given(st.data())
 def test_transactions_end_alike(table: Composite, data: st.DataObject) -> None:
     draft = Draft(data.draw)
@@ -388,7 +390,7 @@ def test_a_stream_has_the_same_records(
     table = Composite(both, SORTS["N"][:2])
     written = 0
     for _ in range(data.draw(st.integers(4, 10))):
-        call, request = data.draw(st.composite(draw_write)(table))
+        call, request = data.draw(writes(table))
         written += isinstance(agree(both, call, **request), dict)
     theirs = [changed(record) for record in records_of(streams, name)]
     mine: list[Record] = fake.stream_records(name)

@@ -54,11 +54,11 @@ def block() -> str:
     parts = (
         _prose(
             f"Assumed: {model.ACTIVE / model.MINUTE:g} minutes of activity with a heartbeat a minute, then a session",
-            f"ends by itself; {model.READS} GETs; items of {model.ITEM_BYTES} bytes, {model.STORED / model.HOUR:g} hours",
-            f"long. Functions of {megabytes} on arm64; a call is billed {model.CALL_SECONDS * 1000:g} ms, logs",
+            f"ends by itself; {model.READS} GETs; items of {model.ITEM_BYTES} bytes for {model.STORED / model.HOUR:g}",
+            f"hours. Functions of {megabytes} on arm64; a call is billed {model.CALL_SECONDS * 1000:g} ms, logs",
             f"{model.LOG_BYTES:,} bytes and answers {model.RESPONSE_BYTES}; a sweep handles {model.SWEEP_RATE:.0f}",
-            f"sessions a second, {model.PROCESSOR_RATE:,} with a whole processor. Left out: free tiers, discounts, lists,",
-            "cold starts, the gauge, the authorizer, subscribers other than SQS queues, to which delivery is free.",
+            f"sessions a second, {model.PROCESSOR_RATE:,} with a whole processor. Left out: free tiers, discounts,",
+            "lists, cold starts, the gauge, the authorizer, subscribers other than SQS queues, to which delivery is free.",
         ),
         "### Load and settings",
         _table(

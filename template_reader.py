@@ -381,6 +381,8 @@ def create_tables(
         indexes = properties.get("GlobalSecondaryIndexes")
         if indexes:
             schema["GlobalSecondaryIndexes"] = [{part: index[part] for part in _INDEX_PARTS} for index in indexes]
+        if "StreamSpecification" in properties:
+            schema["StreamSpecification"] = {"StreamEnabled": True, **properties["StreamSpecification"]}
         client.create_table(TableName=name, **schema)
         expiry = properties.get("TimeToLiveSpecification")
         if time_to_live and expiry:

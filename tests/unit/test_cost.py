@@ -53,7 +53,7 @@ def test_what_the_page_concludes_from_the_tables_is_so() -> None:
     assert 1 - total(LIVE, 300) / total(LIVE) == pytest.approx(2 / 3, abs=0.02)
     gauge_seconds = 2 * LIVE * model.ENTRY_BYTES * model.BYTE_SECONDS
     assert f"some {120 / gauge_seconds:.0f} M live sessions a stack" in text
-    assert model.this_design(LIVE) < model.scan(LIVE) < model.moved_index(LIVE)
+    assert model.this_design(LIVE) * 5 < min(model.scan(LIVE), model.moved_index(LIVE))
 
 
 def test_what_is_assumed_of_the_template_is_what_it_says() -> None:

@@ -46,6 +46,7 @@ DATA: Final[dict[str, Any]] = {
         "tenantId": TEXT,
         "agentId": TEXT,
         "userId": TEXT,
+        "createdAt": TIMESTAMP,
         "lease": {"type": "integer", "minimum": 1},
         "expiresAt": TIMESTAMP,
         "endsAt": TIMESTAMP,
@@ -84,6 +85,7 @@ SESSION: Final = Session(
     renewal_count=4,
     lease=5,
     due_at_ms=START_MS + 85 * MINUTE,
+    purge_at_seconds=4_000_000_000,
 )
 NOW: Final = START_MS + 84 * MINUTE + 1
 
@@ -116,6 +118,7 @@ def test_an_event_is_a_cloud_event_with_all_that_the_contract_names(kind: EventK
             "tenantId": "acme",
             "agentId": SESSION.agent_id,
             "userId": SESSION.user_id,
+            "createdAt": "2026-06-27T08:00:00.000Z",
             "lease": 5,
             "expiresAt": "2026-06-27T09:30:00.000Z",
             "endsAt": "2026-06-27T20:00:30.000Z",

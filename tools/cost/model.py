@@ -15,11 +15,12 @@ MINUTES: Final = MONTH / MINUTE
 PEAK: Final = 2.0  # times the average
 _SETTINGS: Final = SessionSettings.model_fields | SweepSettings.model_fields
 
-# A session: active with heartbeats, then it idles out. Its item stays for retention, and a day until TTL removes it.
+# A session: active with heartbeats, then it idles out. Its item stays as long as the longest session would, for the
+# retention, for a day, and for some day until TTL removes it.
 ACTIVE, READS = HOUR, 2
 LIFETIME: Final = ACTIVE + _SETTINGS["session_default_timeout_minutes"].default * MINUTE
-_KEPT: Final = ("session_max_duration_minutes", "session_retention_minutes")
-STORED: Final = 24 * HOUR + MINUTE * sum(_SETTINGS[name].default for name in _KEPT)
+_LONGEST: Final = 2 * _SETTINGS["session_max_timeout_minutes"].default * MINUTE
+STORED: Final = _LONGEST + _SETTINGS["session_retention_minutes"].default * MINUTE + 2 * 24 * HOUR
 ITEM_BYTES, ENTRY_BYTES = 700, 75  # an item with some 150 bytes of metadata, and its entry in the index `due`
 ENTRIES_BYTES: Final = ENTRY_BYTES + 2 * 230 + 3 * 100  # in three indexes, with DynamoDB's own 100 bytes each
 REARMS, WAITS = 3, 3  # how often sweeps meet it to re-arm it, and to leave it alone between warning and expiry
@@ -38,7 +39,7 @@ CALL_SECONDS, RUN_SECONDS = 0.015, 0.3  # billed for one call of the API functio
 BYTE_SECONDS: Final = 0.06 / 2**20  # to read by query or scan
 PROCESSOR_RATE: Final = 2_000  # sessions that a sweep handles in a second on a whole processor
 SWEEP_RATE: Final = PROCESSOR_RATE * MEMORY_GB * 1024 / 1769  # the same with the default memory
-LOG_BYTES, RESPONSE_BYTES = 460 + 330 + 470, 500 + 300  # logs: our lines as measured, those of Lambda and the gateway
+LOG_BYTES, RESPONSE_BYTES = 460 + 330 + 470, 630 + 300  # logs: our lines as measured, those of Lambda and the gateway
 METRICS: Final = sum(name.isupper() for name in vars(metrics))
 ALARM_METRICS: Final = sum(
     sum("MetricStat" in each for each in alarm.get("Metrics", [])) or 1
@@ -151,7 +152,7 @@ def _function(seconds: float, calls: float) -> float:
 
 _SCANNED: Final = STORED * ITEM_BYTES * READ_UNITS_OF_SCAN
 _WRITES: Final = MOST_SHARDS * PARTITION_WRITES * LIFETIME
-# Each design's name, cost, how many live sessions it bears, and what is full then; the dearest first.
+# Each design's name, cost, how many live sessions it bears, and what is full then.
 DESIGNS: Final = (
     ("index moved at each heartbeat", moved_index, _WRITES / (2 * ACTIVE / MINUTE), f"{MOST_SHARDS} shards"),
     ("scan every minute", scan, 4 * PARTITION_READS * MINUTE * LIFETIME / _SCANNED, "a new table's 4 partitions"),

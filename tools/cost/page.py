@@ -58,7 +58,7 @@ def block() -> str:
             f"hours. Functions of {megabytes} on arm64; a call is billed {model.CALL_SECONDS * 1000:g} ms, logs",
             f"{model.LOG_BYTES:,} bytes and answers {model.RESPONSE_BYTES}; a sweep handles {model.SWEEP_RATE:.0f}",
             f"sessions a second, {model.PROCESSOR_RATE:,} with a whole processor. Left out: free tiers, discounts,",
-            "lists, cold starts, the gauge, the authorizer, subscribers other than SQS queues, to which delivery is free.",
+            "lists, cold starts, the gauge, the authorizer, subscribers but SQS queues, to which delivery is free.",
         ),
         "### Load and settings",
         _table(
@@ -126,11 +126,12 @@ def svg() -> str:
         *(f'<text x="{100 * p - 240}" y="378">{number(10**p)}</text>' for p in range(3, 9)),
         *(f'<text x="64" y="{364 - 50 * p}" text-anchor="end">{money(10**p)}</text>' for p in range(8)),
     ]
-    points = [10 ** (3 + quarters / 4) for quarters in range(21)]
+    below, points = 0.0, [10 ** (3 + quarters / 4) for quarters in range(21)]
     for (name, cost, reach, _), colour in zip(model.DESIGNS, ("#c1440e", "#8e6c00", "#0b5394"), strict=True):
         line = "L".join(at(live, cost(live)) for live in points)
         drawn.append(f'<path d="M{line}" fill="none" stroke="{colour}" stroke-width="2.5"/>')
         drawn.append(f'<path d="M{at(reach, cost(reach))}m-5 0h10m-5 -5v10" stroke="{colour}" stroke-width="2"/>')
+        below = max(below + 16, float(at(1e8, cost(1e8)).split()[1]))
         label = f"{name.partition(':')[0]}: {money(cost(1e8))}"
-        drawn.append(f'<text x="578" y="{at(1e8, cost(1e8)).split()[1]}" fill="{colour}">{label}</text>')
+        drawn.append(f'<text x="578" y="{below}" fill="{colour}">{label}</text>')
     return "\n".join([*drawn, "</svg>", ""])

@@ -98,7 +98,7 @@ static: .venv/.dev
 # the scaling table and the cost plot of docs/operations.md
 .PHONY: cost
 cost: .venv/.dev
-	$(BIN)/python -m tools.cost --write
+	$(BIN)/python -m tools.cost
 
 # docs/licenses.md, the licences of what ships
 .PHONY: licenses

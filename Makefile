@@ -217,7 +217,7 @@ $(BUILT_FOR):
 # The client that the contract is for, alone: its one file runs in Node without the packages that it names.
 .cache/npm/api-client/dist/index.js: | .venv/bin/python
 	@$(NEEDS) node
-	$(BIN)/python -m tools.npm_package @elizaos/api-client@1.7.2 fef74dda541e2e7797acf30dea294dcc760d09963b5db8873e34bceee9d55bef .cache/npm/api-client
+	$(BIN)/python -m local.npm_package @elizaos/api-client@1.7.2 fef74dda541e2e7797acf30dea294dcc760d09963b5db8873e34bceee9d55bef .cache/npm/api-client
 	@touch $@
 
 # All programs are checked first. Then comes what the tests need with each of those that are there.

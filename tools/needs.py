@@ -14,14 +14,13 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar, Final
 
-from tools import npm_package
+from local import npm_package
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 CACHE: Final = ROOT / ".cache"
@@ -183,8 +182,7 @@ class Chromium(Need):
             for name in ("chromium", "al2023.tar", "fonts.tar"):
                 run(["node", "-e", self.unpack, str(package / "bin" / f"{name}.br"), str(new / name)])
             for name in ("al2023.tar", "fonts.tar"):  # its libraries into lib/, its fonts into fonts/
-                with tarfile.open(new / name) as archive:
-                    archive.extractall(new, filter="data")
+                npm_package.unpack(new / name, new)
                 (new / name).unlink()
             (new / "fonts.conf").write_text(self.fonts_conf, encoding="utf-8")
             (new / "chromium").chmod(0o755)

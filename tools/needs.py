@@ -287,10 +287,11 @@ def run(command: list[str], environment: Mapping[str, str] | None = None) -> str
 def start(name: str, command: list[str], environment: Mapping[str, str] | None = None, *, pin: str = "") -> None:
     """Write the starter of a program."""
     STARTERS.mkdir(parents=True, exist_ok=True)
-    words = [f"{key}={shlex.quote(value)}" for key, value in (environment or {}).items()]
-    words += [shlex.quote(word) for word in command]
+    lines = ["#!/bin/sh", f"# {pin}"]
+    lines += [f"export {key}={shlex.quote(value)}" for key, value in (environment or {}).items()]
+    lines += [f'exec {shlex.join(command)} "$@"', ""]
     new = STARTERS / f"{name}.new"
-    new.write_text(f'#!/bin/sh\n# {pin}\nexec env {" ".join(words)} "$@"\n', encoding="utf-8")
+    new.write_text("\n".join(lines), encoding="utf-8")
     new.chmod(0o755)
     new.replace(STARTERS / name)
 

@@ -27,10 +27,11 @@ def fetch(package: str, sha256: str, folder: Path) -> None:
     npm = shutil.which("npm")
     if npm is None:
         raise NpmError(f"npm is missing: it downloads {package}. Install Node.js 20 or later")
+    folder = folder.resolve()  # npm runs in another folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix="npm-") as name:
         scratch = Path(name)
-        command = [npm, "pack", package, "--ignore-scripts", "--silent", "--pack-destination", str(scratch)]
+        command = [npm, "pack", package, "--ignore-scripts", "--loglevel=error", "--pack-destination", str(scratch)]
         try:
             subprocess.run(command, cwd=scratch, check=True, capture_output=True, text=True, timeout=SECONDS)
         except subprocess.CalledProcessError as error:

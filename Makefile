@@ -223,8 +223,8 @@ $(BUILT_FOR):
 # All programs are checked first. Then comes what the tests need with each of those that are there.
 .PHONY: test-needs with-java with-node with-chromium with-python3.13
 test-needs: | .venv/bin/python
-	@there="$$($(NEEDS) --tests java node chromium python3.13)" && $(MAKE) --no-print-directory .venv/.dev $${there:+$$(printf 'with-%s ' $$there)}
+	@there="$$($(NEEDS) --tests java node chromium python3.13)" && $(MAKE) --silent --no-print-directory .venv/.dev $${there:+$$(printf 'with-%s ' $$there)}
 with-java: .cache/dynamodb-local/.fetched
 with-node: .cache/npm/api-client/dist/index.js
-with-chromium:
+with-chromium: ;
 with-python3.13: .venv-ministack/.installed .cache/lambda-runtime/.installed build

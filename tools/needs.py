@@ -26,7 +26,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 CACHE: Final = ROOT / ".cache"
 STARTERS: Final = CACHE / "bin"
 LACKING: Final = CACHE / "lacking.txt"
-"""A line for each program that the tests must do without: name, colon, reason. tests/conftest.py reads it."""
+"""A line for each program that was asked for in vain: name, colon, reason. tests/conftest.py reads it."""
 
 _ASK_SECONDS: Final = 60
 _INSTALL_SECONDS: Final = 600
@@ -142,7 +142,7 @@ class Chromium(Need):
     """Shows the pages that are tested in a browser."""
 
     name = "chromium"
-    names: ClassVar = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+    names: ClassVar = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
     applications: ClassVar = (
         "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
         "/Applications/Chromium.app/Contents/MacOS/Chromium",
@@ -188,7 +188,7 @@ class Chromium(Need):
             (new / "chromium").chmod(0o755)
             shutil.rmtree(folder, ignore_errors=True)
             new.rename(folder)
-        # It has no zygote process of its own to start.
+        # It was built for AWS Lambda, where Chromium runs without a zygote process.
         environment = {"LD_LIBRARY_PATH": str(folder / "lib"), "FONTCONFIG_PATH": str(folder)}
         start(self.name, [str(folder / "chromium"), "--no-zygote"], environment, pin=self.pin)
 
@@ -213,7 +213,7 @@ class Python313(Need):
         return found if found.startswith("3.13.") else None
 
     def install(self) -> None:
-        uv = shutil.which("uv", path=_machine_path()) or str(pip_install("lock") / "bin" / "uv")
+        uv = str(pip_install("lock") / "bin" / "uv")  # a pinned one: it has the hashes of what it downloads
         folder = {"UV_PYTHON_INSTALL_DIR": str(CACHE / "python")}
         run([uv, "python", "install", "--no-bin", "3.13"], folder)
         program = run([uv, "python", "find", "--managed-python", "3.13"], folder).strip()
@@ -328,7 +328,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--tests",
         action="store_true",
         help="for the tests, which do without a program that cannot be had (not where CI is set): "
-        f"write the missing ones to {LACKING.relative_to(ROOT)}, print the others",
+        "print the names of those that are there",
     )
     options = parser.parse_args(arguments)
     needs = [need for name, need in NEEDS.items() if name in options.programs]
@@ -341,8 +341,11 @@ def main(arguments: list[str] | None = None) -> int:
     lacking = {need.name: reason for need in needs if (reason := _provide(need))}
     for name, reason in lacking.items():
         print(f"{name} is missing, and cannot be installed: {reason}", file=sys.stderr)
+    known = LACKING.read_text("utf-8").splitlines() if LACKING.exists() else []
+    lines = [line for line in known if line.partition(":")[0] not in options.programs]
+    lines += [f"{name}: {reason}" for name, reason in lacking.items()]
+    LACKING.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     if options.tests:
-        LACKING.write_text("".join(f"{name}: {reason}\n" for name, reason in lacking.items()), encoding="utf-8")
         print(*(need.name for need in needs if need.name not in lacking))
     return 1 if lacking and (not options.tests or os.environ.get("CI")) else 0
 

@@ -118,6 +118,9 @@ def test_all_are_reported_before_the_first_is_installed_and_the_missing_ones_are
     assert all(name in reported[:first] for name in NEEDS)
     assert printed.split() == ["java"]
     assert (cache / "lacking.txt").read_text() == "node: no network\nchromium: no network\npython3.13: no network\n"
+    machine("chromium", "echo Chromium 140.0.7339.80")
+    assert main(["chromium"]) == 0
+    assert (cache / "lacking.txt").read_text() == "node: no network\npython3.13: no network\n"
 
 
 def test_where_ci_is_set_a_missing_program_is_an_error(

@@ -68,7 +68,7 @@ class DynamoDbLocal:
     """A running DynamoDB Local, in memory unless it is given a folder to keep its data in. For use in `with`."""
 
     def __init__(
-        self, *, port: int = 0, data_dir: Path | None = None, folder: Path = FOLDER, start_seconds: float = 60
+        self, *, port: int = 0, data_dir: Path | None = None, folder: Path = FOLDER, start_seconds: float = 300
     ) -> None:
         """Port 0 takes a free one."""
         self.port = port

@@ -23,7 +23,7 @@ from local.server import Server, listen
 from local.stack import LocalStack
 
 BASE: Final = "/api/messaging/sessions"
-TIMEOUT_SECONDS: Final = 120
+TIMEOUT_SECONDS: Final = 300
 """An answer that takes longer counts as none. Nothing here waits for anything, but the machine may be busy."""
 
 

@@ -240,7 +240,7 @@ def test_keys_are_managed_as_json_only(stack: Serving) -> None:
 
 def stream(stack: Serving, wanted: set[str]) -> dict[str, list[Any]]:
     """What the stream says until each of these kinds has come."""
-    connection = http.client.HTTPConnection("127.0.0.1", stack.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", stack.port, timeout=300)
     connection.request("GET", "/_local/stream")
     response = connection.getresponse()
     assert response.headers["content-type"].startswith("text/event-stream")

@@ -14,7 +14,7 @@ from tests.e2e.serving import Serving, serving
 from tests.unit.world import AGENT, BASE, USER
 
 FLAGS: Final = ("--disable-gpu", "--disable-quic", "--disable-dev-shm-usage")
-WAIT_SECONDS: Final = 120
+WAIT_SECONDS: Final = 300
 """What takes longer counts as never: the machine may be busy."""
 
 

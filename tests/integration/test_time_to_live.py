@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 RETENTION_MINUTES: Final = 60
 DAYS_MINUTES: Final = 48 * 60
 BEAT_MINUTES: Final = 20
-DELETED_WITHIN_SECONDS: Final = 90
+DELETED_WITHIN_SECONDS: Final = 600
 
 
 def two_days_ago(table: Table) -> Deployed:

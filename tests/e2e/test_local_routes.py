@@ -215,7 +215,7 @@ def test_one_of_this_machine_can(stack: Serving, origin: str) -> None:
 
 def stream(stack: Serving, wanted: set[str]) -> dict[str, list[Any]]:
     """What the stream says until each of these kinds has come."""
-    connection = http.client.HTTPConnection("127.0.0.1", stack.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", stack.port, timeout=300)
     connection.request("GET", "/_local/stream")
     response = connection.getresponse()
     assert response.headers["content-type"].startswith("text/event-stream")

@@ -7,7 +7,7 @@ import pytest
 from agent_sessions.errors import ServiceUnavailable
 from agent_sessions.events.cloud_events import PublishOutcome, SessionEvent
 from agent_sessions.events.sns_topic import PUBLISH_LIMIT, SnsPublisher
-from agent_sessions.sweep.engine import PUBLISH_BATCH
+from agent_sessions.sweep.calls import PUBLISH_BATCH
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
 from tests.engines import faults

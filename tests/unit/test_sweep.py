@@ -8,8 +8,9 @@ import pytest
 from agent_sessions.sessions.dynamo_item import shard_of
 from agent_sessions.sessions.model import Session
 from agent_sessions.settings import SweepSettings
-from agent_sessions.sweep import engine
-from agent_sessions.sweep.engine import ATTEMPTS, MARK_BATCH, PAGE, PUBLISH_BATCH, WORK_MS, pause_seconds
+from agent_sessions.sweep import claim
+from agent_sessions.sweep.calls import MARK_BATCH, PAGE, PUBLISH_BATCH
+from agent_sessions.sweep.claim import ATTEMPTS, WORK_MS, pause_seconds
 from botocore.exceptions import ClientError
 
 from tests.engines import faults
@@ -383,9 +384,9 @@ def test_every_error_of_a_statement_is_known_to_pass_or_to_stay() -> None:
 
 def test_the_times_of_a_run_fit_into_each_other_and_into_the_function_s() -> None:
     function = template()["Resources"]["ExpirySweeperFunction"]["Properties"]
-    assert WORK_MS < engine.CLAIM_WAIT_MS, "a run outlasts the one before it"
-    assert WORK_MS < engine.CLAIM_MS, "a claim outlives its run"
-    assert function["Timeout"] * 1_000 > engine.CLAIM_WAIT_MS + WORK_MS + 10_000
+    assert WORK_MS < claim.CLAIM_WAIT_MS, "a run outlasts the one before it"
+    assert WORK_MS < claim.CLAIM_MS, "a claim outlives its run"
+    assert function["Timeout"] * 1_000 > claim.CLAIM_WAIT_MS + WORK_MS + 10_000
     assert function["EventInvokeConfig"]["MaximumRetryAttempts"] == 0
     assert function["EventInvokeConfig"]["MaximumEventAgeInSeconds"] <= 60
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from agent_sessions.sessions.model import Session
-from agent_sessions.sweep.engine import PAGE
+from agent_sessions.sweep.calls import PAGE
 
 from tests.engines import faults
 from tests.engines.faults import Hook, When

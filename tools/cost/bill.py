@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from agent_sessions.sweep.engine import PUBLISH_BATCH
+from agent_sessions.sweep.calls import PUBLISH_BATCH
 
 from tools.cost.prices import (
     ALARM,

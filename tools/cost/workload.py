@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from agent_sessions.settings import SessionSettings, SweepSettings
 from agent_sessions.sweep.decision import EXPIRY_GRACE_MS
-from agent_sessions.sweep.engine import WORK_MS
+from agent_sessions.sweep.claim import WORK_MS
 
 MINUTE: Final = 60.0
 HOUR: Final = 60 * MINUTE

@@ -21,9 +21,9 @@ from agent_sessions.clock import Clock, SystemClock
 from agent_sessions.events.cloud_events import session_event
 from agent_sessions.sessions import dynamo_item as items
 from agent_sessions.sessions.model import MS_PER_MINUTE, Session, TimeoutConfig
+from agent_sessions.sweep.calls import PAGE
 from agent_sessions.sweep.decision import Action, decide
 from agent_sessions.sweep.dynamo_due import DynamoDueStore
-from agent_sessions.sweep.calls import PAGE
 from agent_sessions.sweep.ports import PageKey
 from boto3 import client as boto3_client
 from botocore.awsrequest import AWSResponse

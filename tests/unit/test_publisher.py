@@ -10,9 +10,9 @@ from agent_sessions.events.sns_topic import PUBLISH_LIMIT, SnsPublisher
 from agent_sessions.sweep.calls import PUBLISH_BATCH
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
+from local.dynamo.refusals import service_model
 from tests.engines import faults
 from tests.engines.fake_sns import FakeSns
-from local.dynamo.refusals import service_model
 
 if TYPE_CHECKING:
     from types_boto3_sns import SNSClient
@@ -112,7 +112,17 @@ def test_a_topic_that_cannot_be_reached_is_unavailable(error: Exception) -> None
         SnsPublisher(sns.as_client(), TOPIC).publish(events(1))
 
 
-@pytest.mark.parametrize("code", ["NotFound", "AuthorizationError", "InvalidParameter", "KMSDisabled"])
+@pytest.mark.parametrize("code", ["BatchRequestTooLong", "InvalidParameter", "ParameterValueInvalid"])
+def test_an_event_that_is_refused_alone_has_that_for_its_outcome(code: str) -> None:
+    sns = FakeSns()
+    sns.add_hook(faults.fail("publish_batch", code))
+    publisher = SnsPublisher(sns.as_client(), TOPIC)
+    assert publisher.publish(events(1)) == [REFUSED]
+    with pytest.raises(ClientError):
+        publisher.publish(events(2))
+
+
+@pytest.mark.parametrize("code", ["NotFound", "AuthorizationError", "KMSDisabled"])
 def test_what_nobody_foresaw_is_not_hidden(code: str) -> None:
     sns = FakeSns()
     sns.add_hook(faults.fail("publish_batch", code))

@@ -6,8 +6,8 @@ from functools import cache
 from typing import Final, NamedTuple
 
 from agent_sessions.settings import SessionSettings, SweepSettings
-from agent_sessions.sweep.decision import EXPIRY_GRACE_MS
 from agent_sessions.sweep.claim import WORK_MS
+from agent_sessions.sweep.decision import EXPIRY_GRACE_MS
 
 MINUTE: Final = 60.0
 HOUR: Final = 60 * MINUTE

@@ -50,9 +50,9 @@ class DynamoSweepRecord:
     def claim(self, shards: Sequence[int], run_id: str, now_ms: int, until_ms: int) -> bool:
         """Claim all of `shards` until `until_ms`, or none: one conditional write. False while a claim on any holds.
 
-        A claim of the same run is no obstacle: a run renews its claim, and the SDK repeats a call whose answer was lost.
-        A claim holds while its end lies between now and two minutes from now. BETWEEN is false, so that the shard is
-        free, for an end that is missing, past, no number, or further away than any run claims.
+        A claim of the same run is no obstacle: a run renews its claim, and the SDK repeats a call whose answer was
+        lost. A claim holds while its end lies between now and two minutes from now. BETWEEN is false, so that the shard
+        is free, for an end that is missing, past, no number, or further away than any run claims.
         """
         free = " AND ".join(
             f"(NOT {_CLAIMED_UNTIL}{shard} BETWEEN :now AND :farthest OR {_CLAIMED_BY}{shard} = :run)"

@@ -12,7 +12,6 @@ from agent_sessions.sessions.model import Session
 from agent_sessions.sessions.service import ReadMany
 from agent_sessions.sweep.health import ShardSweep
 
-
 PageKey = Mapping[str, Any]
 """Where a page of the index ended, as the store itself wrote it: it may name an entry that we cannot read."""
 
@@ -41,11 +40,11 @@ class DuePage(NamedTuple):
 
 
 class MarkKind(Enum):
-    """What a mark records."""
+    """What a mark records. A session is closed before its expiry is published, and announced after it."""
 
     WARNED = "warned"
     REARMED = "rearmed"
-    UNLISTED = "unlisted"
+    CLOSED = "closed"
     ANNOUNCED = "announced"
 
 

@@ -1,8 +1,10 @@
 """One run's work on one shard: publish, then mark, so that a crash loses nothing. Knows neither SNS nor DynamoDB.
 
+An expired session is closed before its expiry is published, so that no renewal in flight can revive it.
+
 Each round tries everything once. What failed is left to a later round, so that no session waits for one that fails:
 
-    round 1   page after page: find what is due · read it · decide · publish · mark
+    round 1   page after page: find what is due · read it · decide · close · publish · mark
     round 2   what failed in round 1: sessions again from the read on, marks alone
     ...       until nothing is left, or it was tried five times, or the time is up
 """
@@ -32,7 +34,7 @@ from agent_sessions.sweep.ports import (
 )
 
 _PAGE_CALLS: Final = 5
-"""Calls for which there must be time before a page is read: find, read, publish, and the two marks of an expiry."""
+"""Calls for which there must be time before a page is read: find, read, and an expiry's close, publish and mark."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class SharedWork:
 
 
 class ShardRun:
-    """The work on one shard, a turn at a time: `turn` until it returns False, then `next_round`; in the end `finish`."""
+    """The work on one shard: `turn` until that returns False, then `next_round` and so on; in the end `finish`."""
 
     def __init__(self, shared: SharedWork, shard: int) -> None:
         """Begin with the shard's first page."""
@@ -164,14 +166,14 @@ class ShardRun:
         self.summary.gone += len(due[Action.GONE])
         self.summary.waiting += len(due[Action.WAIT])
         warned = self._publish("expiring", due[Action.WARN], tries)
-        expired = self._publish("expired", due[Action.EXPIRE], tries)
         self.summary.warned += len(warned)
-        self.summary.expired += len(expired)
+        over = due[Action.EXPIRE]
         marks = (
             (MarkKind.WARNED, warned),
             (MarkKind.REARMED, due[Action.REARM]),
-            (MarkKind.UNLISTED, expired),
+            (MarkKind.CLOSED, [session for session in over if not session.closed]),
         )
+        self._announce([Mark(MarkKind.CLOSED, session, now_ms) for session in over if session.closed], tries)
         self._mark([Mark(kind, session, now_ms) for kind, sessions in marks for session in sessions], 0)
 
     def _read(self, entries: Sequence[DueEntry], tries: int) -> list[Session]:
@@ -214,20 +216,28 @@ class ShardRun:
         return published
 
     def _mark(self, marks: Sequence[Mark], tries: int) -> None:
-        """Make the marks. An expired session leaves the lists first, then the index of what is due."""
-        unlisted: list[Mark] = []
+        """Make the marks; announce the sessions that were closed by them."""
+        closed: list[Mark] = []
         for batch, outcomes in self._calls.in_batches(Step.MARK, marks, tries, self._shared.store.mark):
             done = where(batch, outcomes, MarkOutcome.DONE)
             self.summary.rearmed += sum(mark.kind is MarkKind.REARMED for mark in done)
-            unlisted += [mark for mark in done if mark.kind is MarkKind.UNLISTED]
+            closed += [mark for mark in done if mark.kind is MarkKind.CLOSED]
             for mark in [*done, *where(batch, outcomes, MarkOutcome.REFUSED)]:
-                if mark.kind is not MarkKind.UNLISTED:  # which is counted when it is announced
+                if mark.kind is not MarkKind.CLOSED:  # which is counted when it is announced
                     self.summary.came_late(mark.session.due_at_ms, mark.met_ms)
             for mark in where(batch, outcomes, MarkOutcome.FAILED):
                 self._calls.pass_over(mark.session.session_id, Step.MARK, "refused by the table")
             self._calls.try_again(Step.MARK, where(batch, outcomes, MarkOutcome.BUSY), tries)
-        if unlisted:
-            self._mark([mark._replace(kind=MarkKind.ANNOUNCED) for mark in unlisted], 0)
+        self._announce(closed, tries)
+
+    def _announce(self, closed: Sequence[Mark], tries: int) -> None:
+        """Publish the expiry of sessions that no renewal can revive any more; then they are done with."""
+        if not closed:
+            return
+        met_ms = closed[0].met_ms
+        expired = self._publish("expired", [mark.session for mark in closed], tries)
+        self.summary.expired += len(expired)
+        self._mark([Mark(MarkKind.ANNOUNCED, session, met_ms) for session in expired], 0)
 
     def _find(self, after: PageKey | None) -> DuePage:
         return self._shared.store.due(self.shard, self._horizon_ms(), after, PAGE)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from agent_sessions.errors import ServiceUnavailable
-from agent_sessions.events.cloud_events import PublishOutcome, SessionEvent
+from agent_sessions.events.cloud_events import BatchRefused, PublishOutcome, SessionEvent
 from agent_sessions.events.sns_topic import PUBLISH_LIMIT, SnsPublisher
 from agent_sessions.sweep.calls import PUBLISH_BATCH
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
@@ -118,7 +118,7 @@ def test_an_event_that_is_refused_alone_has_that_for_its_outcome(code: str) -> N
     sns.add_hook(faults.fail("publish_batch", code))
     publisher = SnsPublisher(sns.as_client(), TOPIC)
     assert publisher.publish(events(1)) == [REFUSED]
-    with pytest.raises(ClientError):
+    with pytest.raises(BatchRefused):
         publisher.publish(events(2))
 
 

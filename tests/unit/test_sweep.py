@@ -1,7 +1,7 @@
 """The engine around the decision: pages and batches, order, marks, retries, the orderly stop, and loud failures."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest

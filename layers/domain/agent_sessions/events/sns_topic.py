@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import ClientError
 
 from agent_sessions.aws_clients.failures import error_code, is_busy, translated
-from agent_sessions.events.cloud_events import PublishOutcome, SessionEvent
+from agent_sessions.events.cloud_events import BatchRefused, PublishOutcome, SessionEvent
 
 if TYPE_CHECKING:
     from types_boto3_sns import SNSClient
@@ -23,9 +23,8 @@ _REFUSED: Final = frozenset(
 class SnsPublisher:
     """`EventPublisher` on one SNS topic.
 
-    Raises `ServiceUnavailable` where SNS does not answer, and botocore's `ClientError` where it refuses the call as a
-    whole: one event may be the reason, so the caller sends fewer of them. An event that is refused alone has that for
-    its outcome.
+    Raises `ServiceUnavailable` where SNS does not answer, `BatchRefused` where it refuses several events as a whole,
+    and botocore's `ClientError` for what is wrong with the topic rather than with an event.
     """
 
     def __init__(self, client: "SNSClient", topic_arn: str) -> None:
@@ -49,8 +48,10 @@ class SnsPublisher:
             with translated():
                 answer = self._client.publish_batch(TopicArn=self._topic_arn, PublishBatchRequestEntries=entries)
         except ClientError as error:
-            if len(events) > 1 or error_code(error) not in _REFUSED:
+            if error_code(error) not in _REFUSED:
                 raise
+            if len(events) > 1:
+                raise BatchRefused from error
             return [PublishOutcome.REFUSED]
         failures = {failure["Id"]: failure for failure in answer.get("Failed", [])}
         return [_outcome(failures.get(str(number))) for number in range(len(events))]

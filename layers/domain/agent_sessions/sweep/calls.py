@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Any, Final, NamedTuple, TypeVar
 
 from agent_sessions.errors import ServiceUnavailable
+from agent_sessions.events.cloud_events import BatchRefused
 from agent_sessions.sessions.model import Session
 from agent_sessions.sweep.claim import ATTEMPTS, Claim
 from agent_sessions.sweep.ports import DueEntry, Mark, PassedOver
@@ -151,7 +152,11 @@ class Calls:
     def keep(self, error: Exception) -> None:
         """Keep an error that nobody foresaw for the log, once for each wording."""
         kept = {repr(mishap) for mishap in self.mishaps}
-        if not isinstance(error, ServiceUnavailable) and len(kept) < KEPT_ERRORS and repr(error) not in kept:
+        if (
+            not isinstance(error, (ServiceUnavailable, BatchRefused))
+            and len(kept) < KEPT_ERRORS
+            and repr(error) not in kept
+        ):
             self.mishaps.append(error)
 
     def _allows(self, step: Step, sent: int) -> bool:

@@ -78,6 +78,8 @@ class Calls:
         self.mishaps: list[Exception] = []
         self.failing: set[Step] = set()
         """The kinds of call whose last one failed whole."""
+        self.made = 0
+        """How many calls this round made."""
         self.progressed = False
         """Whether something came of this round's calls: a page was found, an event published or a mark made."""
         self.error: Exception = ServiceUnavailable()
@@ -87,6 +89,7 @@ class Calls:
 
     def once(self, step: Step, send: Callable[[_A], _R], argument: _A) -> _R | None:
         """Make one call; return None where it fails whole."""
+        self.made += 1
         try:
             answer = self._claim.timed(send, argument)
         except Exception as error:  # noqa: BLE001 - it is kept, and the run tries again

@@ -90,9 +90,10 @@ class Sweep:
         while True:
             self._work_round(deque(run for run in runs if run.pending))
             rounds += 1
-            pending = any(run.pending for run in runs)
-            hopeless = rounds >= ATTEMPTS and not any(run.progressed for run in runs)
-            if not pending or hopeless or not claim.pause(min(rounds, ATTEMPTS - 1) - 1):
+            pending = [run for run in runs if run.pending]
+            idle = all(run.idle for run in pending)
+            hopeless = rounds >= ATTEMPTS and not any(run.progressed for run in pending)
+            if idle or hopeless or not claim.pause(min(rounds, ATTEMPTS - 1) - 1):
                 return
             for run in runs:
                 run.next_round()

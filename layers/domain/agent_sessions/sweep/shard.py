@@ -75,20 +75,27 @@ class ShardRun:
 
     @property
     def progressed(self) -> bool:
-        """Whether something came of this round's calls."""
-        return self._calls.progressed
+        """Whether something may come of another round: this one made calls, and their services are there."""
+        return self._calls.made > 0 and (self._calls.progressed or self._failed_turns == 0)
+
+    @property
+    def idle(self) -> bool:
+        """Whether this round made no call at all: there was no time for any, or the claim was lost."""
+        return self._calls.made == 0
 
     def next_round(self) -> None:
         """Take up what the last round left, what it did not come to before what failed in it."""
         self._now.extend(sorted(self._calls.later, key=lambda batch: batch.tries))
         self._calls.later = []
+        self._calls.made = 0
         self._calls.progressed = self._page_failed = False
         self._failed_turns = 0
 
     def turn(self) -> bool:
         """Do the next part of this round, a page at most; return whether there is more of the round.
 
-        After three turns in a row that ended with a failed call the shard's round is over.
+        The shard's round is over after three turns in a row that ended with a failed call, of a kind that has not
+        succeeded in this run at all: then the service is away. Otherwise the sessions are to blame, and others follow.
         """
         if not self._shared.claim.has_time():
             return False
@@ -99,7 +106,7 @@ class ShardRun:
             self._mark(*batch)
         else:
             self._sweep(*batch)
-        self._failed_turns = self._failed_turns + 1 if self._calls.failing else 0
+        self._failed_turns = self._failed_turns + 1 if self._calls.failing - self._shared.worked else 0
         more = bool(self._now) or (self._more_pages and not self._page_failed)
         return more and self._failed_turns < GIVE_UP
 

@@ -169,9 +169,7 @@ class IdempotencyKeyReused(SessionServiceError):
     def __init__(self, differing: tuple[str, ...]) -> None:
         """Carry the names of the fields that differ."""
         self.differing = differing
-        super().__init__(
-            f"This Idempotency-Key was used before with a different request: not the same {', '.join(differing)}."
-        )
+        super().__init__(f"This Idempotency-Key was used before with a request that differs in {', '.join(differing)}.")
 
 
 class PreconditionFailed(SessionServiceError):

@@ -11,12 +11,10 @@ SESSION_HEARTBEATS: Final = "SessionHeartbeats"
 SESSIONS_RENEWED: Final = "SessionsRenewed"
 SESSIONS_PATCHED: Final = "SessionsPatched"
 SESSIONS_ENDED: Final = "SessionsEnded"
-MESSAGES_APPENDED: Final = {
-    "user": "UserMessages",
-    "agent": "AgentMessages",
-    "system": "SystemMessages",
-    "tool": "ToolMessages",
-}
+USER_MESSAGES: Final = "UserMessages"
+AGENT_MESSAGES: Final = "AgentMessages"
+SYSTEM_MESSAGES: Final = "SystemMessages"
+TOOL_MESSAGES: Final = "ToolMessages"
 REPLY_WAITS: Final = "ReplyWaits"
 REPLIES_MISSED: Final = "RepliesMissed"
 NUMBERS_SEALED: Final = "NumbersSealed"

@@ -1,5 +1,6 @@
 """The HTTP API of messages: its routes, and what each asks of the use cases. Knows no AWS client."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from agent_sessions.api import messages_requests as requests
@@ -8,18 +9,29 @@ from agent_sessions.api.edge import BASE_PATH, MESSAGE_ROUTE, MESSAGES_ROUTE, An
 from agent_sessions.api.json_body import read_object
 from agent_sessions.clock import Clock
 from agent_sessions.errors import InvalidRequest, PayloadTooLarge
+from agent_sessions.messages.model import Role
 from agent_sessions.messages.pages import MessageReader
 from agent_sessions.messages.service import MessageService
 from agent_sessions.messages.waits import MessageWait
 from agent_sessions.metrics import (
-    MESSAGES_APPENDED,
+    AGENT_MESSAGES,
     NUMBERS_SEALED,
     REPLIES_MISSED,
     REPLY_WAITS,
+    SYSTEM_MESSAGES,
+    TOOL_MESSAGES,
+    USER_MESSAGES,
     TelemetryPort,
 )
 from agent_sessions.settings import MessageSettings
 
+_APPENDED: Final[Mapping[Role, str]] = {
+    "user": USER_MESSAGES,
+    "agent": AGENT_MESSAGES,
+    "system": SYSTEM_MESSAGES,
+    "tool": TOOL_MESSAGES,
+}
+"""The metric that counts a new message, by its role."""
 LATEST_ARRIVAL_MS: Final = 30_000
 """How old an event may be, in milliseconds: the gateway has given up on an older one."""
 
@@ -65,7 +77,7 @@ class MessageApi(HttpApi):
         appended = self._service.append(request.tenant_id, request.session_id, post.message)
         message = appended.message
         facts: dict[str, object] = {"role": message.role, "sequence": message.sequence}
-        counts: dict[str, float] = {MESSAGES_APPENDED[message.role]: 1} if appended.is_new else {}
+        counts: dict[str, float] = {_APPENDED[message.role]: 1} if appended.is_new else {}
         _count_sealed(appended.sealed, counts)
         reply = None
         if post.waits:

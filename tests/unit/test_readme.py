@@ -32,7 +32,7 @@ WARM: Final = "Warm requests"
 
 
 @pytest.mark.parametrize(
-    ("row", "cold", "warm"),
+    "row, cold, warm",
     [
         ("Powertools and `boto3.resource`, as usually deployed", "usual style", "usual style"),
         ("the same, with precompiled bytecode", "usual style, precompiled", None),

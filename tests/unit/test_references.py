@@ -83,7 +83,7 @@ CONTRACT: Final = "docs/contract" + ".md"
 
 
 @pytest.mark.parametrize(
-    ("text", "source"),
+    "text, source",
     [
         (f"as {OUTSIDE} section 3 has it", CODE),
         (f"docs/{OUTSIDE}", CODE),
@@ -100,7 +100,7 @@ def test_a_reference_that_leads_nowhere_is_found(text: str, source: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("text", "source"),
+    "text, source",
     [
         (f"the bound ({CONTRACT}, Expired, ended, unknown)", CODE),
         (f"the bound ({CONTRACT},\n    # Errors), and more", CODE),

@@ -38,8 +38,8 @@ def anchor(title: str) -> str:
 
 
 def found(name: str, source: Path) -> Path | None:
-    """Return the page that `name` means in the file `source`: from the top of the repository, or from beside it."""
-    places = (ROOT / name, source.parent / name)
+    """Return the page that `name` means in the file `source`: from the top of the repository, from beside it, or in docs."""
+    places = (ROOT / name, source.parent / name, ROOT / "docs" / name)
     return next((place.resolve() for place in places if place.is_file() and place.resolve().is_relative_to(ROOT)), None)
 
 

@@ -39,8 +39,11 @@ def anchor(title: str) -> str:
 
 def found(name: str, source: Path) -> Path | None:
     """Return the page that `name` means in the file `source`: from the top of the repository, from beside it, or in docs."""
-    places = (ROOT / name, source.parent / name, ROOT / "docs" / name)
-    return next((place.resolve() for place in places if place.is_file() and place.resolve().is_relative_to(ROOT)), None)
+    for folder in (ROOT, source.parent, ROOT / "docs"):
+        page = (folder / name).resolve()
+        if page.is_file() and page.is_relative_to(ROOT):
+            return page
+    return None
 
 
 def faults(text: str, source: Path) -> Iterator[str]:

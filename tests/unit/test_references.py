@@ -38,7 +38,7 @@ def anchor(title: str) -> str:
 
 
 def found(name: str, source: Path) -> Path | None:
-    """Return the page that `name` means in the file `source`: from the top of the repository, from beside it, or in docs."""
+    """Return the page that `name` means in `source`: from the top of the repository, from beside it, or in docs."""
     for folder in (ROOT, source.parent, ROOT / "docs"):
         page = (folder / name).resolve()
         if page.is_file() and page.is_relative_to(ROOT):

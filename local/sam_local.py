@@ -14,8 +14,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 
-from local.tables import create_tables
-from local.template import PATH
+from template_reader import PATH, create_tables
 
 ENV_FILE = Path(__file__).resolve().with_name("env.json")
 _QUICKLY = Config(connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 2})

@@ -18,7 +18,7 @@ from agent_sessions.wire_format import timestamp
 
 from local.aws import ACCOUNT, REGION
 from local.clock import MovableClock
-from local.template import Schedule
+from template_reader import Schedule
 
 _IDLE_SECONDS: Final = 0.5
 """How often the ticker looks at the clock, which may have been moved meanwhile."""

@@ -32,8 +32,8 @@ from local.gateway import Authorizer, Cors, Gateway, HttpAnswer, HttpRequest
 from local.options import Options
 from local.schedule import Move, Scheduler, Turnstile
 from local.store import LocalStore
-from local.template import Deployment, Template
 from local.watch import SessionWatch
+from template_reader import Deployment, Template
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient

@@ -7,8 +7,7 @@ from agent_sessions.sessions import dynamo_item as items
 from agent_sessions.sessions.dynamo_store import BATCH_GET_LIMIT, read_many
 from agent_sessions.sessions.model import Session
 
-from local.tables import create_tables, table_in_template
-from local.template import Template
+from template_reader import Template, create_tables
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -40,7 +39,7 @@ class LocalStore:
             if name not in there:
                 create_tables(self._client, template.path, {logical_id: name})
                 continue
-            wanted = _schema(table_in_template(template.path, logical_id))
+            wanted = _schema(template.table(logical_id))
             if _schema(self._client.describe_table(TableName=name)["Table"]) != wanted:
                 message = f"the kept table {name} has not the keys and indexes that {template.path.name} gives it"
                 raise OtherSchemaError(message)

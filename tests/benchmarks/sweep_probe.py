@@ -67,8 +67,9 @@ class Backlog:
             renewal_count=0,
             lease=1,
             due_at_ms=now_ms,
+            purge_at_seconds=4_000_000_000,
         )
-        item = items.session_item(session, retention_ms=1_440 * MS_PER_MINUTE, due_shards=SHARDS, tenant_shards=4)
+        item = items.session_item(session, due_shards=SHARDS, tenant_shards=4)
         item |= {name: {"B": "AAAA"} for name in ("requestHash", "attempt")}
         self._item = json.dumps(item)
         self._entry = json.dumps({name: item[name] for name in (items.SESSION_ID, items.DUE_SHARD, items.DUE_AT)})

@@ -20,8 +20,8 @@ from cfnlint.api import lint  # type: ignore[import-untyped]
 from cfnlint.config import ManualArgs  # type: ignore[import-untyped]
 from samtranslator.yaml_helper import yaml_parse
 
+from template_reader import expand
 from tests.template_reader import FUNCTIONS, PATH, REGION, Deployment
-from tools.expand_template import expand
 
 ROOT = PATH.parent
 BUILD = ROOT / ".aws-sam" / "build"

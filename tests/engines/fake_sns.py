@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from botocore.exceptions import ParamValidationError
 
-from tests.engines.engine import Engine, Request, Response
-from tests.engines.faults import Clock
-from tests.engines.refusals import Refused
+from local.dynamo.engine import Clock, Request, Response
+from local.dynamo.refusals import Refused
+from tests.engines.hooked import Hooked
 
 if TYPE_CHECKING:
     from types_boto3_sns import SNSClient
@@ -32,7 +32,7 @@ class Published:
     at_ms: int
 
 
-class FakeSns(Engine):
+class FakeSns(Hooked):
     """An SNS client; `published` has every message, in order. `topics` are those that exist; None: all."""
 
     def __init__(self, clock: Clock | None = None, topics: Sequence[str] | None = None) -> None:

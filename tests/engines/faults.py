@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 
 from botocore.exceptions import ConnectionClosedError
 
-from tests.engines.refusals import Refused
+from local.dynamo.refusals import Refused
 
 When = Literal["before", "after"]
 

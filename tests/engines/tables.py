@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from local.tables import create_tables
+from template_reader import create_tables
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient

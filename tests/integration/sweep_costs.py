@@ -215,6 +215,7 @@ def _session(number: int, *, expires_in_ms: int, due_in_ms: int) -> Session:
         expires_at_ms=expires_ms,
         ends_at_ms=created_ms + _TIMEOUT.max_duration_ms,
         due_at_ms=NOW_MS + due_in_ms,
+        purge_at_seconds=4_000_000_000,
     )
 
 
@@ -225,7 +226,7 @@ _EXAMPLE: Final = Session(
     user_id="",
     metadata_json='{"channel":"web","title":"a conversation"}',
     request_hash=bytes(32),
-    attempt=bytes(4),
+    attempt=bytes(8),
     timeout=_TIMEOUT,
     created_at_ms=0,
     last_activity_ms=0,
@@ -235,6 +236,7 @@ _EXAMPLE: Final = Session(
     renewal_count=1,
     lease=2,
     due_at_ms=0,
+    purge_at_seconds=4_000_000_000,
 )
 
 
@@ -271,7 +273,7 @@ def _batch_write(table: str, batch: Sequence[Session]) -> str:
 
 
 def _as_json(session: Session) -> Any:
-    item = items.session_item(session, retention_ms=1_440 * MINUTE, due_shards=DUE_SHARDS, tenant_shards=4)
+    item = items.session_item(session, due_shards=DUE_SHARDS, tenant_shards=4)
     return {
         name: {"B": base64.b64encode(value["B"]).decode()} if "B" in value else value for name, value in item.items()
     }

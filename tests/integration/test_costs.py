@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.engines.values import size_of_item
+from local.dynamo.values import size_of_item
 from tests.integration.deployed import Deployed
 from tests.integration.metering import Meter
 from tests.unit.world import AGENT, NOWHERE, SESSION_ROUTES, USER

@@ -54,12 +54,13 @@ class Deployment:
             renewal_count=0,
             lease=1,
             due_at_ms=START_MS + due_in_ms,
+            purge_at_seconds=4_000_000_000,
         )
         self.store(session)
         return session
 
     def store(self, session: Session) -> None:
-        item = items.session_item(session, retention_ms=1_440 * MINUTE, due_shards=self._shards, tenant_shards=4)
+        item = items.session_item(session, due_shards=self._shards, tenant_shards=4)
         self._table.client.put_item(TableName=self._table.name, Item=item)
 
     def item(self, session: Session) -> Any:

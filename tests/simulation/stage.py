@@ -7,6 +7,7 @@ from typing import Final
 from agent_sessions.clock import Clock
 from agent_sessions.events.sns_topic import SnsPublisher
 from agent_sessions.sessions.dynamo_store import DynamoSessionStore
+from agent_sessions.sessions.model import minutes_to_ms
 from agent_sessions.sessions.service import SessionService
 from agent_sessions.settings import SessionSettings, SweepSettings
 from agent_sessions.sweep.dynamo_due import DynamoDueStore
@@ -93,7 +94,13 @@ class Stage:
             due_shards=self.settings.due_shards,
             tenant_shards=self.settings.tenant_shards,
         )
-        return SessionService(store, SkewedClock(self.timeline, skew_ms), self.settings.retention_ms, self.new_id)
+        return SessionService(
+            store,
+            SkewedClock(self.timeline, skew_ms),
+            self.new_id,
+            retention_ms=self.settings.retention_ms,
+            longest_ms=minutes_to_ms(self.settings.longest_duration_minutes),
+        )
 
     def fire(self, when_ms: int, pace: Pace | None = None) -> Run:
         """Have the scheduler start a sweep at that moment."""

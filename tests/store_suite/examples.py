@@ -55,21 +55,22 @@ def a_session(**changes: Any) -> Session:
         renewal_count=0,
         lease=1,
         due_at_ms=created + TIMEOUT.timeout_ms - TIMEOUT.warning_ms,
+        purge_at_seconds=4_000_000_000,
     )
     return session._replace(**changes)
 
 
 def patched(session: Session, timeout: TimeoutConfig) -> Session:
-    """The session under other settings, by the arithmetic of API.md section 3: what a patch should make of it."""
+    """The session under other settings, by the contract's arithmetic at NOW: what a patch should make of it."""
     ends = session.created_at_ms + timeout.max_duration_ms
     expires = min(session.renewed_at_ms + timeout.timeout_ms, ends)
-    moved = expires != session.expires_at_ms
+    moved = expires != session.expires_at_ms or (expires == ends) != session.capped
     return session._replace(
         timeout=timeout,
         ends_at_ms=ends,
         expires_at_ms=expires,
         lease=session.lease + moved,
-        due_at_ms=session.due_at_ms if session.warned and not moved else expires - timeout.warning_ms,
+        due_at_ms=session.due_at_ms if session.warned and not moved else max(NOW, expires - timeout.warning_ms),
     )
 
 
@@ -98,6 +99,8 @@ def records_on(table: Table) -> DynamoSweepRecord:
 def put(table: Table, session: Session) -> Session:
     """Lay a session down as it is, whatever was there."""
     table.client.put_item(TableName=table.name, Item=item_of(session))
+    if session.closed:
+        without(table, session.session_id, items.LISTED_AT)
     if session.announced:
         without(table, session.session_id, items.DUE_SHARD)
     return session
@@ -105,7 +108,7 @@ def put(table: Table, session: Session) -> Session:
 
 def item_of(session: Session) -> Any:
     """What a store should hold for a session that has not been announced."""
-    return items.session_item(session, retention_ms=RETENTION, due_shards=DUE_SHARDS, tenant_shards=TENANT_SHARDS)
+    return items.session_item(session, due_shards=DUE_SHARDS, tenant_shards=TENANT_SHARDS)
 
 
 def item(table: Table, session_id: str) -> Any:

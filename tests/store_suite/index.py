@@ -209,7 +209,7 @@ def test_an_id_asked_for_twice_is_read_once(table: Table, index: DynamoSessionIn
 
 
 def test_an_announced_session_is_told_apart_among_many(table: Table, index: DynamoSessionIndex) -> None:
-    over = put(table, a_session(announced=True))
+    over = put(table, a_session(closed=True, announced=True))
     alive = put(table, a_session())
     assert index.read_many([over.session_id, alive.session_id]).found == {
         over.session_id: over,

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 import pytest
 from agent_sessions.sessions.dynamo_store import DynamoSessionStore
 from agent_sessions.sessions.leases import Renewal, RenewalPath, patch_of
+from agent_sessions.sessions.service import Removed
 from agent_sessions.sweep import dynamo_record
 
 from tests.store_suite.examples import (
@@ -111,7 +112,7 @@ def test_of_many_renewals_by_clocks_that_differ_none_needs_more_than_a_second_at
 def test_one_of_many_patches_of_one_reading_goes_through(table: Table, store: DynamoSessionStore) -> None:
     session = put(table, a_session())
     wanted = [TIMEOUT._replace(timeout_minutes=31 + number) for number in range(THREADS)]
-    writes = at_once(lambda number: store.patch(session, patch_of(session, wanted[number]), NOW))
+    writes = at_once(lambda number: store.patch(session, patch_of(session, wanted[number], NOW), NOW))
     [winner] = [write.session for write in writes if write.applied]
     assert winner in [patched(session, timeout) for timeout in wanted]
     assert all(write.session == winner for write in writes)
@@ -120,7 +121,7 @@ def test_one_of_many_patches_of_one_reading_goes_through(table: Table, store: Dy
 def test_one_of_many_deletes_gets_the_session(table: Table, store: DynamoSessionStore) -> None:
     session = put(table, a_session())
     answers = at_once(lambda _: store.delete(session.session_id, TENANT))
-    assert [answer for answer in answers if answer] == [session]
+    assert [answer for answer in answers if answer] == [Removed(session)]
 
 
 def test_no_renewal_or_patch_outlives_a_delete(table: Table, store: DynamoSessionStore) -> None:
@@ -131,7 +132,7 @@ def test_no_renewal_or_patch_outlives_a_delete(table: Table, store: DynamoSessio
             store.delete(session.session_id, TENANT)
         for step in range(10):
             store.renew(session.session_id, TENANT, Renewal(RenewalPath.USUAL, manual=True), NOW + step)
-            store.patch(session, patch_of(session, TIMEOUT._replace(timeout_minutes=31)), NOW)
+            store.patch(session, patch_of(session, TIMEOUT._replace(timeout_minutes=31), NOW), NOW)
 
     at_once(act)
     assert item(table, session.session_id) is None

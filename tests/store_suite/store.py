@@ -10,7 +10,7 @@ from agent_sessions.sessions.dynamo_store import DynamoSessionStore
 from agent_sessions.sessions.ids import new_session_id
 from agent_sessions.sessions.leases import Renewal, RenewalPath, patch_of
 from agent_sessions.sessions.model import Session, TimeoutConfig
-from agent_sessions.sessions.service import Write
+from agent_sessions.sessions.service import Removed, Write
 
 from tests.store_suite.examples import (
     MINUTE,
@@ -110,18 +110,8 @@ def test_nothing_is_left_of_a_retired_session_whose_id_is_used_again(table: Tabl
     assert item(table, new.session_id) == item_of(new)
 
 
-@pytest.mark.parametrize("odd_ms", [0, 1, 999])
-def test_an_item_is_kept_for_the_retention_after_its_end_and_not_a_second_longer(
-    table: Table, store: DynamoSessionStore, odd_ms: int
-) -> None:
-    session = a_session(ends_at_ms=1_782_590_400_000 + odd_ms)
-    store.create(session)
-    kept_ms = int(item(table, session.session_id)["purgeAt"]["N"]) * 1000 - session.ends_at_ms
-    assert RETENTION <= kept_ms < RETENTION + 1000
-
-
 def test_an_announced_session_is_told_apart(table: Table, store: DynamoSessionStore) -> None:
-    session = put(table, a_session(announced=True))
+    session = put(table, a_session(closed=True, announced=True))
     assert store.get(session.session_id) == session
 
 
@@ -169,6 +159,8 @@ _RENEWED: Final = {
 _WITH_APPOINTMENT: Final = _RENEWED | {"due_at_ms": NOW + 25 * MINUTE}
 _WARNED: Final = {"due_at_ms": _EXPIRY}
 _NEAR_THE_CAP: Final = {"ends_at_ms": NOW + 30 * MINUTE}
+_LITTLE_LEFT: Final = {"expires_at_ms": NOW + 2 * MINUTE, "due_at_ms": NOW + 2 * MINUTE, "ends_at_ms": NOW + 3 * MINUTE}
+_DUE_AT_ONCE: Final = _RENEWED | {"expires_at_ms": NOW + 3 * MINUTE, "due_at_ms": NOW}
 _MANUAL_ONLY: Final = {"timeout": TIMEOUT._replace(auto_renew=False)}
 
 _PATHS: Final = [
@@ -176,6 +168,7 @@ _PATHS: Final = [
     Path(RenewalPath.AFTER_WARNING, _WARNED, _WITH_APPOINTMENT, RENEWAL | {"dueAt"}),
     Path(RenewalPath.TO_CAP, _NEAR_THE_CAP, _WITH_APPOINTMENT, RENEWAL | {"dueAt"}),
     Path(RenewalPath.TO_CAP, _NEAR_THE_CAP | _WARNED, _WITH_APPOINTMENT, RENEWAL | {"dueAt"}),
+    Path(RenewalPath.INTO_WARNING, _LITTLE_LEFT, _DUE_AT_ONCE, RENEWAL | {"dueAt"}),
 ]
 _BY_HAND: Final = [replace(path, state=path.state | _MANUAL_ONLY, manual=True) for path in _PATHS]
 _OVERTAKEN: Final = [
@@ -256,10 +249,10 @@ def _is(*paths: RenewalPath) -> Callable[[Path], bool]:
     return lambda path: path.path in paths
 
 
-_USUAL, _AFTER, _TO_CAP, _NOTHING = RenewalPath
+_USUAL, _AFTER, _TO_CAP, _INTO_WARNING, _NOTHING = RenewalPath
 OBSTACLES: Final = [
     Obstacle("another tenant's", lambda _: {}, tenant="other"),
-    Obstacle("announced", lambda _: {"announced": True}),
+    Obstacle("closed", lambda _: {"closed": True}),
     Obstacle("expired at this millisecond", _expired(0)),
     Obstacle("expired before", _expired(1)),
     Obstacle("used later than now", lambda _: {"last_activity_ms": NOW + 1}, lambda path: not path.overtaken),
@@ -271,11 +264,11 @@ OBSTACLES: Final = [
     Obstacle("not overtaken", lambda path: _used_at(path, REFUSED_MS - 1), lambda path: path.overtaken),
     Obstacle("a timeout just reaches the cap", _cap(0), _is(_USUAL, _AFTER)),
     Obstacle("a timeout does not fit under the cap", _cap(1), _is(_USUAL, _AFTER)),
-    Obstacle("a timeout fits under the cap", _cap(-1), _is(_TO_CAP)),
+    Obstacle("a timeout fits under the cap", _cap(-1), _is(_TO_CAP, _INTO_WARNING)),
     Obstacle(
         "at the cap already",
         lambda _: {"expires_at_ms": NOW + 10 * MINUTE, "ends_at_ms": NOW + 10 * MINUTE},
-        _is(_USUAL, _AFTER, _TO_CAP),
+        _is(_USUAL, _AFTER, _TO_CAP, _INTO_WARNING),
     ),
     Obstacle("warned", lambda _: {"due_at_ms": _EXPIRY}, _is(_USUAL)),
     Obstacle("not warned yet", lambda _: {"due_at_ms": _EXPIRY - 1}, _is(_AFTER)),
@@ -395,7 +388,7 @@ def test_a_patch_replaces_the_settings_and_all_that_follows_from_them(table: Tab
     session = put(table, a_session())
     before = item(table, session.session_id)
     wanted = patched(session, NEW_TIMEOUT)
-    assert store.patch(session, patch_of(session, NEW_TIMEOUT), NOW) == Write(applied=True, session=wanted)
+    assert store.patch(session, patch_of(session, NEW_TIMEOUT, NOW), NOW) == Write(applied=True, session=wanted)
     after = item(table, session.session_id)
     assert after == item_of(wanted)
     assert changed(before, after) == {
@@ -409,7 +402,6 @@ def test_a_patch_replaces_the_settings_and_all_that_follows_from_them(table: Tab
         "endsAt",
         "expiresAt",
         "renewableUntil",
-        "purgeAt",
         "lease",
         "dueAt",
     }
@@ -417,13 +409,8 @@ def test_a_patch_replaces_the_settings_and_all_that_follows_from_them(table: Tab
 
 def _case(session: Session, wanted: Session) -> tuple[bool, ...]:
     """What a patch may be refused for when it has changed: the side of the cap, whether expiry moves, the warning."""
-    moves = wanted.expires_at_ms != session.expires_at_ms
-    return (
-        session.expires_at_ms == session.ends_at_ms,
-        wanted.expires_at_ms == wanted.ends_at_ms,
-        moves,
-        session.warned and not moves,
-    )
+    moves = (wanted.expires_at_ms, wanted.capped) != (session.expires_at_ms, session.capped)
+    return session.capped, wanted.capped, moves, session.warned and not moves
 
 
 def _settings() -> list[TimeoutConfig]:
@@ -469,7 +456,10 @@ def test_a_patch_makes_of_a_session_what_the_arithmetic_says_or_nothing_if_the_c
         read = read._replace(due_at_ms=read.expires_at_ms if was_warned else read.warning_at_ms, lease=1)
         now = put(table, _meanwhile(read, meanwhile))
         wanted = patched(now, settings)
-        write = store.patch(read, patch_of(read, settings), NOW)
+        patch = patch_of(read, settings, NOW)
+        if patch.warning_due and wanted.due_at_ms != now.due_at_ms:  # by what was read: early, which does no harm
+            wanted = wanted._replace(due_at_ms=NOW)
+        write = store.patch(read, patch, NOW)
         if wanted.expires_at_ms > NOW and _case(read, patched(read, settings)) == _case(now, wanted):
             assert write == Write(applied=True, session=wanted), settings
             assert item(table, now.session_id) == item_of(wanted), settings
@@ -484,12 +474,12 @@ def test_heartbeats_in_between_do_not_stop_a_patch(table: Table, store: DynamoSe
         store.renew(read.session_id, TENANT, Renewal(_USUAL, manual=False), NOW + step)
     found = store.get(read.session_id)
     assert found is not None
-    assert store.patch(read, patch_of(read, NEW_TIMEOUT), NOW).session == patched(found, NEW_TIMEOUT)
+    assert store.patch(read, patch_of(read, NEW_TIMEOUT, NOW), NOW).session == patched(found, NEW_TIMEOUT)
 
 
 def test_a_renewal_after_a_patch_goes_by_the_new_settings(table: Table, store: DynamoSessionStore) -> None:
     session = put(table, a_session())
-    store.patch(session, patch_of(session, NEW_TIMEOUT._replace(auto_renew=True)), NOW)
+    store.patch(session, patch_of(session, NEW_TIMEOUT._replace(auto_renew=True), NOW), NOW)
     write = store.renew(session.session_id, TENANT, Renewal(_USUAL, manual=False), NOW + 1)
     assert write.session is not None
     assert write.session.expires_at_ms == NOW + 1 + round(45.5 * MINUTE)
@@ -510,7 +500,7 @@ def test_a_patch_is_refused_when_a_setting_has_changed_since_it_was_read(
     session = put(table, a_session())
     set_attribute(table, session.session_id, name, value)
     before = item(table, session.session_id)
-    write = store.patch(session, patch_of(session, NEW_TIMEOUT), NOW)
+    write = store.patch(session, patch_of(session, NEW_TIMEOUT, NOW), NOW)
     assert write == Write(applied=False, session=items.session_from_item(before))
     assert item(table, session.session_id) == before
 
@@ -518,7 +508,7 @@ def test_a_patch_is_refused_when_a_setting_has_changed_since_it_was_read(
 @pytest.mark.parametrize(
     "state",
     [
-        {"announced": True},
+        {"closed": True, "announced": True},
         {"expires_at_ms": NOW, "due_at_ms": NOW - 1},
         {"expires_at_ms": NOW - 1, "due_at_ms": 0},
     ],
@@ -527,14 +517,14 @@ def test_a_patch_is_refused_when_a_setting_has_changed_since_it_was_read(
 def test_no_patch_brings_a_session_back(table: Table, store: DynamoSessionStore, state: dict[str, Any]) -> None:
     session = put(table, a_session(**state))
     before = item(table, session.session_id)
-    write = store.patch(session, patch_of(session, NEW_TIMEOUT), NOW)
+    write = store.patch(session, patch_of(session, NEW_TIMEOUT, NOW), NOW)
     assert write == Write(applied=False, session=session)
     assert item(table, session.session_id) == before
 
 
 def test_a_session_can_be_patched_up_to_its_last_millisecond(table: Table, store: DynamoSessionStore) -> None:
     session = put(table, a_session(expires_at_ms=NOW + 1))
-    assert store.patch(session, patch_of(session, NEW_TIMEOUT), NOW).applied
+    assert store.patch(session, patch_of(session, NEW_TIMEOUT, NOW), NOW).applied
 
 
 @pytest.mark.parametrize("is_applied", [True, False], ids=["a millisecond left", "nothing left"])
@@ -545,20 +535,20 @@ def test_no_patch_puts_the_expiry_of_a_session_behind_it(
 ) -> None:
     session = put(table, a_session())
     now = session.renewed_at_ms + 7 * MINUTE - is_applied
-    patch = patch_of(session, TIMEOUT._replace(timeout_minutes=7))
+    patch = patch_of(session, TIMEOUT._replace(timeout_minutes=7), NOW)
     assert store.patch(session, patch, now).applied == is_applied
 
 
 def test_no_patch_reaches_another_tenants_session(table: Table, store: DynamoSessionStore) -> None:
     session = put(table, a_session())
-    write = store.patch(session._replace(tenant_id="other"), patch_of(session, NEW_TIMEOUT), NOW)
+    write = store.patch(session._replace(tenant_id="other"), patch_of(session, NEW_TIMEOUT, NOW), NOW)
     assert write == Write(applied=False, session=session)
     assert item(table, session.session_id) == item_of(session)
 
 
 def test_a_patch_of_what_is_gone_leaves_nothing_behind(table: Table, store: DynamoSessionStore) -> None:
     session = a_session()
-    assert store.patch(session, patch_of(session, NEW_TIMEOUT), NOW) == Write(applied=False, session=None)
+    assert store.patch(session, patch_of(session, NEW_TIMEOUT, NOW), NOW) == Write(applied=False, session=None)
     assert item(table, session.session_id) is None
 
 
@@ -567,17 +557,17 @@ def test_a_patch_of_what_is_gone_leaves_nothing_behind(table: Table, store: Dyna
 
 def test_what_is_deleted_is_handed_back_and_gone(table: Table, store: DynamoSessionStore) -> None:
     session = put(table, a_session())
-    assert store.delete(session.session_id, TENANT) == session
+    assert store.delete(session.session_id, TENANT) == Removed(session)
     assert item(table, session.session_id) is None
     assert store.delete(session.session_id, TENANT) is None
 
 
 @pytest.mark.parametrize(
-    "state", [{"expires_at_ms": NOW - 1}, {"announced": True}], ids=["expired", "expired and announced"]
+    "state", [{"expires_at_ms": NOW - 1}, {"closed": True, "announced": True}], ids=["expired", "expired and announced"]
 )
 def test_an_expired_session_can_be_deleted(table: Table, store: DynamoSessionStore, state: dict[str, Any]) -> None:
     session = put(table, a_session(**state))
-    assert store.delete(session.session_id, TENANT) == session
+    assert store.delete(session.session_id, TENANT) == Removed(session)
     assert item(table, session.session_id) is None
 
 

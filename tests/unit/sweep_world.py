@@ -102,10 +102,9 @@ class SweepWorld(World):
             renewal_count=lease - 1,
             lease=lease,
             due_at_ms=due_ms if due_in_ms is None else now_ms + due_in_ms,
+            purge_at_seconds=4_000_000_000,
         )
-        item = items.session_item(
-            session, retention_ms=RETENTION_MS, due_shards=self.shards_of_new_sessions, tenant_shards=4
-        )
+        item = items.session_item(session, due_shards=self.shards_of_new_sessions, tenant_shards=4)
         self.dynamo.put_item(TableName=TABLE, Item=item)
         self.dynamo.calls.clear()
         return session

@@ -34,6 +34,7 @@ def lease(expires_in_ms: int, *, warning_minutes: float = 5, due_in_ms: int, ann
         renewal_count=0,
         lease=1,
         due_at_ms=NOW + due_in_ms,
+        purge_at_seconds=4_000_000_000,
         announced=announced,
     )
 

@@ -84,6 +84,7 @@ SESSION: Final = Session(
     renewal_count=4,
     lease=5,
     due_at_ms=START_MS + 85 * MINUTE,
+    purge_at_seconds=4_000_000_000,
 )
 NOW: Final = START_MS + 84 * MINUTE + 1
 

@@ -15,13 +15,12 @@ from moto import mock_aws
 from samtranslator.yaml_helper import yaml_parse
 
 from examples.consumer import app
-from local.tables import create_tables
+from template_reader import create_tables, expand
 from tests.engines import faults
 from tests.engines.fake_dynamo import FakeDynamo
 from tests.unit.sweep_world import SweepWorld
 from tests.unit.test_events import NOW, SESSION, SOURCE
 from tests.unit.world import MINUTE
-from tools.expand_template import expand
 
 TEMPLATE: Final = Path(app.__file__).parent / "template.yaml"
 SENT: Final = "1782547200000"

@@ -166,27 +166,18 @@ def test_delete_of_a_retired_session_finds_none(world: World) -> None:
 # --- TTL: DynamoDB may delete from `purgeAt` (epoch seconds) on, or days later
 
 
-def test_ttl_comes_after_the_last_moment_at_which_the_session_is_remembered(world: World) -> None:
-    session_id = world.new(timeoutMinutes=5.00001, maxDurationMinutes=33.33333)["sessionId"]
-    item = world.item(session_id)
-    remembered_until = int(item["endsAt"]["N"]) + RETENTION
-    assert 0 <= int(item["purgeAt"]["N"]) * 1000 - remembered_until < 1000
-
-
-def test_a_session_renewed_for_its_longest_life_is_never_ttls_before_its_memory_is(world: World) -> None:
-    session_id = world.new(timeoutMinutes=30, maxDurationMinutes=2880)["sessionId"]
+def test_ttl_is_written_at_creation_a_day_after_the_latest_end_that_is_remembered_and_never_moves(
+    world: World,
+) -> None:
+    session_id = world.new(timeoutMinutes=30, maxDurationMinutes=60)["sessionId"]
+    written = world.item(session_id)["purgeAt"]
+    assert int(written["N"]) * 1000 == START_MS + (2880 + 1440) * MINUTE + RETENTION
+    for minutes in (2880, 60, 30, 2880):
+        assert world.patch(session_id, {"maxDurationMinutes": minutes}).status == 200
+        assert world.item(session_id)["purgeAt"] == written
     while world.clock.now_ms() < START_MS + (2880 - 20) * MINUTE:
         world.clock.advance(minutes=20)
         assert world.heartbeat(session_id).status == 200
-        assert int(world.item(session_id)["purgeAt"]["N"]) * 1000 > world.clock.now_ms() + RETENTION
+    assert world.item(session_id)["purgeAt"] == written
     world.clock.advance(minutes=20)
     assert world.get(session_id).details == {"expiresAt": at(START_MS + 2880 * MINUTE), "reason": "max_duration"}
-    purge_at_ms = int(world.item(session_id)["purgeAt"]["N"]) * 1000
-    assert purge_at_ms == START_MS + 2880 * MINUTE + RETENTION
-
-
-def test_a_patch_that_moves_the_end_moves_the_ttl_with_it(world: World) -> None:
-    session_id = world.new()["sessionId"]
-    for minutes in (2880, 60, 30):
-        world.patch(session_id, {"maxDurationMinutes": minutes})
-        assert int(world.item(session_id)["purgeAt"]["N"]) * 1000 == START_MS + minutes * MINUTE + RETENTION

@@ -51,6 +51,7 @@ def sessions(draw: st.DrawFn) -> Session:
         renewal_count=draw(st.integers(0, 1_000)),
         lease=draw(st.integers(1, 1_000)),
         due_at_ms=draw(st.sampled_from([expires_at - config.warning_ms, expires_at])),
+        purge_at_seconds=4_000_000_000,
         announced=False,
     )
 
@@ -80,10 +81,12 @@ def test_what_is_left_and_whether_it_is_little_agree_at_every_moment(session: Se
 
 @given(session=sessions(), timeout=configs())
 def test_a_patch_counts_from_the_last_renewal_and_stops_at_the_end(session: Session, timeout: TimeoutConfig) -> None:
-    patch = patch_of(session, timeout)
+    patch = patch_of(session, timeout, session.last_activity_ms)
     assert patch.ends_at_ms == session.created_at_ms + timeout.max_duration_ms
     assert patch.expires_at_ms == min(session.renewed_at_ms + timeout.timeout_ms, patch.ends_at_ms)
-    assert patch.moves == (patch.expires_at_ms != session.expires_at_ms)
+    capped = patch.expires_at_ms == patch.ends_at_ms
+    changes = (patch.expires_at_ms, capped) != (session.expires_at_ms, session.capped)
+    assert patch.new_lease == changes
 
 
 @given(session=sessions(), timeout=configs())
@@ -92,7 +95,7 @@ def test_a_shortening_patch_never_lengthens(session: Session, timeout: TimeoutCo
         timeout_minutes=min(timeout.timeout_minutes, session.timeout.timeout_minutes),
         max_duration_minutes=min(timeout.max_duration_minutes, session.timeout.max_duration_minutes),
     )
-    patch = patch_of(session, shorter)
+    patch = patch_of(session, shorter, session.last_activity_ms)
     assert patch.expires_at_ms <= session.expires_at_ms
     assert patch.ends_at_ms <= session.ends_at_ms
 
@@ -103,15 +106,19 @@ def test_a_lengthening_patch_never_shortens(session: Session, timeout: TimeoutCo
         timeout_minutes=max(timeout.timeout_minutes, session.timeout.timeout_minutes),
         max_duration_minutes=max(timeout.max_duration_minutes, session.timeout.max_duration_minutes),
     )
-    patch = patch_of(session, longer)
+    patch = patch_of(session, longer, session.last_activity_ms)
     assert patch.expires_at_ms >= session.expires_at_ms
     assert patch.ends_at_ms >= session.ends_at_ms
 
 
 @given(session=sessions())
 def test_a_patch_to_the_same_settings_moves_nothing(session: Session) -> None:
-    patch = patch_of(session, session.timeout)
-    assert (patch.expires_at_ms, patch.ends_at_ms, patch.moves) == (session.expires_at_ms, session.ends_at_ms, False)
+    patch = patch_of(session, session.timeout, session.last_activity_ms)
+    assert (patch.expires_at_ms, patch.ends_at_ms, patch.new_lease) == (
+        session.expires_at_ms,
+        session.ends_at_ms,
+        False,
+    )
 
 
 @given(minutes=st.floats(1, 2880) | st.integers(1, 2880))

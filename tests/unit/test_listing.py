@@ -63,7 +63,7 @@ def copies(world: World, count: int) -> list[str]:
     made = []
     for number in range(count):
         session = pattern._replace(session_id=new_session_id(), created_at_ms=pattern.created_at_ms + number)
-        item = items.session_item(session, retention_ms=0, due_shards=8, tenant_shards=TENANT_SHARDS)
+        item = items.session_item(session, due_shards=8, tenant_shards=TENANT_SHARDS)
         world.dynamo.put_item(TableName=TABLE, Item=item)
         made.append(session.session_id)
     return made[::-1]

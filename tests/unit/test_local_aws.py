@@ -15,7 +15,7 @@ from moto import mock_aws
 from local.aws import REGION, EmbeddedAws, NotEmbeddedError, forget_real_accounts
 from local.events import EventInbox, FilterPolicyError
 from local.store import LocalStore, OtherSchemaError
-from local.template import Template
+from template_reader import Template
 from tests.engines.tables import create_sessions_table
 
 THREADS = 4

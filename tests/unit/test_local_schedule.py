@@ -15,7 +15,7 @@ from functions.session_api import app as api
 from local.clock import MovableClock
 from local.schedule import LONGEST_MOVE_MS, MoveStoppedError, Scheduler, Turnstile, scheduled_event
 from local.store import LocalStore
-from local.template import Schedule
+from template_reader import Schedule
 from tests.engines.fake_dynamo import FakeDynamo
 from tests.engines.fake_sns import FakeSns
 from tests.engines.tables import create_sessions_table

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeou
 
 from tests.engines import faults
 from tests.engines.fake_sns import FakeSns
-from tests.engines.refusals import service_model
+from local.dynamo.refusals import service_model
 
 if TYPE_CHECKING:
     from types_boto3_sns import SNSClient

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from tests.engines import faults
 from tests.engines.faults import Hook
-from tests.engines.refusals import service_model
+from local.dynamo.refusals import service_model
 from tests.template_reader import template
 from tests.unit.sweep_world import SHARDS, SweepWorld, expiries_of, warnings_of
 from tests.unit.world import MINUTE, TABLE

@@ -69,8 +69,9 @@ def put(stage: Stage, *, warning_at_ms: int, warning_minutes: float = 5, number:
         renewal_count=0,
         lease=1,
         due_at_ms=warning_at_ms,
+        purge_at_seconds=4_000_000_000,
     )
-    item = items.session_item(session, retention_ms=86_400_000, due_shards=len(stage.shards), tenant_shards=4)
+    item = items.session_item(session, due_shards=len(stage.shards), tenant_shards=4)
     stage.dynamo.put_item(TableName=stage.table, Item=item)
     return session
 

@@ -255,7 +255,7 @@ def test_a_longer_retention_counts_for_sessions_from_before_while_their_items_la
     service = Service(SESSION_RETENTION_MINUTES="60")
     session_id = service.new(maxDurationMinutes=30)["sessionId"]
     gone_at = int(service.item(session_id)["purgeAt"]["N"])
-    assert gone_at == START_MS // 1_000 + (30 + 60) * 60
+    assert gone_at == START_MS // 1_000 + (2880 + 60 + 1440) * 60
     service.restart(SESSION_RETENTION_MINUTES="1440")
     service.clock.advance(minutes=30 + 600)
     assert service.get(session_id).status == 410
@@ -272,13 +272,24 @@ def test_a_shorter_retention_counts_for_sessions_from_before_at_once() -> None:
     assert service.get(session_id).status == 404
 
 
-def test_under_no_retention_may_the_items_own_deletion_meet_a_live_session() -> None:
-    service = Service(SESSION_RETENTION_MINUTES="1440")
-    session = service.new(maxDurationMinutes=720)
-    service.restart(SESSION_RETENTION_MINUTES="60")
-    assert service.patch(session["sessionId"], {"maxDurationMinutes": 1000}).status == 200
-    item = service.item(session["sessionId"])
-    assert int(item["purgeAt"]["N"]) == int(item["endsAt"]["N"]) // 1_000 + 60 * 60
+def test_a_session_from_before_the_bounds_were_raised_is_never_patched_beyond_the_life_of_its_record() -> None:
+    service = Service()
+    session_id = service.new(maxDurationMinutes=720)["sessionId"]
+    kept = int(service.item(session_id)["purgeAt"]["N"])
+    service.restart(SESSION_MAX_TIMEOUT_MINUTES="10000", SESSION_RETENTION_MINUTES="2880")
+    longest = 2880 + 1440 + 1440 - 2880
+    refused = service.patch(session_id, {"maxDurationMinutes": longest + 1})
+    assert refused.status == 400
+    assert refused.json["error"]["details"]["fields"] == [
+        {
+            "field": "maxDurationMinutes",
+            "message": f"must be at most {longest} for a session as old as this one",
+            "value": longest + 1,
+        }
+    ]
+    assert service.patch(session_id, {"maxDurationMinutes": longest}).status == 200
+    assert int(service.item(session_id)["purgeAt"]["N"]) == kept
+    assert service.patch(session_id, {"maxDurationMinutes": 30}).status == 200
 
 
 # --- defaults and bounds ----------------------------------------------------------------------------------------------

@@ -74,7 +74,8 @@ class Workload:
     """GETs in the life of a session."""
     timeout: float = default(SessionSettings, "session_default_timeout_minutes") * MINUTE
     warning: float = default(SessionSettings, "session_warning_threshold_minutes") * MINUTE
-    duration: float = default(SessionSettings, "session_max_duration_minutes") * MINUTE
+    longest: float = 2 * default(SessionSettings, "session_max_timeout_minutes") * MINUTE
+    """The longest duration that a patch may give a session: its item is kept for that."""
     retention: float = default(SessionSettings, "session_retention_minutes") * MINUTE
     look_ahead: float = default(SweepSettings, "sweep_look_ahead_seconds")
     purge_lag: float = 24 * HOUR
@@ -100,7 +101,7 @@ class Workload:
     @property
     def stored(self) -> float:
         """From creation until the item is gone."""
-        return self.duration + self.retention + self.purge_lag
+        return self.longest + self.retention + 24 * HOUR + self.purge_lag
 
 
 USUAL: Final = Workload()

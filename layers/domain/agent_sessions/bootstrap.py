@@ -78,6 +78,7 @@ def session_api() -> "SessionApi":
     from agent_sessions.api.http import SessionApi
     from agent_sessions.sessions.dynamo_store import DynamoSessionStore
     from agent_sessions.sessions.ids import new_session_id
+    from agent_sessions.sessions.model import minutes_to_ms
     from agent_sessions.sessions.service import SessionService
 
     settings = _session_settings()
@@ -89,7 +90,14 @@ def session_api() -> "SessionApi":
         tenant_shards=settings.tenant_shards,
     )
     return SessionApi(
-        sessions=SessionService(store, _wiring.clock, settings.retention_ms, new_session_id, random),
+        sessions=SessionService(
+            store,
+            _wiring.clock,
+            new_session_id,
+            random,
+            retention_ms=settings.retention_ms,
+            longest_ms=minutes_to_ms(settings.longest_duration_minutes),
+        ),
         lists=_lists,
         health=_health,
         settings=settings,
@@ -225,10 +233,11 @@ def _client(service: str, *, connections: int = 10) -> Any:  # noqa: ANN401 - cl
     given = _wiring.clients.get(service)
     if given is not None:
         return given
-    from agent_sessions.aws_clients.tuning import client_config, ignore_requested_pauses
+    from agent_sessions.aws_clients.tuning import client_config, ignore_requested_pauses, send_puts_once
 
     client = _sdk_session().create_client(service, config=client_config(connections=connections))
     ignore_requested_pauses(client)
+    send_puts_once(client)
     return client
 
 

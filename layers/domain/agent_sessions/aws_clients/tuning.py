@@ -102,3 +102,15 @@ def ignore_requested_pauses(client: Any) -> None:  # noqa: ANN401 - clients have
 def _forget_requested_pause(response: tuple[Any, Any] | None = None, **_: object) -> None:
     if response is not None:
         response[0].headers.pop("x-amz-retry-after", None)
+
+
+def send_puts_once(client: Any) -> None:  # noqa: ANN401 - clients have no common type
+    """Keep botocore from repeating a PutItem whose answer was lost: a repeat could bring back what was deleted since.
+
+    Whoever writes a new item looks for it instead, and decides what to write next.
+    """
+    client.meta.events.register_first("needs-retry.dynamodb.PutItem", _never)
+
+
+def _never(**_: object) -> bool:
+    return False  # botocore: neither retry, nor ask another handler

@@ -5,11 +5,17 @@ change floats. Knows the format, not the client.
 """
 
 import hashlib
-from typing import Any, Final
+import json
+from typing import Any, Final, NoReturn
 
 from agent_sessions.sessions.model import Minutes, Session, TimeoutConfig
 
 Item = dict[str, Any]
+
+LATEST_MS: Final = 253_402_300_799_999
+"""The last millisecond of the year 9999: later moments have no ISO 8601 form."""
+_MOST: Final = 2**53
+_MOST_MINUTES: Final = LATEST_MS // 60_000
 
 SESSION_ID: Final = "sessionId"
 TTL: Final = "purgeAt"
@@ -26,6 +32,21 @@ TENANT_SHARD: Final = "tenantShard"
 
 LISTED_AT: Final = "listedAt"
 AGENT_ID: Final = "agentId"
+
+
+class UnreadableItem(Exception):
+    """An item is no session that this service can have written. It stays until somebody mends or deletes it."""
+
+    def __init__(self, item: Item, problem: str) -> None:
+        """Name the item by its key, as far as it has one, and what is wrong with it."""
+        self.session_id = str(item.get(SESSION_ID, {}).get("S", "?"))
+        self.problem = problem
+        super().__init__(f"The item of session {self.session_id} cannot be read: {problem}.")
+
+
+def number(value: int) -> Item:
+    """Return a number as DynamoDB writes it."""
+    return {"N": str(value)}
 
 
 def session_key(session_id: str) -> Item:
@@ -48,12 +69,7 @@ def tenant_shard_key(tenant_id: str, shard: int) -> str:
     return f"{tenant_id}#{shard}"
 
 
-def purge_at_seconds(ends_at_ms: int, retention_ms: int) -> int:
-    """Return the TTL in epoch seconds: no renewal can pass `ends_at_ms`, so TTL never meets a live session."""
-    return -((ends_at_ms + retention_ms) // -1000)
-
-
-def session_item(session: Session, *, retention_ms: int, due_shards: int, tenant_shards: int) -> Item:
+def session_item(session: Session, *, due_shards: int, tenant_shards: int) -> Item:
     """Write the item of a new session."""
     timeout = session.timeout
     return {
@@ -71,7 +87,8 @@ def session_item(session: Session, *, retention_ms: int, due_shards: int, tenant
         "renewalCount": {"N": str(session.renewal_count)},
         "lease": {"N": str(session.lease)},
         **timeout_attributes(timeout),
-        **end_attributes(session.ends_at_ms, timeout, retention_ms),
+        **end_attributes(session.ends_at_ms, timeout),
+        TTL: {"N": str(session.purge_at_seconds)},
         LISTED_AT: {"N": str(session.created_at_ms)},
         TENANT_USER: {"S": tenant_user_key(session.tenant_id, session.user_id)},
         TENANT_SHARD: {"S": tenant_shard_key(session.tenant_id, shard_of(session.session_id, tenant_shards))},
@@ -89,47 +106,99 @@ def timeout_attributes(timeout: TimeoutConfig) -> Item:
         "warningThresholdMinutes": {"N": repr(timeout.warning_threshold_minutes)},
         "timeoutMs": {"N": str(timeout.timeout_ms)},
         "warningMs": {"N": str(timeout.warning_ms)},
-        "warnAfterMs": {"N": str(timeout.timeout_ms - timeout.warning_ms)},
+        "warnAfterMs": {"N": str(timeout.warn_after_ms)},
     }
 
 
-def end_attributes(ends_at_ms: int, timeout: TimeoutConfig, retention_ms: int) -> Item:
+def end_attributes(ends_at_ms: int, timeout: TimeoutConfig) -> Item:
     """Write what follows from the end of the maximum duration."""
     return {
         "endsAt": {"N": str(ends_at_ms)},
         "renewableUntil": {"N": str(ends_at_ms - timeout.timeout_ms)},
-        TTL: {"N": str(purge_at_seconds(ends_at_ms, retention_ms))},
     }
 
 
 def session_from_item(item: Item) -> Session:
-    """Read a session's item."""
-    return Session(
-        session_id=item[SESSION_ID]["S"],
-        tenant_id=item["tenantId"]["S"],
-        agent_id=item[AGENT_ID]["S"],
-        user_id=item["userId"]["S"],
-        metadata_json=item["metadata"]["S"],
-        request_hash=bytes(item["requestHash"]["B"]),
-        attempt=bytes(item["attempt"]["B"]),
-        timeout=TimeoutConfig(
-            timeout_minutes=_minutes(item["timeoutMinutes"]["N"]),
-            auto_renew=item["autoRenew"]["BOOL"],
-            max_duration_minutes=_minutes(item["maxDurationMinutes"]["N"]),
-            warning_threshold_minutes=_minutes(item["warningThresholdMinutes"]["N"]),
-        ),
-        created_at_ms=int(item["createdAt"]["N"]),
-        last_activity_ms=int(item["lastActivity"]["N"]),
-        renewed_at_ms=int(item["renewedAt"]["N"]),
-        expires_at_ms=int(item["expiresAt"]["N"]),
-        ends_at_ms=int(item["endsAt"]["N"]),
-        renewal_count=int(item["renewalCount"]["N"]),
-        lease=int(item["lease"]["N"]),
-        due_at_ms=int(item[DUE_AT]["N"]),
-        announced=DUE_SHARD not in item,
-    )
+    """Read a session's item.
+
+    Raises:
+        UnreadableItem: an attribute is missing, of another kind, or holds what this service cannot have written.
+
+    """
+    try:
+        session = Session(
+            session_id=_text(item, SESSION_ID),
+            tenant_id=_text(item, "tenantId"),
+            agent_id=_text(item, AGENT_ID),
+            user_id=_text(item, "userId"),
+            metadata_json=_text(item, "metadata"),
+            request_hash=bytes(item["requestHash"]["B"]),
+            attempt=bytes(item["attempt"]["B"]),
+            timeout=TimeoutConfig(
+                timeout_minutes=_minutes(item, "timeoutMinutes"),
+                auto_renew=item["autoRenew"]["BOOL"],
+                max_duration_minutes=_minutes(item, "maxDurationMinutes"),
+                warning_threshold_minutes=_minutes(item, "warningThresholdMinutes"),
+            ),
+            created_at_ms=moment(item, "createdAt"),
+            last_activity_ms=moment(item, "lastActivity"),
+            renewed_at_ms=moment(item, "renewedAt"),
+            expires_at_ms=moment(item, "expiresAt"),
+            ends_at_ms=moment(item, "endsAt"),
+            renewal_count=_count(item, "renewalCount"),
+            lease=_count(item, "lease"),
+            due_at_ms=moment(item, DUE_AT),
+            purge_at_seconds=_count(item, TTL),
+            closed=LISTED_AT not in item,
+            announced=DUE_SHARD not in item,
+        )
+        if session.metadata_json != "{}" and not isinstance(_JSON.decode(session.metadata_json), dict):
+            raise TypeError("metadata must be a JSON object")  # noqa: TRY301 - reported as the others are
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise UnreadableItem(item, f"{type(error).__name__}: {error}") from None
+    return session
 
 
-def _minutes(text: str) -> Minutes:
+def moment(item: Item, name: str) -> int:
+    """Return an attribute that is a moment: epoch milliseconds, a whole number up to the end of the year 9999.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is something else.
+
+    """
+    text = item[name]["N"]
+    value = int(text)
+    if not 0 <= value <= LATEST_MS:
+        raise ValueError(f"{name} must be a moment from 1970 to 9999, not {text[:40]}")
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"metadata must be JSON, which has no {name}")
+
+
+_JSON: Final = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
+def _count(item: Item, name: str) -> int:
+    text = item[name]["N"]
+    value = int(text)
+    if not 0 <= value <= _MOST:
+        raise ValueError(f"{name} must be a whole number from 0 to {_MOST}, not {text[:40]}")
+    return value
+
+
+def _text(item: Item, name: str) -> str:
+    text = item[name]["S"]
+    if not isinstance(text, str):
+        raise TypeError(f"{name} must be text")
+    return text
+
+
+def _minutes(item: Item, name: str) -> Minutes:
     """Read a number as JSON would: an integer where it is one (at most 15 digits reach here), else a double."""
-    return int(text) if text.isdigit() else float(text)
+    text = item[name]["N"]
+    value: Minutes = int(text) if text.isdigit() else float(text)
+    if not 0 <= value <= _MOST_MINUTES:
+        raise ValueError(f"{name} must be a number of minutes, not {text[:40]}")
+    return value

@@ -12,6 +12,11 @@ def new_session_id() -> str:
     return _as_uuid4(os.urandom(16))
 
 
+def new_attempt() -> bytes:
+    """Return 64 random bits that stand for one write of a new session."""
+    return os.urandom(8)
+
+
 def session_id_for_key(tenant_id: str, idempotency_key: str) -> str:
     """Return the one id that belongs to this tenant's key, so that a repeat meets the same item.
 
@@ -22,7 +27,7 @@ def session_id_for_key(tenant_id: str, idempotency_key: str) -> str:
 
 
 def is_session_id(text: str) -> bool:
-    """Tell whether `text` could be an id of ours; service records in the same table never can."""
+    """Return whether `text` could be an id of ours; service records in the same table never can."""
     return _SESSION_ID.fullmatch(text) is not None
 
 

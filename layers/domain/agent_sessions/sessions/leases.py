@@ -1,4 +1,4 @@
-"""The time arithmetic of API.md section 3: pure functions of a session and a moment.
+"""The time arithmetic of a session (docs/contract.md, Time): pure functions of a session and a moment.
 
 A lease is one stretch with one `expires_at_ms`. What holds after every function here:
 
@@ -14,7 +14,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from agent_sessions.errors import SessionExpired, SessionNotFound, SessionRenewalFailed
-from agent_sessions.sessions.model import Session, TimeoutConfig
+from agent_sessions.sessions.model import Session, TimeoutConfig, warning_due_ms
 
 
 class RenewalPath(Enum):
@@ -25,7 +25,9 @@ class RenewalPath(Enum):
     AFTER_WARNING = "after_warning"
     """As usual, but the lease was warned, so the next warning needs a new appointment."""
     TO_CAP = "to_cap"
-    """Less than a whole timeout is left: the lease is stretched to `ends_at`."""
+    """Less than a whole timeout is left: the lease is stretched to `ends_at`, and warned before that."""
+    INTO_WARNING = "into_warning"
+    """As `TO_CAP`, but less than the threshold is left: the warning is due at once."""
     ACTIVITY_ONLY = "activity_only"
     """A heartbeat that renews nothing: `autoRenew` is off, or the cap is reached."""
 
@@ -60,7 +62,17 @@ class Renewal(NamedTuple):
 def next_attempt(found: Session, refused_ms: int, now_ms: int, *, manual: bool) -> Renewal | None:
     """Choose the write for a live session, as it was found by an attempt at `refused_ms` that was refused.
 
-    None where nothing is left to write: the heartbeat renews nothing, and later activity is recorded already.
+    Return None where nothing is left to write: the heartbeat renews nothing, and later activity is recorded already.
+
+    With T = 30 minutes, M = 60, a threshold of 5, created at 12:00:
+
+    | found at 12:26 or later            | heartbeat at | path          | expires | warning due |
+    |------------------------------------|--------------|---------------|---------|-------------|
+    | renewed 12:00, warned at 12:25     | 12:26        | AFTER_WARNING | 12:56   | 12:51       |
+    | renewed 12:26, expires 12:56       | 12:40        | TO_CAP        | 13:00   | 12:55       |
+    | renewed 12:29, expires 12:59       | 12:58        | INTO_WARNING  | 13:00   | 12:58       |
+    | expires 13:00, its end             | 12:59        | ACTIVITY_ONLY | 13:00   | as it was   |
+    | lastActivity 12:30:00.040          | 12:30:00.010 | USUAL, counted from 12:30:00.040 inside DynamoDB |
 
     Raises:
         SessionRenewalFailed: a manual renewal has nothing left to gain.
@@ -75,16 +87,17 @@ def next_attempt(found: Session, refused_ms: int, now_ms: int, *, manual: bool) 
     moment_ms = now_ms if overtaken_at_ms is None else found.last_activity_ms
     path = RenewalPath.AFTER_WARNING if found.warned else RenewalPath.USUAL
     if moment_ms + found.timeout.timeout_ms >= found.ends_at_ms:
-        path = RenewalPath.TO_CAP
+        warned_in_time = warning_due_ms(found.ends_at_ms, found.timeout.warning_ms) >= moment_ms
+        path = RenewalPath.TO_CAP if warned_in_time else RenewalPath.INTO_WARNING
     return Renewal(path, manual, overtaken_at_ms)
 
 
 class Patch(NamedTuple):
     """Other timeout settings for a session, and the case in which they come: what must still hold when it is written.
 
-    `was_capped` and `is_capped` say whether the lease ends at the cap before and after, `moves` whether it moves,
-    which starts a new lease. Where only one of the first two holds, the expiry moves unless the last renewal was
-    exactly at `unmoved_from_ms`. The rest is what a session renewed when it was read would have.
+    `was_capped` and `is_capped` are whether the lease ends at the cap before and after the patch. `new_lease` is
+    whether the expiry or its reason changes. `warning_due` is whether the moment of the warning has passed already,
+    so that it is due at once. The moments are those of a session renewed when it was read.
     """
 
     timeout: TimeoutConfig
@@ -92,24 +105,38 @@ class Patch(NamedTuple):
     expires_at_ms: int
     was_capped: bool
     is_capped: bool
-    moves: bool
-    unmoved_from_ms: int
+    new_lease: bool
+    warning_due: bool
 
 
-def patch_of(session: Session, timeout: TimeoutConfig) -> Patch:
-    """Work out what other settings make of a session; no activity, and it renews nothing."""
+def patch_of(session: Session, timeout: TimeoutConfig, now_ms: int) -> Patch:
+    """Return what other settings make of a session; no activity, and it renews nothing.
+
+    A session created and last renewed at 12:00 with T = 30 minutes, M = 720, a threshold of 5, patched at 12:10:
+
+    | patch              | expires         | reason       | new lease | warning due                |
+    |--------------------|-----------------|--------------|-----------|----------------------------|
+    | T = 60             | 12:30 to 13:00  | idle         | yes       | 12:55                      |
+    | M = 30             | 12:30 as before | max duration | yes       | 12:25                      |
+    | M = 20, T = 20     | 12:30 to 12:20  | max duration | yes       | 12:15                      |
+    | M = 90             | 12:30 as before | idle         | no        | 12:25                      |
+    | threshold = 25     | 12:30 as before | idle         | no        | 12:10: 12:05 is over       |
+    """
     ends_at_ms = session.created_at_ms + timeout.max_duration_ms
     expires_at_ms = min(session.renewed_at_ms + timeout.timeout_ms, ends_at_ms)
-    was_capped = session.expires_at_ms == session.ends_at_ms
     is_capped = expires_at_ms == ends_at_ms
+    if session.capped != is_capped:
+        new_lease = True
+    elif is_capped:
+        new_lease = ends_at_ms != session.ends_at_ms
+    else:
+        new_lease = timeout.timeout_ms != session.timeout.timeout_ms
     return Patch(
         timeout=timeout,
         ends_at_ms=ends_at_ms,
         expires_at_ms=expires_at_ms,
-        was_capped=was_capped,
+        was_capped=session.capped,
         is_capped=is_capped,
-        moves=expires_at_ms != session.expires_at_ms,
-        unmoved_from_ms=session.ends_at_ms - timeout.timeout_ms
-        if was_capped
-        else ends_at_ms - session.timeout.timeout_ms,
+        new_lease=new_lease,
+        warning_due=warning_due_ms(expires_at_ms, timeout.warning_ms) < now_ms,
     )

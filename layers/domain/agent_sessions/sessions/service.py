@@ -8,24 +8,34 @@ from agent_sessions.errors import (
     FieldProblem,
     IdempotencyKeyReused,
     InvalidRequest,
+    ServiceUnavailable,
     SessionNotFound,
     TooManyConflicts,
 )
-from agent_sessions.sessions.ids import is_session_id, session_id_for_key
+from agent_sessions.sessions.ids import is_session_id, new_attempt, session_id_for_key
 from agent_sessions.sessions.leases import Patch, Renewal, RenewalPath, check_alive, next_attempt, patch_of
-from agent_sessions.sessions.model import Session, TimeoutConfig
+from agent_sessions.sessions.model import MS_PER_MINUTE, Session, TimeoutConfig, purge_at_seconds, warning_due_ms
 
 MAX_ATTEMPTS: Final = 5
-"""Conditional writes one call may try before it gives up (API.md section 4)."""
+"""Conditional writes one call may try before it gives up (docs/contract.md, Errors)."""
 
 RIVALRY_SECONDS: Final = 0.02
 """Unit of the pauses before a patch's later attempts, in which a rival finishes: some round trips to the store."""
+
+LOST_ANSWER_SECONDS: Final = 0.2
+"""Longest pause before a create whose answer was lost looks for what it wrote."""
 
 
 class Write(NamedTuple):
     """Outcome of a conditional write: the session after it or, where it was refused, as it was found (None: gone)."""
 
     applied: bool
+    session: Session | None
+
+
+class Removed(NamedTuple):
+    """What a delete removed: the session, or None where its item could not be read."""
+
     session: Session | None
 
 
@@ -56,8 +66,8 @@ class SessionStore(Protocol):
         """Carry out a patch that was worked out on `read`, if its case still holds."""
         ...
 
-    def delete(self, session_id: str, tenant_id: str) -> Session | None:
-        """Remove the tenant's session and return it, or None."""
+    def delete(self, session_id: str, tenant_id: str) -> Removed | None:
+        """Remove the tenant's session, readable or not; return None where the tenant has no such session."""
         ...
 
 
@@ -93,16 +103,25 @@ class SessionService:
         self,
         store: SessionStore,
         clock: Clock,
-        retention_ms: int,
         new_id: Callable[[], str],
         jitter: Callable[[], float] = lambda: 0.0,
+        *,
+        retention_ms: int,
+        longest_ms: int,
+        attempts: Callable[[], bytes] = new_attempt,
     ) -> None:
-        """Use `store`; `clock` is the only source of time and `new_id` of ids; `jitter`, from 0 to 1, parts rivals."""
+        """Use `store`; `clock` is the only source of time, `new_id` of ids and `attempts` of what names a write.
+
+        `jitter` gives a number from 0 to 1, which spreads the pauses of rivals. An expired session is remembered for
+        `retention_ms`; `longest_ms` is the largest maximum duration that the service allows.
+        """
         self._store = store
         self._clock = clock
         self._retention_ms = retention_ms
+        self._longest_ms = longest_ms
         self._new_id = new_id
         self._jitter = jitter
+        self._attempts = attempts
 
     def create(self, tenant_id: str, request: NewSession) -> Creation:
         """Make a session or, on a repeated idempotency key, return the one that was made.
@@ -114,21 +133,41 @@ class SessionService:
 
         """
         key = request.idempotency_key
+        session_id = self._new_id() if key is None else session_id_for_key(tenant_id, key)
+        ours: set[bytes] = set()
+        lost = False
         for _ in range(MAX_ATTEMPTS):
             now_ms = self._clock.now_ms()
-            session_id = self._new_id() if key is None else session_id_for_key(tenant_id, key)
-            session = _first_lease(session_id, tenant_id, request, now_ms, self._new_id())
-            held = self._store.create(session)
-            # Our own item stands there already when the SDK repeated a call whose answer was lost.
-            if held is None or held.attempt == session.attempt:
+            session = self._first_lease(session_id, tenant_id, request, now_ms)
+            ours.add(session.attempt)
+            try:
+                held = self._store.create(session)
+            except ServiceUnavailable:
+                if lost:
+                    raise
+                lost = True
+                held = self._find_after_lost_answer(session_id)
+                if held is None:
+                    # Whoever deleted what the first write made must not meet it again: the next write is another
+                    # session. A key's id stays; its DELETE forgot the key, so that the session may be made anew.
+                    session_id = session_id if key else self._new_id()
+                    continue
+            if held is None or held.attempt in ours:
                 return Creation(Snapshot(held or session, now_ms), is_new=True)
-            if key is None or held.is_retired(now_ms, self._retention_ms):
+            if key is None:
+                session_id = self._new_id()
                 continue
-            if held.request_hash != session.request_hash:
+            if held.is_retired(now_ms, self._retention_ms):
+                continue
+            if held.request_hash != request.request_hash:
                 raise IdempotencyKeyReused
             check_alive(held, now_ms, self._retention_ms)
             return Creation(Snapshot(held, now_ms), is_new=False)
         raise TooManyConflicts
+
+    def _find_after_lost_answer(self, session_id: str) -> Session | None:
+        self._clock.sleep(LOST_ANSWER_SECONDS * self._jitter())
+        return self._store.get(session_id)
 
     def get(self, tenant_id: str, session_id: str) -> Snapshot:
         """Read a live session; no activity.
@@ -184,8 +223,9 @@ class SessionService:
             timeout = merge(read.timeout)
             if timeout == read.timeout:
                 return Snapshot(read, now_ms)
-            patch = patch_of(read, timeout)
+            patch = patch_of(read, timeout, now_ms)
             _check_still_lives(read, patch, now_ms)
+            self._check_outlived(read, patch)
             write = self._store.patch(read, patch, now_ms)
             if write.applied and write.session:
                 return Snapshot(write.session, now_ms)
@@ -202,7 +242,10 @@ class SessionService:
         """
         _check_id(session_id)
         removed = self._store.delete(session_id, tenant_id)
-        if removed is None or removed.is_retired(self._clock.now_ms(), self._retention_ms):
+        if removed is None:
+            raise SessionNotFound
+        session = removed.session
+        if session is not None and session.is_retired(self._clock.now_ms(), self._retention_ms):
             raise SessionNotFound
 
     def _renew(self, tenant_id: str, session_id: str, *, manual: bool) -> Snapshot:
@@ -222,6 +265,45 @@ class SessionService:
             attempt = chosen
         raise TooManyConflicts
 
+    def _first_lease(self, session_id: str, tenant_id: str, request: NewSession, now_ms: int) -> Session:
+        timeout = request.timeout
+        ends_at_ms = now_ms + timeout.max_duration_ms
+        expires_at_ms = min(now_ms + timeout.timeout_ms, ends_at_ms)
+        return Session(
+            session_id=session_id,
+            tenant_id=tenant_id,
+            agent_id=request.agent_id,
+            user_id=request.user_id,
+            metadata_json=request.metadata_json,
+            request_hash=request.request_hash,
+            attempt=self._attempts(),
+            timeout=timeout,
+            created_at_ms=now_ms,
+            last_activity_ms=now_ms,
+            renewed_at_ms=now_ms,
+            expires_at_ms=expires_at_ms,
+            ends_at_ms=ends_at_ms,
+            renewal_count=0,
+            lease=1,
+            due_at_ms=warning_due_ms(expires_at_ms, timeout.warning_ms),
+            purge_at_seconds=purge_at_seconds(now_ms, self._longest_ms, self._retention_ms),
+        )
+
+    def _check_outlived(self, read: Session, patch: Patch) -> None:
+        """Refuse a patch by which DynamoDB might delete the session while it lives, or is remembered.
+
+        It can only happen to a session from before the service's bounds or retention were raised.
+
+        Raises:
+            InvalidRequest: naming the longest duration that the session's record allows.
+
+        """
+        longest_ms = read.purge_at_seconds * 1000 - self._retention_ms - read.created_at_ms
+        if patch.timeout.max_duration_ms > max(longest_ms, read.timeout.max_duration_ms):
+            rule = f"must be at most {longest_ms // MS_PER_MINUTE} for a session as old as this one"
+            minutes = patch.timeout.max_duration_minutes
+            raise InvalidRequest([FieldProblem("maxDurationMinutes", rule, minutes)])
+
     def _live(self, found: Session | None, tenant_id: str, now_ms: int) -> Session:
         if found is None or found.tenant_id != tenant_id:
             raise SessionNotFound
@@ -232,30 +314,6 @@ class SessionService:
 def _check_id(session_id: str) -> None:
     if not is_session_id(session_id):
         raise SessionNotFound
-
-
-def _first_lease(session_id: str, tenant_id: str, request: NewSession, now_ms: int, attempt_id: str) -> Session:
-    timeout = request.timeout
-    ends_at_ms = now_ms + timeout.max_duration_ms
-    expires_at_ms = min(now_ms + timeout.timeout_ms, ends_at_ms)
-    return Session(
-        session_id=session_id,
-        tenant_id=tenant_id,
-        agent_id=request.agent_id,
-        user_id=request.user_id,
-        metadata_json=request.metadata_json,
-        request_hash=request.request_hash,
-        attempt=bytes.fromhex(attempt_id[:8]),
-        timeout=timeout,
-        created_at_ms=now_ms,
-        last_activity_ms=now_ms,
-        renewed_at_ms=now_ms,
-        expires_at_ms=expires_at_ms,
-        ends_at_ms=ends_at_ms,
-        renewal_count=0,
-        lease=1,
-        due_at_ms=expires_at_ms - timeout.warning_ms,
-    )
 
 
 def _check_still_lives(read: Session, patch: Patch, now_ms: int) -> None:

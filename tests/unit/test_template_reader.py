@@ -1,10 +1,10 @@
-"""The local stack reads the template as a deployment would."""
+"""The reader gives the template as a deployment sees it."""
 
 from pathlib import Path
 
 import pytest
 
-from local.template import Deployment, Schedule, Template, TemplateError
+from template_reader import Deployment, Schedule, Template, TemplateError
 
 FUNCTIONS = ["SessionApiFunction", "ExpirySweeperFunction", "ApiKeyAuthorizerFunction"]
 LOCAL = Deployment(parameters={"AmazonCaBundle": "off"})
@@ -116,7 +116,7 @@ Resources:
         ("A: !If [Both, 1, 2]", 2),
         ("A: !If [Either, 1, 2]", 1),
         ("A: [1, !Ref AWS::NoValue, true]", [1, True]),
-        ("A: {B: !Ref AWS::NoValue, C: {Ref: Thing}}", {"C": "local-Thing"}),
+        ("A: {B: !Ref AWS::NoValue, C: {Ref: Thing}}", {"C": "Thing"}),
     ],
 )
 def test_intrinsic_functions_say_what_they_say_in_cloudformation(tmp_path: Path, value: str, resolved: object) -> None:
@@ -150,5 +150,5 @@ Resources:
         E: {Type: Schedule, Properties: {Schedule: "cron(0 * * * ? *)"}}
 """,
     )
-    with pytest.raises(TemplateError, match="no rate in minutes"):
+    with pytest.raises(TemplateError, match="must be a rate in minutes"):
         template.schedules("F")

@@ -1,6 +1,6 @@
 """DynamoDB's expressions, parsed and compiled to closures over (item, values).
 
-Strict on purpose: what AWS refuses is refused here, and what this fake does not know is a NotImplementedError, so that
+Strict on purpose: what AWS refuses is refused here, and what the engine does not know is a NotImplementedError, so that
 no test passes on something that DynamoDB would not do.
 """
 
@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
-from tests.engines.refusals import Refused, validation
-from tests.engines.reserved_words import RESERVED_WORDS
-from tests.engines.values import NAMES, ORDERED, Item, Value, kind_of, number, number_value, size_of_value
+from local.dynamo.refusals import Refused, validation
+from local.dynamo.reserved_words import RESERVED_WORDS
+from local.dynamo.values import NAMES, ORDERED, Item, Value, kind_of, number, number_value, size_of_value
 
 Path = tuple[str | int, ...]
 Get = Callable[[Item, Any], Value | None]
@@ -221,7 +221,7 @@ def _operand(tokens: _Tokens) -> Operand:
         inner = _operand(tokens)
         tokens.expect(")")
         if not inner.path:
-            raise NotImplementedError("this fake knows size() of a path only")
+            raise NotImplementedError("the engine knows size() of a path only")
         return Operand(f"size({inner.text})", _size_getter(inner.get))
     path, text = tokens.path()
     return Operand(text, getter(path), path=path)
@@ -321,7 +321,7 @@ class _Conditions:
 
     def _binary_function(self, name: str, path: Operand, argument: Operand) -> Test:
         if not argument.placeholder:
-            raise NotImplementedError(f"this fake knows {name}(path, :value) only")
+            raise NotImplementedError(f"the engine knows {name}(path, :value) only")
         if name == "attribute_type":
             self._tokens.must_be(name, argument, ("S",))
             return lambda item, values: (
@@ -468,7 +468,7 @@ def key_condition(text: str, uses: Uses) -> list[KeyTest]:
     if tokens.keyword("AND"):
         tests.append(_key_test(tokens))
     tokens.end()
-    if len(tests) == 2 and tests[0].name == tests[1].name:
+    if len({test.name for test in tests}) < len(tests):
         raise tokens.wrong("KeyConditionExpressions must only contain one condition per key")
     return tests
 
@@ -505,7 +505,7 @@ def _key_test(tokens: _Tokens) -> KeyTest:
 
 def _key_name(tokens: _Tokens) -> str:
     if tokens.kind() == "value":
-        raise NotImplementedError("this fake wants the attribute on the left of a key condition")
+        raise NotImplementedError("the engine wants the attribute on the left of a key condition")
     path, _ = tokens.path()
     if len(path) > 1:
         raise tokens.wrong("KeyConditionExpressions cannot have conditions on nested attributes")
@@ -525,7 +525,7 @@ def projection(text: str, uses: Uses) -> list[str]:
     tokens.end()
     _no_overlap(tokens, paths)
     if any(len(path) > 1 for path, _ in paths):
-        raise NotImplementedError("this fake projects whole attributes only")
+        raise NotImplementedError("the engine projects whole attributes only")
     return [str(path[0]) for path, _ in paths]
 
 
@@ -596,7 +596,7 @@ def _remove(item: Item, path: Path, fresh: set[str]) -> None:
     elif isinstance(path[-1], str):
         _parent(item, path, fresh)["M"].pop(path[-1], None)
     else:
-        raise NotImplementedError("this fake does not remove entries of lists")
+        raise NotImplementedError("the engine does not remove entries of lists")
 
 
 def update(text: str, uses: Uses) -> Update:
@@ -620,7 +620,7 @@ def update(text: str, uses: Uses) -> Update:
             elif section == "REMOVE":
                 removed.append(tokens.path())
             else:
-                raise NotImplementedError("this fake has no sets, and so nothing to DELETE from them")
+                raise NotImplementedError("the engine has no sets, and so nothing to DELETE from them")
             if not tokens.accept(","):
                 break
     _no_overlap(tokens, [(path, path_text) for path, path_text, _ in assigned] + removed)
@@ -649,7 +649,7 @@ def _set_operand(tokens: _Tokens) -> Operand:
     if tokens.kind() == "word" and tokens.peek(1) == "(":
         name = tokens.take()
         if name == "list_append":
-            raise NotImplementedError("this fake has no list_append")
+            raise NotImplementedError("the engine has no list_append")
         if name != "if_not_exists":
             raise tokens.wrong(f"Invalid function name; function: {name}")
         tokens.expect("(")

@@ -1,4 +1,4 @@
-"""The part of an index that a query's key condition and its starting key ask for."""
+"""The part of a table or an index that a query's key condition and its starting key ask for."""
 
 import operator
 from bisect import bisect_left, bisect_right
@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tests.engines import expressions
-from tests.engines.expressions import KeyTest
-from tests.engines.refusals import validation
-from tests.engines.storage import AFTER_ALL, Index, Position, Table
-from tests.engines.values import Item, kept_item, kind_of, sort_value
+from local.dynamo import expressions
+from local.dynamo.expressions import KeyTest
+from local.dynamo.refusals import validation
+from local.dynamo.storage import AFTER_ALL, Index, Position, Table
+from local.dynamo.values import Item, kept_item, kind_of, sort_value
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,12 @@ def key_range(
     return hash_value, Range(range_test, tuple(sort_value(values[name]) for name in range_test.placeholders))
 
 
-def start_position(table: Table, index: Index, start: Any, hash_value: Any, within: Range) -> Position:
+def start_position(table: Table, source: Table | Index, start: Any, hash_value: Any, within: Range) -> Position:
+    """Where a query goes on: behind the item whose keys `start` holds."""
     key = kept_item(start)
-    if key.keys() != set(index.key_names) or any(kind_of(key[name]) != table.types[name] for name in key):
+    if key.keys() != set(source.key_names) or any(kind_of(key[name]) != table.types[name] for name in key):
         raise validation("The provided starting key is invalid")
-    range_value = 0 if index.range_name is None else sort_value(key[index.range_name])
-    if sort_value(key[index.hash_name]) != hash_value or not within.holds(range_value):
+    range_value = 0 if source.range_name is None else sort_value(key[source.range_name])
+    if sort_value(key[source.hash_name]) != hash_value or not within.holds(range_value):
         raise validation("The provided starting key is outside query boundaries based on provided conditions")
-    return range_value, sort_value(key[table.key_name])
+    return range_value, table.key_in(key)

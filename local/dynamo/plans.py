@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tests.engines import expressions
-from tests.engines.expressions import KeyTest, Uses
-from tests.engines.refusals import validation
-from tests.engines.values import Item, kept
+from local.dynamo import expressions
+from local.dynamo.expressions import KeyTest, Uses
+from local.dynamo.refusals import validation
+from local.dynamo.values import Item, kept
 
 _EXPRESSIONS: Final = (
     "ConditionExpression",

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from botocore.exceptions import ParamValidationError
 
-from tests.engines.refusals import validation
+from local.dynamo.refusals import validation
 
 Value = dict[str, Any]
 Item = dict[str, Value]
@@ -135,7 +135,7 @@ def kept(value: Any) -> Value:
     keep = _KEEP.get(kind)
     if keep is None:
         if kind in ("SS", "NS", "BS"):
-            raise NotImplementedError("this fake has no sets")
+            raise NotImplementedError("the engine has no sets")
         raise ParamValidationError(report=f"Unknown parameter in an attribute value: {kind!r}")
     return {kind: keep(content)}
 

@@ -1,4 +1,4 @@
-"""The PartiQL that this fake knows: `UPDATE "table" SET a=? WHERE key=? AND ...`, or `REMOVE a` instead of `SET`.
+"""The PartiQL that the engine knows: `UPDATE "table" SET a=? WHERE key=? AND ...`, or `REMOVE a` instead of `SET`.
 
 One attribute a statement: that is what DynamoDB, DynamoDB Local and moto agree about. Anything else that PartiQL has is
 a NotImplementedError; what is no PartiQL at all is the error that DynamoDB answers with.
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
-from tests.engines.expressions import COMPARISONS, Get, Test, all_test, any_test, between, comparison, exists, missing
-from tests.engines.refusals import Refused
-from tests.engines.reserved_words import RESERVED_WORDS
-from tests.engines.values import Item, Value
+from local.dynamo.expressions import COMPARISONS, Get, Test, all_test, any_test, between, comparison, exists, missing
+from local.dynamo.refusals import Refused
+from local.dynamo.reserved_words import RESERVED_WORDS
+from local.dynamo.values import Item, Value
 
 _TOKEN: Final = re.compile(
     r'\s*(?:(?P<quoted>"[^"]+")|(?P<text>\'(?:[^\']|\'\')*\')|(?P<number>[0-9]+(?:\.[0-9]+)?)'
@@ -39,9 +39,9 @@ def wrong(message: str) -> Refused:
 
 
 @cache
-def statement(text: str, key_attribute: str) -> Statement:
-    """Compile a statement for a table with this partition key."""
-    return _Parser(text, key_attribute).statement()
+def statement(text: str, key_names: tuple[str, ...]) -> Statement:
+    """Compile a statement for a table whose key has these attributes."""
+    return _Parser(text, key_names).statement()
 
 
 @cache
@@ -51,17 +51,17 @@ def table_of(text: str) -> str:
     if match:
         return match.group(1) or match.group(2)
     if re.match(r"\s*(SELECT|INSERT|DELETE|EXISTS|UPDATE)\b", text, re.IGNORECASE):
-        raise NotImplementedError(f"this fake knows UPDATE only: {text}")
+        raise NotImplementedError(f"the engine knows UPDATE only: {text}")
     raise wrong("Invalid operation. Only select, insert, update and delete operations are valid")
 
 
 class _Parser:
-    def __init__(self, text: str, key_attribute: str) -> None:
+    def __init__(self, text: str, key_names: tuple[str, ...]) -> None:
         self._tokens = self._split(text)
         self._at = 0
         self._parameters = 0
-        self._key_attribute = key_attribute
-        self._keys: list[Get] = []
+        self._key_names = key_names
+        self._keys: dict[str, Get] = {}
         self._depth = 0
 
     @staticmethod
@@ -115,21 +115,20 @@ class _Parser:
             self._must(self._keyword("REMOVE"))
             attribute = self._name()
         if self._peek()[1].upper() in (",", "SET", "REMOVE", "+", "-"):
-            raise NotImplementedError("this fake sets or removes one attribute a statement, to a plain value")
+            raise NotImplementedError("the engine sets or removes one attribute a statement, to a plain value")
         self._must(self._keyword("WHERE"))
         test = self._any_of()
         if self._peek()[1].upper() == "RETURNING":
-            raise NotImplementedError("this fake returns nothing from a statement")
+            raise NotImplementedError("the engine returns nothing from a statement")
         self._must(self._peek()[0] == "end")
-        if not self._keys:
+        if self._keys.keys() != set(self._key_names):
             raise wrong("Where clause does not contain a mandatory equality on all key attributes")
-        key = ((self._key_attribute, self._keys[0]),)
-        return Statement(table.strip('"'), attribute, value, key, test, self._parameters)
+        return Statement(table.strip('"'), attribute, value, tuple(self._keys.items()), test, self._parameters)
 
     def _name(self) -> str:
         kind, text = self._take()
         if self._peek() == ("mark", "."):
-            raise NotImplementedError("this fake knows whole attributes only")
+            raise NotImplementedError("the engine knows whole attributes only")
         if kind == "quoted":
             return text[1:-1]
         self._must(kind == "word")
@@ -184,7 +183,7 @@ class _Parser:
             self._must(self._mark(")"))
             return test
         if self._peek()[1] in ("attribute_exists", "begins_with", "contains", "attribute_type", "size"):
-            raise NotImplementedError("this fake knows IS MISSING and comparisons, no functions")
+            raise NotImplementedError("the engine knows IS MISSING and comparisons, no functions")
         return self._comparison()
 
     def _comparison(self) -> Test:
@@ -194,8 +193,8 @@ class _Parser:
         if kind == "mark" and mark in ("=", "<>", *COMPARISONS):
             self._take()
             right = self._operand()
-            if subject == self._key_attribute and mark == "=" and not self._depth:
-                self._keys.append(right)
+            if subject in self._key_names and mark == "=" and not self._depth:
+                self._keys.setdefault(subject, right)
             return comparison(mark, left, right)
         if self._keyword("IS"):
             negated = self._keyword("NOT")

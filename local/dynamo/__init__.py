@@ -1,0 +1,1 @@
+"""DynamoDB in memory: the local stack's store, and the one that most tests use."""

@@ -79,6 +79,15 @@ def test_every_reference_leads_to_a_page_and_a_section_that_are_there() -> None:
     assert wrong == {}
 
 
+def test_the_drawing_of_the_package_has_every_file_of_it() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8").partition("## The package")[2]
+    [drawing, *_] = re.findall(r"^```\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    package = ROOT / "layers" / "domain" / "agent_sessions"
+    files = {path.stem for path in package.rglob("*.py") if path.stem != "__init__"}
+    assert files
+    assert files - set(re.findall(r"\w+", drawing)) == set()
+
+
 CODE: Final = ROOT / "layers" / "any.py"
 PAGE: Final = ROOT / "docs" / "contract.md"
 OUTSIDE: Final = "OUTSIDE" + ".md"

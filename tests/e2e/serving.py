@@ -88,7 +88,7 @@ class Serving:
                 while part := connection.recv(65_536):
                     parts.append(part)
             except ConnectionResetError:
-                pass  # likewise
+                pass  # the other side closed first
             return b"".join(parts)
 
     @contextmanager

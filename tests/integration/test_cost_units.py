@@ -1,4 +1,4 @@
-"""The units that tools/cost reckons with are those that DynamoDB Local reports for what a session's life writes.
+"""The units that tools/cost counts with are those that DynamoDB Local reports for what a session's life writes.
 
 DynamoDB Local does not report what PartiQL statements consume, so each of the sweep's marks is made by an `UpdateItem`.
 """
@@ -23,7 +23,7 @@ def units(bill: Bill) -> float:
     return bill.table_units + sum(bill.index_units.values())
 
 
-def test_a_creation_costs_what_is_reckoned(deployed: Deployed, meter: Meter) -> None:
+def test_a_creation_costs_what_the_model_counts(deployed: Deployed, meter: Meter) -> None:
     with meter.running() as bill:
         deployed.new()
     assert units(bill) == workload.CREATE_UNITS
@@ -31,16 +31,16 @@ def test_a_creation_costs_what_is_reckoned(deployed: Deployed, meter: Meter) -> 
 
 
 @pytest.mark.parametrize("mark", MARKS)
-def test_a_mark_costs_what_is_reckoned(deployed: Deployed, meter: Meter, mark: str) -> None:
+def test_a_mark_costs_what_the_model_counts(deployed: Deployed, meter: Meter, mark: str) -> None:
     session_id = deployed.new()["sessionId"]
     deployed.clock.advance(minutes=10)
     deployed.heartbeat(session_id)
     if mark == "announced":
         deployed.update(session_id, "REMOVE listedAt")
-    update, reckoned = MARKS[mark]
+    update, counted = MARKS[mark]
     with meter.running() as bill:
         deployed.update(session_id, update)
-    assert units(bill) == reckoned
+    assert units(bill) == counted
 
 
 def test_the_plot_is_drawn_with_the_name_of_what_it_shows_and_without_a_date(tmp_path: Path) -> None:

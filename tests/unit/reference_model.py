@@ -1,4 +1,4 @@
-"""The contract once more, as short as it goes: sections 1 to 3 of API.md over a list and a number for time.
+"""The contract once more, in short: docs/contract.md up to Expired, ended, unknown, with a list as its store.
 
 Written from the contract alone and kept free of the package, so that the two can disagree.
 """

@@ -123,7 +123,7 @@ class Both:
         self.world.clock.advance(step)
 
     def sweep(self) -> None:
-        """What the sweep may do at this time, by DESIGN.md section 3: announce, warn, re-arm. No caller notices."""
+        """Announce, warn or re-arm, as the sweep may do at this time. No caller notices."""
         for record in self.model.records:
             item = self.world.item(record.session_id)
             if item is None:

@@ -21,7 +21,7 @@ def test_a_price_in_tiers_charges_each_part_its_own() -> None:
     assert [price.of(amount) for amount in (0, 5, 10, 20, 40)] == [0, 15, 30, 50, 80]
 
 
-def test_what_is_reckoned_of_sweeps_is_what_they_do() -> None:
+def test_the_model_of_sweeps_is_what_they_do() -> None:
     service = Service()
     session_ids = []
     for _ in range(4):
@@ -34,9 +34,9 @@ def test_what_is_reckoned_of_sweeps_is_what_they_do() -> None:
             assert service.heartbeat(session_id).status == 200
         summary = service.sweep()
         met = {name: count + summary[name] for name, count in met.items()}
-    reckoned = meetings(USUAL)
+    expected = meetings(USUAL)
     assert met["warned"] == met["expired"] == len(session_ids)
-    assert Meetings(met["rearmed"] / 4, met["waiting"] / 4) == pytest.approx(reckoned, abs=0.3)
+    assert Meetings(met["rearmed"] / 4, met["waiting"] / 4) == pytest.approx(expected, abs=0.3)
 
 
 def test_a_session_that_never_beats_is_met_for_its_warning_and_its_end() -> None:
@@ -82,7 +82,7 @@ def test_what_the_page_makes_of_the_tables_is_so() -> None:
     assert (f"{each:.0f}", "some ten index writes" in text) == ("10", True)
 
 
-def test_what_is_reckoned_of_the_template_is_what_it_says() -> None:
+def test_the_model_of_the_template_is_what_it_has() -> None:
     deployment = Deployment()
     functions = deployment.of_type("AWS::Lambda::Function")
     for name in ("SessionApiFunction", "ExpirySweeperFunction"):
@@ -104,7 +104,7 @@ def test_what_is_reckoned_of_the_template_is_what_it_says() -> None:
     assert sum(name.isupper() for name in vars(metrics)) == bill.METRICS
 
 
-def test_what_is_reckoned_of_a_session_is_what_lies_in_the_table() -> None:
+def test_the_model_of_a_session_is_what_is_in_the_table() -> None:
     service = Service()
     session = service.create(metadata={"note": "x" * 140}).json
     octets = sum(len(name) + _size(value) for name, value in service.item(session["sessionId"]).items())
@@ -120,7 +120,7 @@ def _size(value: dict[str, Any]) -> int:
     return len(content) // 2 + 2 if kind == "N" else 1 if kind == "BOOL" else len(content)
 
 
-def test_what_is_reckoned_of_a_call_is_what_it_answers_and_logs() -> None:
+def test_the_model_of_a_call_is_what_it_answers_and_logs() -> None:
     service = Service()
     session_id = service.new()["sessionId"]
     with everything_logged() as log:

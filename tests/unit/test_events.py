@@ -38,7 +38,7 @@ CLOUD_EVENT: Final = {
     "additionalProperties": False,
 }
 TIMESTAMP: Final = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", "format": "date-time"}
-# API.md section 5.
+# docs/contract.md, Events.
 DATA: Final[dict[str, Any]] = {
     "type": "object",
     "properties": {

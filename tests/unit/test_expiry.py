@@ -1,4 +1,4 @@
-"""When a session is over and what is left of it: to the millisecond, by the server's clock (API.md section 3)."""
+"""When a session is over, to the millisecond, and what is left of it (docs/contract.md, Expired, ended, unknown)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""GET /health (API.md section 6), from the record that the sweep writes."""
+"""GET /health, from the record that the sweep writes (docs/contract.md, Health)."""
 
 import pytest
 from agent_sessions.sweep.dynamo_record import DynamoSweepRecord

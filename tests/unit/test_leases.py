@@ -1,4 +1,4 @@
-"""What holds of the time arithmetic for all sessions and all moments (API.md section 3)."""
+"""What holds of the time arithmetic for all sessions and all moments (docs/contract.md, Time)."""
 
 from datetime import datetime
 from typing import Any

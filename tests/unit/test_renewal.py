@@ -1,4 +1,4 @@
-"""Heartbeat and renew: the time arithmetic of API.md section 3, its slower paths and its races."""
+"""Heartbeat and renew: the time arithmetic (docs/contract.md, Time), its slower paths and its races."""
 
 from typing import Any
 
@@ -116,7 +116,7 @@ def test_a_fraction_of_a_millisecond_is_rounded_and_never_drifts(world: World) -
         assert world.heartbeat(session["sessionId"]).json["timeRemaining"] == 427_407
 
 
-# --- the sweep's appointment, which the API keeps up (DESIGN.md section 3)
+# --- the moment at which the sweep looks at a session
 
 
 def due(world: World, session_id: str) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Who sees what: a session belongs to its tenant, and nobody else learns that it exists (API.md section 7)."""
+"""A session belongs to its tenant; nobody else learns that it exists (docs/contract.md, Callers and tenants)."""
 
 import copy
 from collections.abc import Callable

@@ -8,7 +8,7 @@ from agent_sessions.clock import Clock
 from agent_sessions.errors import ServiceUnavailable
 
 STALE_SWEEP_MS: Final = 3 * 60_000
-"""A sweep older than this, or later than this with its work, is a degraded service (API.md section 6)."""
+"""A sweep older than this, or later than this with its work, is a degraded service (docs/contract.md, Health)."""
 STALE_GAUGE_MS: Final = 6 * 60_000
 """A gauge older than this is not told any more."""
 

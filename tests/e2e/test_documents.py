@@ -152,11 +152,10 @@ def test_every_command_of_the_local_stacks_page_works(terminals: Terminals) -> N
     walk(ROOT / "docs" / "local-stack.md", terminals)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/local-stack.md"])
-def test_a_block_can_be_pasted_as_it_is(page: str) -> None:
-    text = (ROOT / page).read_text("utf-8")
-    assert "```console" not in text
-    for block in blocks(ROOT / page):
+@pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")], ids=lambda page: page.name)
+def test_a_block_can_be_pasted_as_it_is(page: Path) -> None:
+    assert "```console" not in page.read_text("utf-8")
+    for block in blocks(page):
         lines = block.strip().splitlines()
         assert not [line for line in lines if line.startswith("$ ")]
         assert "make run" not in "\n".join(lines[:-1]), "the stack keeps its terminal: nothing can follow in its block"

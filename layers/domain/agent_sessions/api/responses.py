@@ -92,6 +92,7 @@ def health_json(health: "Health") -> str:
             "expiringSoon": health.expiring_soon,
             "lastSweepAt": None if swept_at_ms is None else timestamp(swept_at_ms),
             "sweepLagSeconds": health.sweep_lag_seconds,
+            "passedOver": health.passed_over,
         }
     )
 

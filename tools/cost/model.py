@@ -5,7 +5,8 @@ from typing import Final, NamedTuple
 
 from agent_sessions import metrics
 from agent_sessions.settings import SessionSettings, SweepSettings
-from agent_sessions.sweep.engine import PUBLISH_BATCH, WORK_MS
+from agent_sessions.sweep.calls import PUBLISH_BATCH
+from agent_sessions.sweep.claim import WORK_MS
 
 from template_reader import Template
 from tools.cost import prices

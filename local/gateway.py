@@ -178,8 +178,8 @@ class Gateway:
             return refusal(HTTPStatus.INTERNAL_SERVER_ERROR)
 
     def _route(self, request: HttpRequest) -> Route:
-        if request.method == "GET" and unquote(request.path) == self._health_path:
-            return Route(f"GET {self._health_path}", needs_key=False)
+        if request.method in {"GET", "HEAD"} and unquote(request.path).removesuffix("/") == self._health_path:
+            return Route(f"{request.method} {unquote(request.path)}", needs_key=False)
         if request.method == "OPTIONS":
             return Route("OPTIONS /{proxy+}", needs_key=False, path_parameters={"proxy": unquote(request.path)[1:]})
         return Route("$default")

@@ -46,7 +46,7 @@ def text_of(path: Path) -> str:
 @cache
 def all_code() -> str:
     """Everything that is not documentation, and what it is called."""
-    folders = ("layers", "functions", "local", "tests", "docs", "events", "requirements", ".github", ".ci")
+    folders = ("layers", "functions", "local", "tests", "docs", "events", "examples", "requirements", ".github", ".ci")
     files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
     files += [path for path in ROOT.iterdir() if path.is_file()]
     texts = [

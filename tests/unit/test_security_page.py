@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from agent_sessions.keys import service as keys
 from samtranslator.yaml_helper import yaml_parse
 
 from tests.template_reader import template
@@ -45,14 +44,6 @@ def test_the_feed_of_a_tenant_gives_it_one_queue_and_no_topic() -> None:
     assert tenant["Resource"] == from_topic["Resource"] == feed["AcmeSubscription"]["Endpoint"]
     assert {action.partition(":")[0] for action in tenant["Action"]} == {"sqs"}
     assert "sqs:SendMessage" not in tenant["Action"]
-
-
-def test_a_key_is_as_the_page_says() -> None:
-    text = keys.key_text(keys.new_secret())
-    assert "`as_` and 32 characters of base32: 160 random bits" in PAGE
-    assert keys.PREFIX == "as_"
-    assert len(text) == len("as_") + 32
-    assert keys.SECRET_BYTES * 8 == 160
 
 
 @pytest.mark.parametrize("line", re.findall(r'^make api-key .*ARGS="([^"]+)"', PAGE, re.MULTILINE))

@@ -26,7 +26,7 @@ class LocalServer:
 
     def advance(self, minutes: float) -> Any:
         """Move its clock."""
-        connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=60)
+        connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=300)
         try:
             body = json.dumps({"advanceMinutes": minutes})
             connection.request("POST", "/_local/clock", body, {"content-type": "application/json"})
@@ -59,4 +59,4 @@ def local_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServ
         yield LocalServer(url[1], key[1])
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)

@@ -23,8 +23,8 @@ from local.server import Server, listen
 from local.stack import LocalStack
 
 BASE: Final = "/api/messaging/sessions"
-TIMEOUT_SECONDS: Final = 30
-"""An answer that takes longer counts as none: the machine may be busy, but nothing here waits for anything."""
+TIMEOUT_SECONDS: Final = 300
+"""An answer that takes longer counts as none. Nothing here waits for anything, but the machine may be busy."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Serving:
             connection.close()
 
     def raw(self, data: bytes, *, close: bool = True) -> bytes:
-        """Send bytes as they are, end the sending side unless told not to, and read until the other side ends."""
+        """Send bytes as they are, then end the sending side if `close` is set, and read until the other side ends."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=TIMEOUT_SECONDS) as connection:
             try:
                 connection.sendall(data)

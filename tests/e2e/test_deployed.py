@@ -204,7 +204,7 @@ def runtime(request: pytest.FixtureRequest, stack: Stack, tmp_path_factory: pyte
     with running(command, port, stack.cloud.environment | settings, folder):
 
         def invoke(event: Any) -> Any:
-            connection = HTTPConnection("127.0.0.1", port, timeout=120)
+            connection = HTTPConnection("127.0.0.1", port, timeout=300)
             try:
                 connection.request("POST", "/2015-03-31/functions/function/invocations", json.dumps(event))
                 return Answer.of(connection.getresponse()).json

@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e.conftest import ROOT, LocalServer
 
-CLIENT = ROOT / ".cache" / "npm" / "api-client" / "package" / "dist" / "index.js"
+CLIENT = ROOT / ".cache" / "npm" / "api-client" / "dist" / "index.js"
 DRIVER = Path(__file__).with_name("elizaos_client.mjs")
 BASE = "/api/messaging/sessions"
 AGENT = "b8504bc3-45f8-4a41-a00a-83df46d8555d"

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from template_reader import Template
 from tests.e2e.serving import Serving, serving
 from tests.unit.world import AGENT, BASE, USER
 
@@ -215,7 +214,7 @@ def test_one_of_this_machine_can(stack: Serving, origin: str) -> None:
 
 def stream(stack: Serving, wanted: set[str]) -> dict[str, list[Any]]:
     """What the stream says until each of these kinds has come."""
-    connection = http.client.HTTPConnection("127.0.0.1", stack.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", stack.port, timeout=300)
     connection.request("GET", "/_local/stream")
     response = connection.getresponse()
     assert response.headers["content-type"].startswith("text/event-stream")

@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 from agent_sessions.lists.dynamo_index import DynamoSessionIndex
-from agent_sessions.lists.pages import IndexKey, Partition
+from agent_sessions.lists.pages import IndexKey, Partition, Place
 from agent_sessions.sessions import dynamo_item as items
 from agent_sessions.sessions.dynamo_store import BATCH_GET_LIMIT, DynamoSessionStore
 from agent_sessions.sessions.ids import new_session_id
@@ -56,9 +56,9 @@ def paged(index: DynamoSessionIndex, partition: Partition, limit: int, *, at_mos
     for _ in range(at_most):
         page = index.keys(partition, after, limit)
         pages.append(page.keys)
-        if not page.more:
+        if page.next is None:
             return pages
-        after = page.keys[-1]
+        after = page.next
     raise AssertionError(f"more than {at_most} pages")
 
 
@@ -105,24 +105,23 @@ def test_a_page_goes_on_behind_a_session_that_was_deleted_meanwhile(
     sessions = listed_at(table, *moments)
     [partition] = index.partitions(TENANT, USER)
     seen: list[str] = []
-    after: IndexKey | None = None
-    more = True
-    while more:
-        keys, more = index.keys(partition, after, limit)
+    after: Place | None = None
+    while True:
+        keys, after = index.keys(partition, after, limit)
         seen += [key.session_id for key in keys]
-        if keys:
-            after = keys[-1]
-            store_on(table).delete(after.session_id, TENANT)
+        if after is None:
+            break
+        store_on(table).delete(after.session_id, TENANT)
     assert Counter(seen) == Counter(session.session_id for session in sessions)
 
 
 def test_a_place_in_a_partition_that_was_emptied_leads_to_its_end(table: Table, index: DynamoSessionIndex) -> None:
     sessions = listed_at(table, *[NOW] * 4)
     [partition] = index.partitions(TENANT, USER)
-    after = index.keys(partition, None, 2).keys[-1]
+    after = index.keys(partition, None, 2).next
     for session in sessions:
         store_on(table).delete(session.session_id, TENANT)
-    assert index.keys(partition, after, 2) == ([], False)
+    assert index.keys(partition, after, 2) == ([], None)
 
 
 def test_what_is_made_behind_the_place_comes_and_what_is_made_before_it_does_not(
@@ -133,7 +132,7 @@ def test_what_is_made_behind_the_place_comes_and_what_is_made_before_it_does_not
     first = index.keys(partition, None, 2)
     assert ids([first.keys]) == [newest.session_id, middle.session_id]
     [late, _early] = listed_at(table, NOW + 1, NOW + 3)
-    assert ids([index.keys(partition, first.keys[-1], 5).keys]) == [late.session_id, oldest.session_id]
+    assert ids([index.keys(partition, first.next, 5).keys]) == [late.session_id, oldest.session_id]
 
 
 def test_the_tenants_partitions_hold_each_of_its_sessions_once(table: Table, index: DynamoSessionIndex) -> None:

@@ -1,6 +1,8 @@
 """What is installed, here and in Lambda: the locks agree with each other, and make says what it can do."""
 
 import re
+import shutil
+import subprocess
 from importlib.metadata import requires
 from pathlib import Path
 
@@ -39,3 +41,22 @@ def test_every_exception_from_the_lint_rules_says_why() -> None:
     rules = re.findall(r'^ {4}"[A-Z]+[0-9]*",.*$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     assert rules
     assert [rule for rule in rules if not re.search(r"# .{8}", rule)] == []
+
+
+def test_make_builds_anew_for_another_processor_and_only_then(tmp_path: Path) -> None:
+    sam = tmp_path / ".venv-sam/bin/sam"
+    lock, python = tmp_path / "requirements/sam.lock", tmp_path / ".venv/bin/python"
+    for path in (sam, lock, python, tmp_path / "template.yaml", tmp_path / ".venv-sam/.installed"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    sam.write_text(
+        "#!/bin/sh\necho for $ARCHITECTURE >> built; mkdir -p .aws-sam/build; touch .aws-sam/build/template.yaml\n"
+    )
+    sam.chmod(0o755)
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    make = shutil.which("make")
+    assert make
+    for processor in ("", "", "arm64", "arm64", "x86_64", ""):
+        command = [make, "--silent", "build", f"ARCHITECTURE={processor}"]
+        subprocess.run(command, cwd=tmp_path, capture_output=True, check=True)
+    assert (tmp_path / "built").read_text().splitlines() == ["for", "for arm64", "for x86_64", "for"]

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from agent_sessions.errors import ServiceUnavailable
-from agent_sessions.events.cloud_events import PublishOutcome, SessionEvent
+from agent_sessions.events.cloud_events import BatchRefused, PublishOutcome, SessionEvent
 from agent_sessions.events.sns_topic import SnsPublisher
-from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
+from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
 from local.dynamo.refusals import service_model
 from tests.engines import faults
@@ -86,6 +86,24 @@ def test_a_topic_that_cannot_be_reached_is_unavailable(error: Exception) -> None
     sns = FakeSns()
     sns.add_hook(Unreachable())
     with pytest.raises(ServiceUnavailable):
+        SnsPublisher(sns.as_client(), TOPIC).publish(events(1))
+
+
+@pytest.mark.parametrize("code", ["BatchRequestTooLong", "InvalidParameter", "ParameterValueInvalid"])
+def test_an_event_that_is_refused_alone_has_that_for_its_outcome(code: str) -> None:
+    sns = FakeSns()
+    sns.add_hook(faults.fail("publish_batch", code))
+    publisher = SnsPublisher(sns.as_client(), TOPIC)
+    assert publisher.publish(events(1)) == [REFUSED]
+    with pytest.raises(BatchRefused):
+        publisher.publish(events(2))
+
+
+@pytest.mark.parametrize("code", ["NotFound", "AuthorizationError", "KMSDisabled"])
+def test_what_nobody_foresaw_is_not_hidden(code: str) -> None:
+    sns = FakeSns()
+    sns.add_hook(faults.fail("publish_batch", code))
+    with pytest.raises(ClientError):
         SnsPublisher(sns.as_client(), TOPIC).publish(events(1))
 
 

@@ -6,8 +6,7 @@ from typing import Final
 import pytest
 
 from tests.unit.world import ROOT
-from tools.cost.bill import components, total
-from tools.cost.workload import MONTH, USUAL
+from tools.cost import model
 
 README: Final = (ROOT / "README.md").read_text("utf-8")
 BENCHMARKS: Final = (ROOT / "docs" / "benchmarks.md").read_text("utf-8")
@@ -61,7 +60,7 @@ def test_the_cost_is_what_the_model_gives() -> None:
     [(sessions, cost, fixed)] = re.findall(
         r"Cost: ([\d,]+) sessions a month.* about \$(\d+), of which \$(\d+) are", README
     )
-    live = round(int(sessions.replace(",", "")) * USUAL.lifetime / MONTH)
-    assert total(live) == pytest.approx(int(cost), abs=0.5)
-    assert components(live)["metrics, alarms, dashboard"] == pytest.approx(int(fixed), abs=0.5)
-    assert (USUAL.active, USUAL.heartbeat) == (3600, 60)
+    live = round(int(sessions.replace(",", "")) * model.LIFETIME / model.MONTH)
+    assert model.this_design(live) == pytest.approx(int(cost), abs=0.5)
+    assert model.components(live)["metrics, alarms, dashboard"] == pytest.approx(int(fixed), abs=0.5)
+    assert (model.ACTIVE, model.MINUTE) == (3600, 60)

@@ -28,6 +28,7 @@ SUMMARY = {
     "gone",
     "failed",
     "left",
+    "passedOver",
     "oldestLagSeconds",
     "unfinishedShards",
 }
@@ -176,6 +177,7 @@ def test_a_run_logs_its_summary_as_one_line_and_publishes_its_metrics(
         "gone": 0,
         "failed": 0,
         "left": 0,
+        "passedOver": 0,
         "oldestLagSeconds": 65.0,
         "unfinishedShards": [],
     }
@@ -189,6 +191,7 @@ def test_a_run_logs_its_summary_as_one_line_and_publishes_its_metrics(
             metrics.SWEEP_LAG_SECONDS: 65,
             metrics.SWEEP_BACKLOG: 0,
             metrics.SWEEP_FAILURES: 0,
+            metrics.SWEEP_PASSED_OVER: 0,
             metrics.WARNINGS_PUBLISHED: 3,
             metrics.SESSIONS_EXPIRED: 4,
         }

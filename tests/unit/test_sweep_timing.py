@@ -9,7 +9,7 @@ import pytest
 from agent_sessions.errors import ServiceUnavailable
 from agent_sessions.sessions import dynamo_item as items
 from agent_sessions.sessions.model import MS_PER_MINUTE, Session, TimeoutConfig, minutes_to_ms
-from agent_sessions.sweep.engine import WORK_MS
+from agent_sessions.sweep.claim import WORK_MS
 from hypothesis import given, settings, target
 from hypothesis import strategies as st
 

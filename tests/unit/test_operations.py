@@ -32,6 +32,7 @@ NOT_OURS: Final = frozenset(
         "PublishBatch",
         "PutItem",
         "Query",
+        "ReportBatchItemFailures",
         "UpdateItem",
     }
 )

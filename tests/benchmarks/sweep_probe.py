@@ -21,10 +21,10 @@ from agent_sessions.clock import Clock, SystemClock
 from agent_sessions.events.cloud_events import session_event
 from agent_sessions.sessions import dynamo_item as items
 from agent_sessions.sessions.model import MS_PER_MINUTE, Session, TimeoutConfig
+from agent_sessions.sweep.calls import PAGE
 from agent_sessions.sweep.decision import Action, decide
 from agent_sessions.sweep.dynamo_due import DynamoDueStore
-from agent_sessions.sweep.engine import PAGE
-from agent_sessions.sweep.ports import DueEntry
+from agent_sessions.sweep.ports import PageKey
 from boto3 import client as boto3_client
 from botocore.awsrequest import AWSResponse
 from botocore.httpsession import URLLib3Session
@@ -170,7 +170,7 @@ def one_by_one(clock: Clock) -> int:
     store = DynamoDueStore(dynamodb, "sessions")
     warned = 0
     for shard in range(SHARDS):
-        after: DueEntry | None = None
+        after: PageKey | None = None
         while True:
             page = store.due(shard, clock.now_ms() + 175_000, after, PAGE)
             found = store.read_many([entry.session_id for entry in page.entries]).found

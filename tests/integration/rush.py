@@ -28,7 +28,7 @@ JUMP_MS: Final = 5 * MINUTE // 2
 SKEW_MS: Final = (-7, -3, 0, 0, 2, 4, 6, 9)
 """By how much the clocks of the callers are wrong."""
 
-# A call that loses five times to rivals answers 503 by contract (docs/contract.md, Errors). Few patches keep that rare.
+# A patch that loses five times to other patches is a 503 (docs/contract.md, Errors): these are not too many for that.
 SHARES: Final[dict[str, int]] = {"heartbeat": 100, "renew": 30, "patch": 12, "get": 44, "warn": 13, "delete": 1}
 SHARES_OF_ONE: Final[dict[str, int]] = SHARES | {"patch": 2, "delete": 0}
 TIMEOUTS: Final = (5, 7.5, 20)

@@ -29,39 +29,12 @@ def test_the_tests_run_with_the_versions_that_ship(environment: str) -> None:
     assert pins(SHIPPED) <= pins(ROOT / f"requirements/{environment}.lock")
 
 
-def test_the_tests_and_the_local_stack_can_share_an_environment() -> None:
-    assert pins(ROOT / "requirements/run.lock") <= pins(ROOT / "requirements/dev.lock")
-
-
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name if lock != SHIPPED_LOCK else "shipped")
 def test_every_requirement_of_a_lock_has_its_hash_and_no_lock_names_a_server(lock: Path) -> None:
     text = lock.read_text()
     requirements = re.split(r"^(?=\S)", re.sub(r"^\s*#.*\n", "", text, flags=re.MULTILINE), flags=re.MULTILINE)
     assert [each.split()[0] for each in requirements if each.strip() and "--hash=sha256:" not in each] == []
     assert re.findall(r"https?://|--(?:extra-)?index-url|--find-links", text) == []
-
-
-def test_make_help_lists_what_a_person_can_make() -> None:
-    make = shutil.which("make")
-    assert make
-    command = [make, "--no-print-directory", "help"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert [line.split()[1] for line in listed.stdout.splitlines()] == [
-        "help",
-        "run",
-        "test",
-        "check",
-        "test-unit",
-        "test-integration",
-        "test-e2e",
-        "bench",
-        "build",
-        "lint-template",
-        "openapi",
-        "demo",
-        "api-key",
-        "clean",
-    ]
 
 
 def test_every_exception_from_the_lint_rules_says_why() -> None:

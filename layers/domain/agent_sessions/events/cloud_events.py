@@ -28,8 +28,12 @@ class PublishOutcome(Enum):
     REFUSED = "refused"
 
 
+class BatchRefused(Exception):
+    """The topic refused several events as a whole; one of them may be the reason. Send fewer at a time."""
+
+
 class EventPublisher(Protocol):
-    """Where events go. Raises `ServiceUnavailable`."""
+    """Where events go. Raises `ServiceUnavailable` and, for more than one event, `BatchRefused`."""
 
     def publish(self, events: Sequence[SessionEvent]) -> list[PublishOutcome]:
         """Publish up to ten events."""

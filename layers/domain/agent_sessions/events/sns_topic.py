@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from agent_sessions.aws_clients.failures import is_busy, translated
-from agent_sessions.events.cloud_events import PublishOutcome, SessionEvent
+from botocore.exceptions import ClientError
+
+from agent_sessions.aws_clients.failures import error_code, is_busy, translated
+from agent_sessions.events.cloud_events import BatchRefused, PublishOutcome, SessionEvent
 
 if TYPE_CHECKING:
     from types_boto3_sns import SNSClient
@@ -12,10 +14,18 @@ if TYPE_CHECKING:
 
 PUBLISH_LIMIT: Final = 10
 """Messages of one PublishBatch (AWS's limit); ten of ours have about 10 KB of the 256 KB allowed."""
+_REFUSED: Final = frozenset(
+    {"BatchRequestTooLong", "InvalidBatchEntryId", "InvalidParameter", "ParameterValueInvalid", "ValidationException"}
+)
+"""SNS's codes for a call whose messages it will not take, however often they are sent."""
 
 
 class SnsPublisher:
-    """`EventPublisher` on one SNS topic. Raises `ServiceUnavailable` where SNS does not answer."""
+    """`EventPublisher` on one SNS topic.
+
+    Raises `ServiceUnavailable` where SNS does not answer, `BatchRefused` where it refuses several events as a whole,
+    and botocore's `ClientError` for what is wrong with the topic rather than with an event.
+    """
 
     def __init__(self, client: "SNSClient", topic_arn: str) -> None:
         """Use `client` on the topic."""
@@ -34,14 +44,21 @@ class SnsPublisher:
             }
             for number, event in enumerate(events)
         ]
-        with translated():
-            answer = self._client.publish_batch(TopicArn=self._topic_arn, PublishBatchRequestEntries=entries)
+        try:
+            with translated():
+                answer = self._client.publish_batch(TopicArn=self._topic_arn, PublishBatchRequestEntries=entries)
+        except ClientError as error:
+            if error_code(error) not in _REFUSED:
+                raise
+            if len(events) > 1:
+                raise BatchRefused from error
+            return [PublishOutcome.REFUSED]
         failures = {failure["Id"]: failure for failure in answer.get("Failed", [])}
         return [_outcome(failures.get(str(number))) for number in range(len(events))]
 
 
 def _outcome(failure: "BatchResultErrorEntryTypeDef | None") -> PublishOutcome:
-    """Judge one entry. SNS calls throttling the sender's fault; it passes all the same."""
+    """Judge one entry. SNS marks throttling as SenderFault; it is retried anyway."""
     if failure is None:
         return PublishOutcome.SENT
     passes = is_busy(failure["Code"]) or not failure["SenderFault"]

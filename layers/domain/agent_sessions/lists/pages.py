@@ -36,6 +36,13 @@ class Partition(NamedTuple):
     value: str
 
 
+class Place(NamedTuple):
+    """A place in a partition: behind this entry, whose moment may be no whole number."""
+
+    listed_at: int | str
+    session_id: str
+
+
 class IndexKey(NamedTuple):
     """One entry of a listing index."""
 
@@ -45,10 +52,10 @@ class IndexKey(NamedTuple):
 
 
 class KeyPage(NamedTuple):
-    """Some entries in order, and whether the partition may have more."""
+    """Some entries in order, and where to read on, None at the end of the partition."""
 
     keys: list[IndexKey]
-    more: bool
+    next: Place | None
 
 
 class SessionIndex(Protocol):
@@ -58,7 +65,7 @@ class SessionIndex(Protocol):
         """Return the partitions that hold a user's sessions or, without a user, the whole tenant's."""
         ...
 
-    def keys(self, partition: Partition, after: IndexKey | None, limit: int) -> KeyPage:
+    def keys(self, partition: Partition, after: Place | None, limit: int) -> KeyPage:
         """Read up to `limit` keys, newest first, from behind `after`."""
         ...
 
@@ -185,15 +192,28 @@ class _Stream:
         self.position = position
         self.buffer: deque[IndexKey] = deque()
         self.more = position != _END
+        self._next: Place | None = None
 
     @property
     def hungry(self) -> bool:
         return self.more and not self.buffer
 
+    def feed(self, page: KeyPage) -> None:
+        self.buffer.extend(page.keys)
+        self.more = page.next is not None
+        self._next = page.next
+        self._skip_unreadable()
+
     def pop(self) -> IndexKey:
         key = self.buffer.popleft()
         self.position = [key.listed_at_ms, key.session_id]
+        self._skip_unreadable()
         return key
+
+    def _skip_unreadable(self) -> None:
+        """Move behind the entries that the page left out at its end, so that the next query does not meet them."""
+        if self._next is not None and not self.buffer:
+            self.position = list(self._next)
 
 
 class _Merge:
@@ -235,8 +255,6 @@ class _Merge:
                 if not self._queries_left:
                     return False
                 self._queries_left -= 1
-                after = None if stream.position == _START else IndexKey(*stream.position)
-                page = self._index.keys(stream.partition, after, self._chunk)
-                stream.buffer.extend(page.keys)
-                stream.more = page.more
+                after = None if stream.position == _START else Place(*stream.position)
+                stream.feed(self._index.keys(stream.partition, after, self._chunk))
         return True

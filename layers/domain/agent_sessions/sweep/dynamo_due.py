@@ -7,7 +7,7 @@ from agent_sessions.aws_clients.failures import translated
 from agent_sessions.sessions import dynamo_item as items
 from agent_sessions.sessions.dynamo_store import read_many
 from agent_sessions.sessions.service import ReadMany
-from agent_sessions.sweep.ports import DueEntry, DuePage, Mark, MarkKind, MarkOutcome
+from agent_sessions.sweep.ports import DueEntry, DuePage, Mark, MarkKind, MarkOutcome, PageKey, PassedOver
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -36,22 +36,25 @@ class DynamoDueStore:
         self._client = client
         self._table = table
 
-    def due(self, shard: int, until_ms: int, after: DueEntry | None, limit: int) -> DuePage:
+    def due(self, shard: int, until_ms: int, after: PageKey | None, limit: int) -> DuePage:
         """Read up to `limit` entries of a shard that are due by `until_ms`, oldest first, from behind `after`."""
         query = self._query(shard, until_ms) | {"Limit": limit}
         if after is not None:
-            query["ExclusiveStartKey"] = _start_key(shard, after)
+            query["ExclusiveStartKey"] = after
         with translated():
             answer = self._client.query(**query)
-        entries = [DueEntry(item[items.SESSION_ID]["S"], int(item[items.DUE_AT]["N"])) for item in answer["Items"]]
-        last = answer.get("LastEvaluatedKey")
-        return DuePage(
-            entries,
-            DueEntry(str(last[items.SESSION_ID]["S"]), int(last[items.DUE_AT]["N"])) if last else None,
-        )
+        entries: list[DueEntry] = []
+        damaged: list[PassedOver] = []
+        for item in answer["Items"]:
+            session_id = str(item[items.SESSION_ID]["S"])
+            try:
+                entries.append(DueEntry(session_id, items.moment(item, items.DUE_AT)))
+            except (KeyError, TypeError, ValueError) as error:
+                damaged.append(PassedOver(session_id, "entry of the due index cannot be read", str(error)))
+        return DuePage(entries, damaged, answer.get("LastEvaluatedKey"))
 
     def count(
-        self, shard: int, until_ms: int | None, after: DueEntry | None = None, max_calls: int | None = None
+        self, shard: int, until_ms: int | None, after: PageKey | None = None, max_calls: int | None = None
     ) -> int:
         """Count a shard's entries behind `after`, all of them or those due by `until_ms`.
 
@@ -59,7 +62,7 @@ class DynamoDueStore:
         """
         query = self._query(shard, until_ms) | {"Select": "COUNT"}
         if after is not None:
-            query["ExclusiveStartKey"] = _start_key(shard, after)
+            query["ExclusiveStartKey"] = after
         total = 0
         calls = 0
         while calls != max_calls:
@@ -104,7 +107,7 @@ class DynamoDueStore:
             {"N": str(session.created_at_ms)},
         ]
         change, where, parameters = f"REMOVE {items.DUE_SHARD}", _SAME_LEASE, same_lease
-        if mark.kind is MarkKind.UNLISTED:
+        if mark.kind is MarkKind.CLOSED:
             change = f"REMOVE {items.LISTED_AT}"
         elif mark.kind is MarkKind.WARNED:
             change, parameters = f"SET {items.DUE_AT} = ?", [{"N": str(session.expires_at_ms)}, *same_lease]
@@ -121,10 +124,3 @@ def _outcome(error: Any) -> MarkOutcome:  # noqa: ANN401 - botocore's BatchState
     if code == "ConditionalCheckFailed":
         return MarkOutcome.REFUSED
     return MarkOutcome.BUSY if code in _BUSY_STATEMENT else MarkOutcome.FAILED
-
-
-def _start_key(shard: int, after: DueEntry) -> items.Item:
-    return items.session_key(after.session_id) | {
-        items.DUE_SHARD: {"N": str(shard)},
-        items.DUE_AT: {"N": str(after.due_at_ms)},
-    }

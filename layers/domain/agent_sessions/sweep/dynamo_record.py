@@ -8,6 +8,7 @@ from botocore.exceptions import ClientError
 from agent_sessions.aws_clients.failures import is_failed_condition, translated
 from agent_sessions.errors import ServiceUnavailable
 from agent_sessions.sessions import dynamo_item as items
+from agent_sessions.sessions.dynamo_item import Item, number
 from agent_sessions.sweep.health import Gauge, ShardSweep, SweepRecord
 
 if TYPE_CHECKING:
@@ -19,6 +20,12 @@ _CLAIMED_UNTIL: Final = "claimedUntil"
 _CLAIMED_BY: Final = "claimedBy"
 _SWEPT_AT: Final = "sweptAt"
 _LAG: Final = "lag"
+_PASSED_OVER: Final = "passedOver"
+_SHARDS: Final = 32
+"""Shards there may be (`settings`)."""
+_UNREADABLE: Final = (KeyError, TypeError, ValueError)
+_FARTHEST_CLAIM_MS: Final = 120_000
+"""A claim that ends later was not written by a run: none lasts longer than the function's own timeout."""
 
 
 class DynamoSweepRecord:
@@ -36,45 +43,40 @@ class DynamoSweepRecord:
                 answer = self._client.get_item(TableName=self._table, Key=items.session_key(RECORD))
         except ClientError as error:  # whatever the reason, the table cannot be read: that is what health asks
             raise ServiceUnavailable from error
-        item: Mapping[str, Any] = answer.get("Item", {})
-        shards = {
-            int(name.removeprefix(_SWEPT_AT)): ShardSweep(
-                swept_at_ms=int(value["N"]),
-                lag_seconds=float(item[f"{_LAG}{name.removeprefix(_SWEPT_AT)}"]["N"]),
-            )
-            for name, value in item.items()
-            if name.startswith(_SWEPT_AT)
-        }
-        if "gaugeAt" not in item:
-            return SweepRecord(shards)
-        gauge = Gauge(
-            active_sessions=int(item["activeSessions"]["N"]),
-            expiring_soon=int(item["expiringSoon"]["N"]),
-            taken_at_ms=int(item["gaugeAt"]["N"]),
-        )
-        return SweepRecord(shards, gauge)
+        item = dict(answer.get("Item", {}))
+        found = {shard: _shard_sweep(item, shard) for shard in range(_SHARDS)}
+        return SweepRecord({shard: sweep for shard, sweep in found.items() if sweep is not None}, _gauge(item))
 
     def claim(self, shards: Sequence[int], run_id: str, now_ms: int, until_ms: int) -> bool:
         """Claim all of `shards` until `until_ms`, or none: one conditional write. False while a claim on any holds.
 
-        A claim of the same run is no obstacle: the SDK repeats a call whose answer was lost.
+        A claim of the same run is no obstacle: a run renews its claim, and the SDK repeats a call whose answer was
+        lost. A claim holds while its end lies between now and two minutes from now. BETWEEN is false, so that the shard
+        is free, for an end that is missing, past, no number, or further away than any run claims.
         """
         free = " AND ".join(
-            f"(attribute_not_exists({_CLAIMED_UNTIL}{shard}) OR {_CLAIMED_UNTIL}{shard} < :now"
-            f" OR {_CLAIMED_BY}{shard} = :run)"
+            f"(NOT {_CLAIMED_UNTIL}{shard} BETWEEN :now AND :farthest OR {_CLAIMED_BY}{shard} = :run)"
             for shard in shards
         )
         changes = ", ".join(f"{_CLAIMED_UNTIL}{shard} = :until, {_CLAIMED_BY}{shard} = :run" for shard in shards)
-        values = {":now": {"N": str(now_ms)}, ":until": {"N": str(until_ms)}, ":run": {"S": run_id}}
+        values = {
+            ":now": number(now_ms),
+            ":farthest": number(now_ms + _FARTHEST_CLAIM_MS),
+            ":until": number(until_ms),
+            ":run": {"S": run_id},
+        }
         return self._write_if(free, f"SET {changes}", values)
 
     def release(self, shards: Sequence[int], run_id: str, swept: Mapping[int, ShardSweep]) -> bool:
-        """Give up the claim of `run_id` and tell how the `swept` shards fared; False if the claim was lost."""
+        """Give up the claim of `run_id` and record how the `swept` shards fared; False if the claim was lost."""
         values: dict[str, Any] = {":run": {"S": run_id}}
         changes = []
         for shard, sweep in swept.items():
-            changes.append(f"{_SWEPT_AT}{shard} = :at{shard}, {_LAG}{shard} = :lag{shard}")
-            values[f":at{shard}"] = {"N": str(sweep.swept_at_ms)}
+            changes.append(
+                f"{_SWEPT_AT}{shard} = :at{shard}, {_LAG}{shard} = :lag{shard}, {_PASSED_OVER}{shard} = :over{shard}"
+            )
+            values[f":at{shard}"] = number(sweep.swept_at_ms)
+            values[f":over{shard}"] = number(sweep.passed_over)
             values[f":lag{shard}"] = {"N": str(round(sweep.lag_seconds, 3))}
         ours = " AND ".join(f"{_CLAIMED_BY}{shard} = :run" for shard in shards)
         removed = ", ".join(f"{_CLAIMED_UNTIL}{shard}, {_CLAIMED_BY}{shard}" for shard in shards)
@@ -86,13 +88,13 @@ class DynamoSweepRecord:
         self._write(
             "SET activeSessions = :active, expiringSoon = :soon, gaugeAt = :at",
             {
-                ":active": {"N": str(gauge.active_sessions)},
-                ":soon": {"N": str(gauge.expiring_soon)},
-                ":at": {"N": str(gauge.taken_at_ms)},
+                ":active": number(gauge.active_sessions),
+                ":soon": number(gauge.expiring_soon),
+                ":at": number(gauge.taken_at_ms),
             },
         )
 
-    def _write_if(self, condition: str, update: str, values: items.Item) -> bool:
+    def _write_if(self, condition: str, update: str, values: Item) -> bool:
         try:
             self._write(update, values, condition)
         except ClientError as error:
@@ -101,7 +103,7 @@ class DynamoSweepRecord:
             return False
         return True
 
-    def _write(self, update: str, values: items.Item, condition: str | None = None) -> None:
+    def _write(self, update: str, values: Item, condition: str | None = None) -> None:
         options = {} if condition is None else {"ConditionExpression": condition}
         with translated():
             self._client.update_item(
@@ -111,3 +113,24 @@ class DynamoSweepRecord:
                 ExpressionAttributeValues=values,
                 **options,  # type: ignore[arg-type]
             )
+
+
+def _shard_sweep(item: Item, shard: int) -> ShardSweep | None:
+    """Return what the record holds of a shard; None where it has nothing of it, or nothing that can be read."""
+    try:
+        lag_seconds = float(item[f"{_LAG}{shard}"]["N"])
+        passed_over = int(item.get(f"{_PASSED_OVER}{shard}", {"N": "0"})["N"])
+        return ShardSweep(items.moment(item, f"{_SWEPT_AT}{shard}"), lag_seconds, passed_over)
+    except _UNREADABLE:
+        return None
+
+
+def _gauge(item: Item) -> Gauge | None:
+    try:
+        return Gauge(
+            active_sessions=int(item["activeSessions"]["N"]),
+            expiring_soon=int(item["expiringSoon"]["N"]),
+            taken_at_ms=items.moment(item, "gaugeAt"),
+        )
+    except _UNREADABLE:
+        return None

@@ -8,18 +8,19 @@ from agent_sessions.clock import Clock
 from agent_sessions.errors import ServiceUnavailable
 
 STALE_SWEEP_MS: Final = 3 * 60_000
-"""A sweep older than this, or later than this with its work, is a degraded service (API.md section 6)."""
+"""A sweep older than this, or later than this with its work, is a degraded service (docs/contract.md, Health)."""
 STALE_GAUGE_MS: Final = 6 * 60_000
-"""A gauge older than this is not told any more."""
+"""A gauge older than this is not shown any more."""
 
 Status = Literal["healthy", "degraded", "unhealthy"]
 
 
 class ShardSweep(NamedTuple):
-    """The last finished sweep of one shard: when, and how far past its time the oldest entry was (seconds)."""
+    """The last finished sweep of one shard: when, how late it came at worst (seconds), and how many it passed over."""
 
     swept_at_ms: int
     lag_seconds: float
+    passed_over: int = 0
 
 
 class Gauge(NamedTuple):
@@ -31,7 +32,7 @@ class Gauge(NamedTuple):
 
 
 class SweepRecord(NamedTuple):
-    """What the sweeper tells of itself: one entry a shard, and the last gauge."""
+    """What the sweeper reports of itself: one entry a shard, and the last gauge."""
 
     shards: Mapping[int, ShardSweep] = MappingProxyType({})
     gauge: Gauge | None = None
@@ -54,6 +55,7 @@ class Health(NamedTuple):
     expiring_soon: int | None = None
     last_sweep_at_ms: int | None = None
     sweep_lag_seconds: float | None = None
+    passed_over: int | None = None
     cause: Exception | None = None
     """What keeps the table from being read: for the log, not for the caller."""
 
@@ -81,12 +83,12 @@ class HealthService:
         well = (
             len(known) == self._due_shards
             and last_sweep_at_ms is not None
-            and now_ms - last_sweep_at_ms <= STALE_SWEEP_MS
+            and abs(now_ms - last_sweep_at_ms) <= STALE_SWEEP_MS
             and lag_seconds is not None
             and lag_seconds * 1000 <= STALE_SWEEP_MS
         )
         gauge = record.gauge
-        if gauge and now_ms - gauge.taken_at_ms > STALE_GAUGE_MS:
+        if gauge and abs(now_ms - gauge.taken_at_ms) > STALE_GAUGE_MS:
             gauge = None
         return Health(
             status="healthy" if well else "degraded",
@@ -95,4 +97,5 @@ class HealthService:
             expiring_soon=gauge.expiring_soon if gauge else None,
             last_sweep_at_ms=last_sweep_at_ms,
             sweep_lag_seconds=lag_seconds,
+            passed_over=sum(sweep.passed_over for sweep in known) if known else None,
         )

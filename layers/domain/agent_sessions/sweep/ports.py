@@ -6,19 +6,14 @@ Knows neither SNS nor DynamoDB.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from agent_sessions.sessions.model import Session
 from agent_sessions.sessions.service import ReadMany
 from agent_sessions.sweep.health import ShardSweep
 
-
-class DamagedSession(Exception):
-    """An item in the table is no session that we can read; it stays due until it is mended, deleted or purged."""
-
-    def __init__(self, session_id: str) -> None:
-        """Name the item."""
-        super().__init__(f"The item of session {session_id} cannot be read.")
+PageKey = Mapping[str, Any]
+"""Where a page of the index ended, as the store itself wrote it: it may name an entry that we cannot read."""
 
 
 class DueEntry(NamedTuple):
@@ -28,27 +23,40 @@ class DueEntry(NamedTuple):
     due_at_ms: int
 
 
+class PassedOver(NamedTuple):
+    """One thing that a run could not do: which session, what was wrong (one of a few words), and the details."""
+
+    session_id: str
+    what: str
+    details: str = ""
+
+
 class DuePage(NamedTuple):
-    """Entries in order, and the one to read on from, None at the end."""
+    """Entries in order, those among them that cannot be read, and where to read on, None at the end."""
 
     entries: list[DueEntry]
-    next: DueEntry | None
+    damaged: list[PassedOver]
+    next: PageKey | None
 
 
 class MarkKind(Enum):
-    """What a mark records."""
+    """What a mark records. A session is closed before its expiry is published, and announced after it."""
 
     WARNED = "warned"
     REARMED = "rearmed"
-    UNLISTED = "unlisted"
+    CLOSED = "closed"
     ANNOUNCED = "announced"
 
 
 class Mark(NamedTuple):
-    """One change to make to a session, if it is still in the lease it was read in."""
+    """One change to make to a session, if it is still in the lease it was read in.
+
+    `met_ms` is when the run met the session.
+    """
 
     kind: MarkKind
     session: Session
+    met_ms: int = 0
 
 
 class MarkOutcome(Enum):
@@ -63,12 +71,12 @@ class MarkOutcome(Enum):
 class DueStore(Protocol):
     """What the sweep asks of the store. Every method raises `ServiceUnavailable` when the store does not answer."""
 
-    def due(self, shard: int, until_ms: int, after: DueEntry | None, limit: int) -> DuePage:
-        """Read what is due in a shard, oldest first."""
+    def due(self, shard: int, until_ms: int, after: PageKey | None, limit: int) -> DuePage:
+        """Read up to `limit` entries of a shard, oldest first."""
         ...
 
     def count(
-        self, shard: int, until_ms: int | None, after: DueEntry | None = None, max_calls: int | None = None
+        self, shard: int, until_ms: int | None, after: PageKey | None = None, max_calls: int | None = None
     ) -> int:
         """Count a shard's entries behind `after`, all or those due by `until_ms`; `max_calls` bounds the work."""
         ...
@@ -86,18 +94,24 @@ class SweepClaims(Protocol):
     """The record by which runs keep out of each other's way. Raises `ServiceUnavailable`."""
 
     def claim(self, shards: Sequence[int], run_id: str, now_ms: int, until_ms: int) -> bool:
-        """Claim all of `shards` or none."""
+        """Claim all of `shards` or none; a run renews its own claim in the same way."""
         ...
 
     def release(self, shards: Sequence[int], run_id: str, swept: Mapping[int, ShardSweep]) -> bool:
-        """Give the claim up and tell how the shards fared."""
+        """Give the claim up and record how the shards fared."""
         ...
 
 
 @dataclass(slots=True)
 class SweepSummary:
-    """What a run did. `left` is what it knows to be still due; `oldest_lag_seconds` is how late it came at worst."""
+    """What a run did, in sessions.
 
+    `left` is what it knows to be still due for want of time or of a service, and `failed` the part of it that was
+    tried in vain. What was passed over stays due as well, and is counted apart. `oldest_lag_seconds` is how late the
+    run came for the oldest session that it could read and publish.
+    """
+
+    shards: list[int]
     claimed: bool = True
     due: int = 0
     warned: int = 0
@@ -107,18 +121,28 @@ class SweepSummary:
     gone: int = 0
     failed: int = 0
     left: int = 0
+    passed_over: list[PassedOver] = field(default_factory=list)
     oldest_lag_seconds: float = 0.0
     unfinished_shards: list[int] = field(default_factory=list)
+    crashes: list[Exception] = field(default_factory=list)
+    """Errors that nobody foresaw and that kept the run from doing a part of its work."""
+    mishaps: list[Exception] = field(default_factory=list)
+    """Errors that nobody foresaw, the first of each kind, whether or not the run got over them."""
 
     def add(self, other: "SweepSummary") -> None:
-        """Add another's counts; lags do not add up."""
-        for name in ("due", "warned", "expired", "rearmed", "waiting", "gone", "failed", "left", "unfinished_shards"):
+        """Add the counts of other shards; lags do not add up."""
+        for name in _ADDED:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.oldest_lag_seconds = max(self.oldest_lag_seconds, other.oldest_lag_seconds)
 
+    def came_late(self, due_at_ms: int, now_ms: int) -> None:
+        """Count a session that fell due at `due_at_ms` and was met at `now_ms`."""
+        self.oldest_lag_seconds = max(self.oldest_lag_seconds, (now_ms - due_at_ms) / 1000)
+
     def as_json(self) -> dict[str, Any]:
-        """Return the summary as the function answers and logs it."""
+        """Return the summary as the function returns and logs it."""
         return {
+            "shards": self.shards,
             "claimed": self.claimed,
             "due": self.due,
             "warned": self.warned,
@@ -128,6 +152,24 @@ class SweepSummary:
             "gone": self.gone,
             "failed": self.failed,
             "left": self.left,
+            "passedOver": len(self.passed_over),
             "oldestLagSeconds": round(self.oldest_lag_seconds, 3),
             "unfinishedShards": sorted(self.unfinished_shards),
         }
+
+
+_ADDED: Final = (
+    "shards",
+    "due",
+    "warned",
+    "expired",
+    "rearmed",
+    "waiting",
+    "gone",
+    "failed",
+    "left",
+    "passed_over",
+    "unfinished_shards",
+    "crashes",
+    "mishaps",
+)

@@ -72,10 +72,14 @@ class Schedule(NamedTuple):
 
 
 class Route(NamedTuple):
-    """One route of the HTTP API: `GET /path`, or `$default`; and whether the authorizer must let the caller in."""
+    """One route of the HTTP API: `GET /path`, or `$default`; and whether the authorizer must let the caller in.
+
+    `function` is the logical id of the function behind it.
+    """
 
     key: str
     needs_key: bool
+    function: str
 
 
 def read(path: Path = PATH) -> dict[str, Any]:
@@ -213,9 +217,18 @@ class Template:
     def routes(self) -> list[Route]:
         """The routes of the HTTP API, in the template's order."""
         return [
-            Route(route["RouteKey"], needs_key=route["AuthorizationType"] != "NONE")
+            Route(
+                route["RouteKey"],
+                needs_key=route["AuthorizationType"] != "NONE",
+                function=self._function_behind(route["Target"].removeprefix("integrations/")),
+            )
             for route in self.of_type("AWS::ApiGatewayV2::Route").values()
         ]
+
+    def _function_behind(self, integration: str) -> str:
+        """The logical id of the function that an integration calls."""
+        uri = self.property_of(integration, "IntegrationUri")
+        return next(name for name in self.of_type(_FUNCTION_TYPES[0]) if f"{self.arn(name)}" in uri)
 
     def property_of(self, resource: str, name: str) -> Any:
         """One property of a resource; None where the resource has no such property."""

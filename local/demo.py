@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 from urllib.parse import urlsplit
 
-from agent_sessions.api.http import BASE_PATH
+from agent_sessions.api.edge import BASE_PATH
 
 from local.options import Options
 from local.server import Server, listen, url_of

@@ -7,6 +7,7 @@ and the event, neither the sessions nor the server around it.
 import base64
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -118,7 +119,7 @@ class Authorizer:
 
 
 class Gateway:
-    """One HTTP API with one function behind it. Safe for any number of threads if the function is."""
+    """One HTTP API with its functions behind it. Safe for any number of threads if the functions are."""
 
     def __init__(
         self,
@@ -130,8 +131,12 @@ class Gateway:
         authorizer: Authorizer | None = None,
         tenant_id: str = "local",
         on_failure: Callable[[BaseException], None] = lambda _: None,
+        others: Mapping[str, Function] | None = None,
     ) -> None:
-        """Without an authorizer every caller is `tenant_id`."""
+        """Without an authorizer every caller is `tenant_id`.
+
+        `function` is behind the default route, and `others` behind the routes of these keys, which need a key.
+        """
         self._function = function
         self._clock = clock
         self._health_path = health_path
@@ -140,6 +145,7 @@ class Gateway:
         self._tenant_id = tenant_id
         self._on_failure = on_failure
         self._remembered: dict[str, tuple[int, dict[str, Any]]] = {}
+        self._others = [(key, _pattern(key), other) for key, other in (others or {}).items()]
 
     def answer(self, request: HttpRequest) -> HttpAnswer:
         """Answer one request."""
@@ -162,7 +168,7 @@ class Gateway:
         request_line = f"{request.method} {request.path}?{request.query} {request.protocol}"
         if len(request_line) + sum(len(value) for _, value in request.headers) > HEADER_LIMIT:
             return refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-        route = self._route(request)
+        route, function = self._route(request)
         event = event_of(request, route, request_id=request_id, now_ms=self._clock.now_ms())
         if route.needs_key:
             verdict = self._authorize(event)
@@ -172,17 +178,23 @@ class Gateway:
         if len(event.get("body", "")) > EVENT_LIMIT:
             return refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         try:
-            return answer_of(self._function(event))
+            return answer_of(function(event))
         except Exception as failure:  # noqa: BLE001 - as the gateway does: whatever the function fails with is a 500
             self._on_failure(failure)
             return refusal(HTTPStatus.INTERNAL_SERVER_ERROR)
 
-    def _route(self, request: HttpRequest) -> Route:
-        if request.method in {"GET", "HEAD"} and unquote(request.path).removesuffix("/") == self._health_path:
-            return Route(f"{request.method} {unquote(request.path)}", needs_key=False)
+    def _route(self, request: HttpRequest) -> tuple[Route, Function]:
+        path = unquote(request.path)
+        if request.method in {"GET", "HEAD"} and path.removesuffix("/") == self._health_path:
+            return Route(f"{request.method} {path}", needs_key=False), self._function
+        for key, pattern, function in self._others:
+            found = pattern.fullmatch(f"{request.method} {request.path}")
+            if found:
+                parameters = {name: unquote(value) for name, value in found.groupdict().items()}
+                return Route(key, path_parameters=parameters), function
         if request.method == "OPTIONS":
-            return Route("OPTIONS /{proxy+}", needs_key=False, path_parameters={"proxy": unquote(request.path)[1:]})
-        return Route("$default")
+            return Route("OPTIONS /{proxy+}", needs_key=False, path_parameters={"proxy": path[1:]}), self._function
+        return Route("$default"), self._function
 
     def _authorize(self, event: Mapping[str, Any]) -> dict[str, Any] | HttpAnswer:
         """The authorizer's context for the function, or the gateway's refusal."""
@@ -206,6 +218,15 @@ class Gateway:
             return refusal(HTTPStatus.FORBIDDEN)
         return dict(verdict.get("context") or {})
 
+
+def _pattern(route_key: str) -> re.Pattern[str]:
+    """What a route's key matches: each name in braces stands for one part of the path."""
+    return re.compile(
+        "".join(f"(?P<{part}>[^/]+)" if at % 2 else part for at, part in enumerate(_NAMES.split(route_key)))
+    )
+
+
+_NAMES: Final = re.compile(r"\{(\w+)\}")
 
 _REFUSALS: Final = {
     HTTPStatus.UNAUTHORIZED: "Unauthorized",

@@ -40,20 +40,43 @@ class Turnstile:
         self._changed = threading.Condition()
         self._inside = 0
         self._alone = False
+        self._mine = threading.local()
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether the calling thread has passed with others and is still inside."""
+        return getattr(self._mine, "inside", False)
+
+    @contextmanager
+    def outside(self) -> Iterator[None]:
+        """Step out for the time of the block, and come in again as a caller would."""
+        self._leave()
+        try:
+            yield
+        finally:
+            self._enter()
 
     @contextmanager
     def shared(self) -> Iterator[None]:
         """Pass with others, once nobody is or wants to be alone."""
+        self._enter()
+        try:
+            yield
+        finally:
+            self._leave()
+
+    def _enter(self) -> None:
         with self._changed:
             self._changed.wait_for(lambda: not self._alone)
             self._inside += 1
             self.passed += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._inside -= 1
-                self._changed.notify_all()
+            self._mine.inside = True
+
+    def _leave(self) -> None:
+        with self._changed:
+            self._mine.inside = False
+            self._inside -= 1
+            self._changed.notify_all()
 
     @contextmanager
     def alone(self) -> Iterator[None]:

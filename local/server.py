@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import uvicorn
 from agent_sessions import bootstrap
-from agent_sessions.api.http import STATUS
+from agent_sessions.api.edge import STATUS
 from agent_sessions.api.json_body import read_object
 from agent_sessions.api.responses import error_json
 from agent_sessions.errors import (
@@ -189,7 +189,9 @@ class _Api:
             client=scope["client"][0] if scope["client"] else "127.0.0.1",
             protocol=f"HTTP/{scope['http_version']}",
         )
-        answer = await asyncio.get_running_loop().run_in_executor(self._stack.callers, self._stack.answer, request)
+        answer = await asyncio.get_running_loop().run_in_executor(
+            self._stack.callers(request.path), self._stack.answer, request
+        )
         headers = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in answer.headers]
         if answer.status != HTTPStatus.NO_CONTENT:
             headers.append((b"content-length", str(len(answer.body)).encode()))

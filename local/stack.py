@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from agent_sessions import bootstrap
-from agent_sessions.api.http import BASE_PATH
+from agent_sessions.api.edge import BASE_PATH
 from agent_sessions.bootstrap import Wiring, wire
+from agent_sessions.errors import ServiceUnavailable
 from agent_sessions.sessions.ids import is_session_id
 from agent_sessions.settings import SessionSettings
 from agent_sessions.wire_format import timestamp
@@ -44,8 +45,18 @@ LOG_DIR: Final = ROOT / ".cache" / "local"
 DATA_DIR: Final = ROOT / ".cache" / "local" / "data"
 
 TENANT: Final = "local"
-_FUNCTIONS: Final = ("SessionApiFunction", "ExpirySweeperFunction", "ApiKeyAuthorizerFunction")
+_FUNCTIONS: Final = (
+    "SessionApiFunction",
+    "ExpirySweeperFunction",
+    "ApiKeyAuthorizerFunction",
+    "SessionMessagesFunction",
+)
+_SETTINGS: Final = ("SESSION_", "MESSAGES_PER_SESSION", "REPLY_WAIT_SECONDS")
+"""How the variables begin that are taken from the environment."""
 _CALLS_AT_A_TIME: Final = 16
+_MESSAGES_AT_A_TIME: Final = 256
+"""Calls of the messages' function, most of which may be waiting: they take no thread from the others."""
+_TO_MESSAGES: Final = re.compile(rf"{re.escape(BASE_PATH)}/[^/]+/messages(/.*)?")
 
 
 class LocalStack:
@@ -72,6 +83,7 @@ class LocalStack:
         self._gateway: Gateway
         self._scheduler: Scheduler
         self._callers: ThreadPoolExecutor
+        self._talkers: ThreadPoolExecutor
         self._cleanup = ExitStack()
 
     @contextmanager
@@ -116,7 +128,13 @@ class LocalStack:
         )
         environ = _environment(template)
         os.environ |= {name: value for name, value in environ.items() if name.startswith("POWERTOOLS_")}
-        wire(Wiring(environ=environ, clock=self.clock, clients={"dynamodb": dynamodb, "sns": sns}))
+        wire(
+            Wiring(
+                environ=environ,
+                clock=_CallersClock(self.clock, self._turnstile, self.ending),
+                clients={"dynamodb": dynamodb, "sns": sns},
+            )
+        )
         store = LocalStore(dynamodb, tables, due_shards=int(environ["DUE_SHARDS"]))
         store.create_missing(template)
         self.watch = SessionWatch(store.read, self.clock)
@@ -127,6 +145,8 @@ class LocalStack:
         self.settings = SessionSettings.from_env(environ)
         self._callers = ThreadPoolExecutor(_CALLS_AT_A_TIME, thread_name_prefix="api")
         self._cleanup.callback(self._callers.shutdown, cancel_futures=True)
+        self._talkers = ThreadPoolExecutor(_MESSAGES_AT_A_TIME, thread_name_prefix="messages")
+        self._cleanup.callback(self._talkers.shutdown, cancel_futures=True)
         self._gateway = self._make_gateway(template)
         self._scheduler = Scheduler(
             sweeper=_function(template, "ExpirySweeperFunction"),
@@ -146,10 +166,9 @@ class LocalStack:
         self.ending.set()
         self._cleanup.close()
 
-    @property
-    def callers(self) -> ThreadPoolExecutor:
-        """Where calls of `answer` belong."""
-        return self._callers
+    def callers(self, path: str) -> ThreadPoolExecutor:
+        """Where calls of `answer` for this path belong."""
+        return self._talkers if _TO_MESSAGES.fullmatch(path) else self._callers
 
     @property
     def scheduler(self) -> Scheduler:
@@ -160,10 +179,10 @@ class LocalStack:
         """Answer a request to the API."""
         with self._turnstile.shared():
             answer = self._gateway.answer(request)
-            time = timestamp(self.clock.now_ms())[11:19]
+            at = timestamp(self.clock.now_ms())[11:19]
         if request.method not in {"GET", "HEAD", "OPTIONS"}:
             self.watch.touch(_sessions_named_by(request, answer))
-        self.show(f"  {time}  {request.method:<6} {request.path}  {answer.status}")
+        self.show(f"  {at}  {request.method:<6} {request.path}  {answer.status}")
         return answer
 
     def advance(self, by_ms: int) -> Move:
@@ -203,6 +222,7 @@ class LocalStack:
                 remembered_ms=int(template.property_of("ApiKeyAuthorizer", "AuthorizerResultTtlInSeconds")) * 1000,
             )
             self.key = bootstrap.api_keys().create(TENANT, "make run").text
+        messages = _function(template, "SessionMessagesFunction")
         return Gateway(
             _function(template, "SessionApiFunction"),
             clock=self.clock,
@@ -211,6 +231,7 @@ class LocalStack:
             authorizer=authorizer,
             tenant_id=TENANT,
             on_failure=self._report_failure,
+            others={route.key: messages for route in template.routes() if route.function == "SessionMessagesFunction"},
         )
 
     def _dynamodb(self) -> "DynamoDBClient":
@@ -236,6 +257,26 @@ class LocalStack:
             self._kept.keep_offset(self.clock.offset_ms)
 
 
+class _CallersClock:
+    """The stack's clock, for the functions: a caller who sleeps stands in nobody's way while the clock is moved."""
+
+    def __init__(self, clock: MovableClock, turnstile: Turnstile, ending: threading.Event) -> None:
+        self._clock = clock
+        self._turnstile = turnstile
+        self._ending = ending
+
+    def now_ms(self) -> int:
+        return self._clock.now_ms()
+
+    def sleep(self, seconds: float) -> None:
+        if not self._turnstile.is_inside:  # the sweeper, for whom the clock may be held
+            self._clock.sleep(seconds)
+            return
+        with self._turnstile.outside():
+            if self._ending.wait(seconds):
+                raise ServiceUnavailable
+
+
 def _counted_at_every_sweep(rules: Iterable[Schedule]) -> list[Schedule]:
     """The rules of the template, with the gauge counted after each sweep: on one machine a count costs nothing."""
     by_interval = sorted(rules, key=lambda rule: rule.every_minutes)
@@ -243,13 +284,13 @@ def _counted_at_every_sweep(rules: Iterable[Schedule]) -> list[Schedule]:
 
 
 def _template_with_settings(environ: Mapping[str, str]) -> Template:
-    """The template, with the SESSION_* settings of the environment in place of its defaults."""
+    """The template, with the settings of the environment in place of its defaults."""
     template = Template()
     # Amazon's certificates come with the built layer, and are for Amazon's own addresses.
     parameters = {"AmazonCaBundle": "off"}
     for function in _FUNCTIONS:
         for variable, parameter in template.parameter_of(function).items():
-            if variable.startswith("SESSION_") and environ.get(variable):
+            if variable.startswith(_SETTINGS) and environ.get(variable):
                 parameters[parameter] = environ[variable]
     return template.for_deployment(Deployment(parameters=parameters))
 

@@ -10,7 +10,12 @@ from template_reader import read as template
 
 __all__ = ["ACCOUNT", "FUNCTIONS", "PATH", "REGION", "Deployment", "as_list", "expanded", "template"]
 
-FUNCTIONS: Final = ("SessionApiFunction", "ExpirySweeperFunction", "ApiKeyAuthorizerFunction")
+FUNCTIONS: Final = (
+    "SessionApiFunction",
+    "SessionMessagesFunction",
+    "ExpirySweeperFunction",
+    "ApiKeyAuthorizerFunction",
+)
 
 _WHERE: Final = template_reader.Deployment(stack="sessions")
 REGION: Final = _WHERE.region

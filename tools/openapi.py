@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
-from agent_sessions.api.http import BASE_PATH, STATUS
+from agent_sessions.api.edge import BASE_PATH, STATUS
 from agent_sessions.api.list_query import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from agent_sessions.api.requests import IDEMPOTENCY_KEY_PATTERN, UUID_PATTERN, Requests
 from agent_sessions.api.responses import metadata_version

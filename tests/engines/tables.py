@@ -1,4 +1,4 @@
-"""The sessions table on any engine, made from template.yaml: nothing of its schema stands in a test."""
+"""The tables on any engine, made from template.yaml: nothing of its schema stands in a test."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -10,12 +10,19 @@ if TYPE_CHECKING:
 
 TEMPLATE: Final = Path(__file__).resolve().parents[2] / "template.yaml"
 SESSIONS: Final = "SessionsTable"
+MESSAGES: Final = "MessagesTable"
 API_KEYS: Final = "ApiKeysTable"
 
 
 def create_sessions_table(client: "DynamoDBClient", name: str = "sessions", *, time_to_live: bool = False) -> str:
     """Create the table and return its name."""
     create_tables(client, TEMPLATE, {SESSIONS: name}, time_to_live=time_to_live)
+    return name
+
+
+def create_messages_table(client: "DynamoDBClient", name: str = "messages", *, time_to_live: bool = False) -> str:
+    """Create the table and return its name."""
+    create_tables(client, TEMPLATE, {MESSAGES: name}, time_to_live=time_to_live)
     return name
 
 

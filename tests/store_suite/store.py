@@ -6,10 +6,11 @@ from typing import Any, Final
 
 import pytest
 from agent_sessions.sessions import dynamo_item as items
+from agent_sessions.sessions.attempts import Write
 from agent_sessions.sessions.dynamo_store import DynamoSessionStore
 from agent_sessions.sessions.leases import Renewal, RenewalPath, patch_of
 from agent_sessions.sessions.model import Session, TimeoutConfig
-from agent_sessions.sessions.service import Removed, Write
+from agent_sessions.sessions.service import Removed
 
 from tests.store_suite.examples import (
     MINUTE,

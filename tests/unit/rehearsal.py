@@ -1,4 +1,4 @@
-"""One run of everything that the three functions do, in memory and under the environment that the template gives them.
+"""One run of everything that the functions do, in memory and under the environment that the template gives them.
 
 It writes down each call to AWS and each line printed, for tests of what the template allows and watches.
 """
@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 from unittest import mock
@@ -18,9 +18,11 @@ from agent_sessions import bootstrap
 from functions.api_key_authorizer import app as api_key_authorizer
 from functions.expiry_sweeper import app as expiry_sweeper
 from functions.session_api import app as session_api
+from functions.session_messages import app as session_messages
 from tests.engines.fake_dynamo import FakeDynamo
 from tests.engines.fake_sns import FakeSns
-from tests.engines.tables import create_api_keys_table, create_sessions_table
+from tests.engines.faults import Kill, Killed
+from tests.engines.tables import create_api_keys_table, create_messages_table, create_sessions_table
 from tests.template_reader import Deployment
 from tests.unit.world import AGENT, BASE, USER, MovableClock, gateway_event
 
@@ -65,8 +67,10 @@ class Rehearsal:
         self.dynamo = FakeDynamo(self.clock)
         self._sns = FakeSns(self.clock)
         create_sessions_table(self.dynamo.as_client(), "SessionsTable")
+        create_messages_table(self.dynamo.as_client(), "MessagesTable")
         create_api_keys_table(self.dynamo.as_client(), "ApiKeysTable")
         self._serve_callers()
+        self._carry_messages()
         self._sweep()
         self._ask_the_authorizer()
 
@@ -92,6 +96,33 @@ class Rehearsal:
             call("health")
             self.clock.advance(minutes=20)
             call("heartbeat", path=f"{BASE}/{ids[1]}/heartbeat")
+
+    def _carry_messages(self) -> None:
+        with self._function("SessionApiFunction", session_api.handler, unseen=True) as send:
+            session_id = json.loads(send(gateway_event("create-minimal"))["body"])["sessionId"]
+        with self._function("SessionMessagesFunction", session_messages.handler) as send:
+            path = f"{BASE}/{session_id}/messages"
+
+            def call(name: str, **changes: Any) -> Any:
+                response = send(gateway_event(name, path=path, **changes))
+                assert response["statusCode"] < 300, response
+                return json.loads(response["body"])
+
+            call("message-post")
+            dying = self.dynamo.add_hook(Kill(2, "before", "put_item"))  # the key's record is there, its message is not
+            for role in ("system", "tool"):
+                call("message-post", body={"content": "x", "role": role})
+            with suppress(Killed):
+                call("message-keyed")
+            self.dynamo.remove_hook(dying)
+            self.clock.advance(minutes=1)
+            assert call("message-list", query={"afterSequence": "0"})["skipped"] == [4]
+            call("message-keyed")
+            call("message-wait")
+            call("message-list", query={"before": str(self.clock.now_ms())})
+            first = call("message-list", query={"limit": "1", "order": "asc"})["messages"][0]["id"]
+            path = f"{path}/{first}"
+            call("message-get")
 
     def _sweep(self) -> None:
         with self._function("ExpirySweeperFunction", expiry_sweeper.handler) as send:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, get_args
 
 import pytest
-from agent_sessions.api.http import SCOPES
+from agent_sessions.api.edge import SCOPES
 from agent_sessions.keys.service import Scope
 
 from tests.unit.world import BASE, ROOT, Answer, World

@@ -21,6 +21,7 @@ ROOMS = (
     "sessions",
     "settings",
     "wire_format",
+    "messages",
     "events",
     "lists",
     "sweep",
@@ -125,7 +126,7 @@ def test_third_parties_are_aws_and_pydantic_and_http_is_left_to_the_gateway(name
 
     foreign = modules()[name].packages - sys.stdlib_module_names - {"agent_sessions"}
     assert foreign <= AWS | TYPES | PYDANTIC
-    assert not modules()[name].packages & (HTTP - ({"urllib"} if name == "api.http" else set()))
+    assert not modules()[name].packages & (HTTP - ({"urllib"} if name == "api.edge" else set()))
 
 
 @pytest.mark.parametrize("name", NAMES)

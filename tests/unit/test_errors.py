@@ -5,7 +5,7 @@ import re
 
 import pytest
 from agent_sessions import errors
-from agent_sessions.api.http import STATUS
+from agent_sessions.api.edge import STATUS
 from agent_sessions.errors import SessionServiceError
 
 from tests.unit.world import STATUS_OF_CODE

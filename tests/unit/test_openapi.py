@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from agent_sessions.api.http import STATUS
+from agent_sessions.api.edge import STATUS
 from agent_sessions.errors import SessionServiceError
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate

@@ -18,6 +18,11 @@ STATUS = {
     "delete": 404,
     "list": 200,
     "health": 200,
+    "message-post": 404,
+    "message-keyed": 404,
+    "message-wait": 404,
+    "message-list": 404,
+    "message-get": 404,
 }
 """What each is answered in a deployment without sessions."""
 CONTEXT = {

@@ -25,6 +25,7 @@ EVERYTHING = {
     "EventsFilterPolicy": '{"type":["agent-sessions.session.expiring"]}',
     "AlarmEmail": "ops@example.com",
     "ApiProvisionedConcurrency": "5",
+    "MessagesReservedConcurrency": "200",
 }
 
 
@@ -122,7 +123,7 @@ def test_production_keeps_its_tables_and_development_leaves_nothing_behind() -> 
             for resource in Deployment(Stage=stage).resources.values()
             if resource["Type"] == "AWS::DynamoDB::Table"
         ]
-        assert len(tables) == 2
+        assert len(tables) == 3
         for table in tables:
             assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == policy
             assert table["Properties"]["DeletionProtectionEnabled"] is protected
@@ -139,7 +140,7 @@ def test_functions_run_on_the_architecture_that_was_asked_for_and_layers_say_tha
             *deployment.of_type("AWS::Lambda::Function").values(),
             *deployment.of_type("AWS::Lambda::LayerVersion").values(),
         ]
-        assert len(made) == 5
+        assert len(made) == 6
         assert {tuple(each.get("Architectures") or each["CompatibleArchitectures"]) for each in made} == {
             (architecture,)
         }

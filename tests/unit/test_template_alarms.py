@@ -15,7 +15,7 @@ from tests.unit.rehearsal import Rehearsal
 # The metrics of AWS that are used, each with the sets of dimensions in which AWS publishes it.
 AWS_METRICS: dict[str, list[set[str]]] = {
     **{f"AWS/ApiGateway/{name}": [{"ApiId"}, {"ApiId", "Stage"}] for name in ("Count", "4xx", "5xx", "Latency")},
-    **{f"AWS/Lambda/{name}": [{"FunctionName"}] for name in ("Errors", "Throttles")},
+    **{f"AWS/Lambda/{name}": [{"FunctionName"}] for name in ("Duration", "Errors", "Throttles")},
     **{
         f"AWS/DynamoDB/{name}": [{"TableName"}, {"TableName", "GlobalSecondaryIndexName"}]
         for name in (
@@ -150,9 +150,9 @@ def test_every_table_and_every_index_of_the_sessions_has_an_alarm_for_throttling
         for _, (metric, dimensions) in metrics_of_alarms()
         if metric.endswith("WriteThrottleEvents")
     }
-    table = Deployment().resources["SessionsTable"]["Properties"]
-    expected = {("SessionsTable", index["IndexName"]) for index in table["GlobalSecondaryIndexes"]}
-    assert watched == expected | {("SessionsTable", None), ("ApiKeysTable", None)}
+    sessions = Deployment().resources["SessionsTable"]["Properties"]
+    expected = {("SessionsTable", index["IndexName"]) for index in sessions["GlobalSecondaryIndexes"]}
+    assert watched == expected | {(table, None) for table in ("SessionsTable", "MessagesTable", "ApiKeysTable")}
 
 
 def test_every_queue_of_dead_letters_has_an_alarm() -> None:

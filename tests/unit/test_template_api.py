@@ -1,4 +1,4 @@
-"""The gateway: its routes, of which one is guarded, its limits, CORS and log, and no way around it."""
+"""The gateway: its routes, all but health and preflights guarded, its limits, CORS and log, and no way around it."""
 
 import json
 import re
@@ -18,6 +18,20 @@ def only(kind: str, **parameters: str) -> dict[str, Any]:
     return properties
 
 
+MESSAGES = "/api/messaging/sessions/{id}/messages"
+OF_MESSAGES = {
+    f"{verb} {path}{slash}"
+    for path, verbs in ((MESSAGES, ("GET", "HEAD", "POST")), (f"{MESSAGES}/{{messageId}}", ("GET", "HEAD")))
+    for verb in verbs
+    for slash in ("", "/")
+}
+
+
+def integration_of(function: str) -> dict[str, Any]:
+    properties: dict[str, Any] = Deployment().resources[f"{function}Integration"]["Properties"]
+    return properties
+
+
 def routes() -> dict[str, dict[str, Any]]:
     return {route["RouteKey"]: route for route in Deployment().of_type("AWS::ApiGatewayV2::Route").values()}
 
@@ -30,32 +44,49 @@ def test_every_route_but_health_and_preflights_asks_for_a_key() -> None:
         "HEAD /api/messaging/sessions/health": "NONE",
         "HEAD /api/messaging/sessions/health/": "NONE",
         "OPTIONS /{proxy+}": "NONE",
-    }
-    assert routes()["$default"]["AuthorizerId"] == "ApiKeyAuthorizer"
+    } | dict.fromkeys(OF_MESSAGES, "CUSTOM")
+    guarded = [route for route in routes().values() if route["AuthorizationType"] == "CUSTOM"]
+    assert {route["AuthorizerId"] for route in guarded} == {"ApiKeyAuthorizer"}
 
 
 def test_the_local_gateway_has_the_same_routes_without_a_key() -> None:
     gateway = Gateway(lambda _event: {}, clock=MovableClock(), health_path=f"{BASE}/health")
     for path in (f"{BASE}/health", f"{BASE}/health/", f"{BASE}/health/x", BASE):
         for method in ("GET", "HEAD", "POST", "OPTIONS"):
-            found = gateway._route(HttpRequest(method, path, "", [], b""))
+            found, _ = gateway._route(HttpRequest(method, path, "", [], b""))
             key = f"{method} {path}" if f"{method} {path}" in routes() else "$default"
             key = "OPTIONS /{proxy+}" if method == "OPTIONS" else key
             assert (found.key, found.needs_key) == (key, routes()[key]["AuthorizationType"] == "CUSTOM")
 
 
-def test_all_routes_lead_to_the_one_function_with_events_of_version_two() -> None:
-    assert {route["Target"] for route in routes().values()} == {"integrations/SessionApiIntegration"}
-    integration = only("AWS::ApiGatewayV2::Integration")
+def test_the_verbs_of_messages_lead_to_a_function_of_their_own_and_all_else_to_the_other() -> None:
+    for key, route in routes().items():
+        function = "SessionMessages" if key in OF_MESSAGES else "SessionApi"
+        assert route["Target"] == f"integrations/{function}Integration"
+
+
+@pytest.mark.parametrize(
+    "function, address", [("SessionApi", "SessionApiFunction:live"), ("SessionMessages", "SessionMessagesFunction")]
+)
+def test_an_integration_calls_its_function_with_events_of_version_two(function: str, address: str) -> None:
+    integration = integration_of(function)
     assert integration["IntegrationType"] == "AWS_PROXY"
     assert integration["PayloadFormatVersion"] == "2.0"
-    assert "function:SessionApiFunction:live/invocations" in integration["IntegrationUri"]
+    assert f"function:{address}/invocations" in integration["IntegrationUri"]
 
 
-def test_the_gateway_waits_a_little_longer_than_the_function_may_take() -> None:
-    function = Deployment().resources["SessionApiFunction"]["Properties"]
-    waits_ms = only("AWS::ApiGatewayV2::Integration")["TimeoutInMillis"]
-    assert function["Timeout"] * 1000 < waits_ms <= function["Timeout"] * 1000 + 5000
+@pytest.mark.parametrize("function", ["SessionApi", "SessionMessages"])
+def test_the_gateway_waits_a_little_longer_than_the_function_may_take(function: str) -> None:
+    timeout_ms = int(Deployment().resources[f"{function}Function"]["Properties"]["Timeout"]) * 1000
+    assert timeout_ms < integration_of(function)["TimeoutInMillis"] <= min(30_000, timeout_ms + 5000)
+
+
+def test_callers_who_wait_for_replies_take_no_capacity_from_heartbeats() -> None:
+    assert "ReservedConcurrentExecutions" not in Deployment().resources["SessionMessagesFunction"]["Properties"]
+    reserved = Deployment(MessagesReservedConcurrency="200").resources["SessionMessagesFunction"]["Properties"]
+    assert str(reserved["ReservedConcurrentExecutions"]) == "200"
+    heartbeat, append = routes()["$default"], routes()[f"POST {MESSAGES}"]
+    assert heartbeat["Target"] != append["Target"]
 
 
 def test_the_authorizer_answers_yes_or_no_to_the_header_and_is_remembered_for_less_than_five_minutes() -> None:
@@ -71,6 +102,7 @@ def test_only_this_gateway_and_this_schedule_may_call_the_functions() -> None:
     permissions = Deployment().of_type("AWS::Lambda::Permission").values()
     assert {(each["FunctionName"].rpartition("function:")[2], each["Principal"]) for each in permissions} == {
         ("SessionApiFunction:live", "apigateway.amazonaws.com"),
+        ("SessionMessagesFunction", "apigateway.amazonaws.com"),
         ("ApiKeyAuthorizerFunction", "apigateway.amazonaws.com"),
         ("ExpirySweeperFunction", "events.amazonaws.com"),
     }
@@ -155,7 +187,7 @@ def test_cors_lets_pages_send_what_the_api_takes_and_read_what_it_tells() -> Non
     cors = only("AWS::ApiGatewayV2::Api", CorsAllowOrigins=ORIGINS)["CorsConfiguration"]
     assert cors["AllowOrigins"] == ORIGINS.split(",")
     assert set(cors["AllowMethods"]) == {"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"}
-    assert set(cors["AllowHeaders"]) == {"content-type", "idempotency-key", "x-api-key"}
+    assert set(cors["AllowHeaders"]) == {"content-type", "idempotency-key", "if-match", "x-api-key"}
     assert set(cors["ExposeHeaders"]) == {"location", "x-request-id", "retry-after"}
 
 

@@ -70,13 +70,20 @@ def test_a_rule_that_is_switched_off_is_none() -> None:
 
 def test_it_knows_which_routes_need_a_key() -> None:
     routes = Template().routes()
-    assert Route("$default", needs_key=True) in routes
-    assert Route("HEAD /api/messaging/sessions/health/", needs_key=False) in routes
-    assert [route.key for route in routes if route.needs_key] == ["$default"]
+    assert Route("$default", needs_key=True, function="SessionApiFunction") in routes
+    assert Route("HEAD /api/messaging/sessions/health/", needs_key=False, function="SessionApiFunction") in routes
+    others = [route for route in routes if route.needs_key and route.key != "$default"]
+    assert {route.function for route in others} == {"SessionMessagesFunction"}
+    assert {route.key.split("{id}")[1] for route in others} == {
+        "/messages",
+        "/messages/",
+        "/messages/{messageId}",
+        "/messages/{messageId}/",
+    }
 
 
 def test_it_finds_the_tables() -> None:
-    assert Template().tables() == ["SessionsTable", "ApiKeysTable"]
+    assert Template().tables() == ["SessionsTable", "MessagesTable", "ApiKeysTable"]
 
 
 def test_cors_is_there_once_origins_are_given() -> None:

@@ -100,7 +100,7 @@ def test_the_gateway_calls_the_alias_and_may() -> None:
     deployment = Deployment()
     (alias,) = deployment.of_type("AWS::Lambda::Alias").values()
     address = f"{deployment.arn(FUNCTION)}:{alias['Name']}"
-    (integration,) = deployment.of_type("AWS::ApiGatewayV2::Integration").values()
+    integration = deployment.resources["SessionApiIntegration"]["Properties"]
     assert f"/functions/{address}/invocations" in integration["IntegrationUri"]
     assert deployment.resources["SessionApiPermission"]["Properties"]["FunctionName"] == address
     assert deployment.resources["SessionApiIntegration"]["DependsOn"] == "SessionApiPermission"

@@ -17,13 +17,15 @@ from urllib.parse import urlencode
 from agent_sessions import bootstrap
 
 from functions.session_api import app
+from functions.session_messages import app as messages_app
 from tests.engines.fake_dynamo import FakeDynamo
-from tests.engines.tables import create_sessions_table
+from tests.engines.tables import create_messages_table, create_sessions_table
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 EVENTS: Final = ROOT / "events"
 BASE: Final = "/api/messaging/sessions"
 TABLE: Final = "table-5c1d"
+MESSAGES: Final = "table-5c1d-messages"
 AGENT: Final = "b8504bc3-45f8-4a41-a00a-83df46d8555d"
 USER: Final = "6c6f2d1e-0a3b-4f7d-9e58-1b2c3d4e5f60"
 NOWHERE: Final = "11111111-2222-4333-8444-555555555555"
@@ -38,10 +40,13 @@ STATUS_OF_CODE: Final = {
     "UNAUTHORIZED": 401,
     "FORBIDDEN": 403,
     "SESSION_NOT_FOUND": 404,
+    "MESSAGE_NOT_FOUND": 404,
     "ROUTE_NOT_FOUND": 404,
     "METHOD_NOT_ALLOWED": 405,
     "SESSION_EXPIRED": 410,
+    "PRECONDITION_FAILED": 412,
     "PAYLOAD_TOO_LARGE": 413,
+    "MESSAGE_LIMIT_REACHED": 429,
     "SESSION_RENEWAL_FAILED": 422,
     "IDEMPOTENCY_KEY_REUSED": 422,
     "INTERNAL_SERVER_ERROR": 500,
@@ -162,11 +167,12 @@ def _table_requests() -> list[dict[str, Any]]:
             requests.append(request)
 
     create_sessions_table(Recorder(), TABLE)  # type: ignore[arg-type]
+    create_messages_table(Recorder(), MESSAGES)  # type: ignore[arg-type]
     return requests
 
 
 def new_table(dynamo: FakeDynamo) -> None:
-    """Make the template's sessions table."""
+    """Make the template's tables of sessions and of messages."""
     for request in _table_requests():
         dynamo.create_table(**copy.deepcopy(request))
     dynamo.calls.clear()
@@ -224,14 +230,15 @@ class World:
 
     def restart(self, **settings: str) -> None:
         """Begin a new process of the function, with these settings."""
-        environ = {"SESSIONS_TABLE": TABLE, **settings}
+        environ = {"SESSIONS_TABLE": TABLE, "MESSAGES_TABLE": MESSAGES, **settings}
         bootstrap.wire(bootstrap.Wiring(environ, self.clock, {"dynamodb": self._client}))
 
     # --- calls
 
     def send(self, event: Mapping[str, Any]) -> Answer:
         """Hand an event to the deployed handler."""
-        response = app.handler(dict(event), None)
+        function = messages_app if event["rawPath"].rstrip("/").removeprefix(BASE).count("/messages") else app
+        response = function.handler(dict(event), None)
         answer = Answer(response["statusCode"], response["headers"], response["body"])
         _check(event, response, answer)
         return answer
@@ -273,6 +280,23 @@ class World:
 
     def delete(self, session_id: str, **changes: Any) -> Answer:
         return self.call("delete", path=f"{BASE}/{session_id}", **changes)
+
+    def say(
+        self, session_id: str, content: str = "Hello", *, headers: Mapping[str, str] | None = None, **fields: Any
+    ) -> Answer:
+        """Post a message, by a key of full scope."""
+        return self.post_message(session_id, {"content": content, **fields}, headers=headers)
+
+    def post_message(self, session_id: str, body: object = None, **changes: Any) -> Answer:
+        return self.call("message-post", path=f"{BASE}/{session_id}/messages", body=body, **changes)
+
+    def messages(self, session_id: str, *, tenant: str | None = "acme", **query: object) -> Answer:
+        """One page of messages."""
+        texts = {name: str(value) for name, value in query.items()}
+        return self.call("message-list", path=f"{BASE}/{session_id}/messages", query=texts, tenant=tenant)
+
+    def message(self, session_id: str, message_id: str, **changes: Any) -> Answer:
+        return self.call("message-get", path=f"{BASE}/{session_id}/messages/{message_id}", **changes)
 
     def page(self, *, tenant: str | None = "acme", **query: str) -> Answer:
         """One page of the list."""

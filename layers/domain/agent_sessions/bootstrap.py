@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from agent_sessions.api.http import SessionApi
     from agent_sessions.api.list_query import ListApi
+    from agent_sessions.api.messages_http import MessageApi
     from agent_sessions.keys.authorizer import ApiKeyAuthorizer
     from agent_sessions.keys.service import KeyService
     from agent_sessions.settings import SessionSettings
@@ -102,6 +103,43 @@ def session_api() -> "SessionApi":
         health=_health,
         settings=settings,
         clock=_wiring.clock,
+        telemetry=_telemetry(),
+    )
+
+
+@cache
+def session_messages() -> "MessageApi":
+    """Build the API of messages.
+
+    Raises:
+        SettingsError: a setting is missing or malformed.
+
+    """
+    from random import random
+
+    from agent_sessions.api.messages_http import MessageApi
+    from agent_sessions.messages.dynamo_store import DynamoMessageStore
+    from agent_sessions.messages.pages import MessageReader
+    from agent_sessions.messages.service import MessageService
+    from agent_sessions.messages.waits import MessageWait
+    from agent_sessions.settings import MessageSettings
+
+    settings = MessageSettings.from_env(_wiring.environ)
+    clock = _wiring.clock
+    store = DynamoMessageStore(_client("dynamodb"), settings.sessions_table, settings.messages_table)
+    reader = MessageReader(store, clock, retention_ms=settings.retention_ms)
+    return MessageApi(
+        messages=MessageService(
+            store,
+            clock,
+            retention_ms=settings.retention_ms,
+            limit=settings.messages_per_session,
+            jitter=random,
+        ),
+        reader=reader,
+        wait=MessageWait(store, reader, clock),
+        settings=settings,
+        clock=clock,
         telemetry=_telemetry(),
     )
 
@@ -252,6 +290,7 @@ def _sdk_session() -> "Session":
 
 _BUILDERS = (
     session_api,
+    session_messages,
     _lists,
     _health,
     _session_settings,

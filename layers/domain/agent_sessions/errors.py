@@ -1,4 +1,4 @@
-"""Everything that can be refused, as one tree whose leaves carry facts. Statuses belong to `api.http`.
+"""Everything that can be refused, as one tree whose leaves carry facts. Statuses belong to `api.edge`.
 
 SessionServiceError
 ├── InvalidRequest            the request breaks a rule; lists every field at fault
@@ -7,10 +7,13 @@ SessionServiceError
 ├── Forbidden                 the key's scope does not allow the route
 ├── RouteNotFound             no such path
 ├── MethodNotAllowed          the path exists, the verb does not
+├── MessageNotFound           the session has no such message
 ├── SessionNotFound           unknown, deleted, retired, malformed id, or another tenant's
 ├── SessionExpired            over, but within the retention
 ├── SessionRenewalFailed      nothing left to gain under the cap
 ├── IdempotencyKeyReused      same key, other request
+├── PreconditionFailed        If-Match names another state than the present one
+├── MessageLimitReached       the session has as many messages as it may have
 ├── TooManyConflicts          five racing attempts lost
 └── ServiceUnavailable        a backing service throttles or cannot be reached
 
@@ -123,6 +126,16 @@ class SessionNotFound(SessionServiceError):
         super().__init__("There is no such session.")
 
 
+class MessageNotFound(SessionServiceError):
+    """The session has no message with this id."""
+
+    code = "MESSAGE_NOT_FOUND"
+
+    def __init__(self) -> None:
+        """Name no message."""
+        super().__init__("The session has no such message.")
+
+
 class SessionExpired(SessionServiceError):
     """The session is over; it is remembered for the retention, then 404."""
 
@@ -157,6 +170,28 @@ class IdempotencyKeyReused(SessionServiceError):
         """Carry the names of the fields that differ."""
         self.differing = differing
         super().__init__(f"This Idempotency-Key was used before with a request that differs in {', '.join(differing)}.")
+
+
+class PreconditionFailed(SessionServiceError):
+    """If-Match names another state than the present one; `details` has the present value."""
+
+    code = "PRECONDITION_FAILED"
+
+    def __init__(self, last_sequence: int) -> None:
+        """Carry the present `lastSequence`."""
+        self.last_sequence = last_sequence
+        super().__init__(f"If-Match must be the session's lastSequence, which is {last_sequence}.")
+
+
+class MessageLimitReached(SessionServiceError):
+    """The session has as many messages as it may have; waiting does not help."""
+
+    code = "MESSAGE_LIMIT_REACHED"
+
+    def __init__(self, limit: int) -> None:
+        """Carry the limit."""
+        self.limit = limit
+        super().__init__(f"A session may have at most {limit} messages.")
 
 
 class ServiceUnavailable(SessionServiceError):

@@ -103,6 +103,21 @@ class SessionSettings(_Settings):
         return broken
 
 
+class MessageSettings(_Settings):
+    """What the function of the messages is told."""
+
+    sessions_table: str
+    messages_table: str
+    session_retention_minutes: Annotated[int, Field(ge=60)] = 1440
+    messages_per_session: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
+    reply_wait_seconds: Annotated[int, Field(ge=0, le=22)] = 20
+
+    @property
+    def retention_ms(self) -> int:
+        """How long an expired session is remembered, in milliseconds."""
+        return self.session_retention_minutes * MS_PER_MINUTE
+
+
 class SweepSettings(_Settings):
     """The settings of the sweeper."""
 

@@ -22,15 +22,15 @@ class UnusableNumber(str):
     __slots__ = ()
 
 
-def read_object(body: str | None, *, is_base64: bool) -> dict[str, Any]:
+def read_object(body: str | None, *, is_base64: bool, limit: int = MAX_BODY_BYTES) -> dict[str, Any]:
     """Read a request's body as a JSON object. Numbers out of range come as `UnusableNumber`.
 
     Raises:
-        PayloadTooLarge: more than `MAX_BODY_BYTES`.
+        PayloadTooLarge: more than `limit` bytes.
         InvalidRequest: empty, no base64 although marked so, no UTF-8, no JSON, or no object.
 
     """
-    text = _text(body or "", is_base64=is_base64)
+    text = _text(body or "", limit, is_base64=is_base64)
     if not text or text.isspace():
         _refuse("must be a JSON object, and is empty")
     if text.startswith("\ufeff"):
@@ -56,6 +56,11 @@ def metadata_json(value: object) -> str:
     if not isinstance(value, dict):
         msg = "must be a JSON object"
         raise ValueError(msg)  # noqa: TRY004 - one kind of refusal for all of the rules here
+    return kept_json(value, MAX_METADATA_BYTES)
+
+
+def kept_json(value: dict[str, Any] | list[Any], limit: int) -> str:
+    """Return an object or a list as `metadata_json` does, of at most `limit` bytes. Raises as it does."""
     _check_values(value)
     text = compact(value)
     try:
@@ -63,21 +68,21 @@ def metadata_json(value: object) -> str:
     except UnicodeEncodeError:
         msg = "must not contain lone surrogates"
         raise ValueError(msg) from None
-    if size > MAX_METADATA_BYTES:
-        msg = f"must have at most {MAX_METADATA_BYTES} bytes as compact JSON, and has {size}"
+    if size > limit:
+        msg = f"must have at most {limit} bytes as compact JSON, and has {size}"
         raise ValueError(msg)
     return text
 
 
-def _text(body: str, *, is_base64: bool) -> str:
+def _text(body: str, limit: int, *, is_base64: bool) -> str:
     """Return the body's text; the limit counts bytes as they came over the wire."""
     octets = b""
     try:
         octets = base64.b64decode(body, validate=True) if is_base64 else body.encode()
     except (binascii.Error, ValueError):
         _refuse("is not valid base64" if is_base64 else "is not valid UTF-8")
-    if len(octets) > MAX_BODY_BYTES:
-        raise PayloadTooLarge(MAX_BODY_BYTES)
+    if len(octets) > limit:
+        raise PayloadTooLarge(limit)
     if not is_base64:
         return body
     try:
@@ -107,9 +112,9 @@ def _constant(name: str) -> NoReturn:
 _DECODER: Final = json.JSONDecoder(parse_int=_integer, parse_float=_double, parse_constant=_constant)
 
 
-def _check_values(metadata: dict[str, Any]) -> None:
+def _check_values(outermost: dict[str, Any] | list[Any]) -> None:
     """Walk without recursion; refuse what is nested too deeply and numbers that cannot be kept."""
-    level: list[Any] = [metadata]
+    level: list[Any] = [outermost]
     depth = 0
     while level:
         depth += 1

@@ -8,6 +8,7 @@ from agent_sessions.errors import (
     FieldProblem,
     IdempotencyKeyReused,
     InvalidRequest,
+    PreconditionFailed,
     SessionExpired,
     SessionRenewalFailed,
     SessionServiceError,
@@ -45,6 +46,9 @@ def session_json(session: Session, now_ms: int) -> str:
         "lease": session.lease,
         "renewalCount": session.renewal_count,
         "metadataVersion": metadata_version(session.metadata_json),
+        "lastSequence": session.last_sequence,
+        "lastMessageAt": None if session.last_message_at_ms is None else timestamp(session.last_message_at_ms),
+        "awaitingReply": session.open_sequence is not None,
         "timeRemaining": session.time_remaining_ms(now_ms),
         "isNearExpiration": session.is_near_expiration(now_ms),
     }
@@ -123,6 +127,8 @@ def _details(error: SessionServiceError) -> dict[str, Any]:
             return details if session_id is None else details | {"sessionId": session_id}
         case IdempotencyKeyReused(differing=differing):
             return {"differing": list(differing)}
+        case PreconditionFailed(last_sequence=last_sequence):
+            return {"lastSequence": last_sequence}
         case SessionRenewalFailed(ends_at_ms=ends_at_ms):
             return {"endsAt": timestamp(ends_at_ms)}
         case _:

@@ -33,7 +33,7 @@ _KEY_ID: Final = re.compile("[0-9a-f]{16}")
 
 KeyState = Literal["active", "expired", "revoked"]
 Scope = Literal["full", "client", "agent"]
-"""What a key may do; `api.http` has the routes of each scope."""
+"""What a key may do; `api.edge` has the routes of each scope."""
 
 
 class ApiKeyError(Exception):

@@ -31,6 +31,10 @@ TENANT_INDEX: Final = "byTenant"
 TENANT_SHARD: Final = "tenantShard"
 
 LISTED_AT: Final = "listedAt"
+
+LAST_SEQUENCE: Final = "lastSeq"
+LAST_MESSAGE_AT: Final = "lastMessageAt"
+OPEN_SEQUENCE: Final = "openSeq"
 AGENT_ID: Final = "agentId"
 
 
@@ -151,6 +155,9 @@ def session_from_item(item: Item) -> Session:
             purge_at_seconds=_count(item, TTL),
             closed=LISTED_AT not in item,
             announced=DUE_SHARD not in item,
+            last_sequence=_count(item, LAST_SEQUENCE) if LAST_SEQUENCE in item else 0,
+            last_message_at_ms=moment(item, LAST_MESSAGE_AT) if LAST_MESSAGE_AT in item else None,
+            open_sequence=_count(item, OPEN_SEQUENCE) if OPEN_SEQUENCE in item else None,
         )
         if session.metadata_json != "{}" and not isinstance(_JSON.decode(session.metadata_json), dict):
             raise TypeError("metadata must be a JSON object")  # noqa: TRY301 - reported as the others are

@@ -42,11 +42,13 @@ class Update(NamedTuple):
     sets: list[str]
     conditions: list[str]
     values: Item
+    removes: tuple[str, ...] = ()
 
     @property
     def expression(self) -> str:
         """The update expression."""
-        return "SET " + ", ".join(self.sets)
+        removes = " REMOVE " + ", ".join(self.removes) if self.removes else ""
+        return "SET " + ", ".join(self.sets) + removes
 
     @property
     def condition(self) -> str:
@@ -99,11 +101,11 @@ def _renewals(moment: str) -> dict[RenewalPath, tuple[list[str], list[str]]]:
             [*alive_and_ours, *only_the_rest_fits],
         ),
     }
-    if moment == ":now":
-        paths[RenewalPath.ACTIVITY_ONLY] = (
-            ["lastActivity = :now"],
-            [*alive_and_ours, "(autoRenew = :false OR expiresAt = endsAt)"],
-        )
+    # Overtaken, it sets nothing: a heartbeat then writes nothing at all, and a message only what is its own.
+    paths[RenewalPath.ACTIVITY_ONLY] = (
+        recorded,
+        [*alive_and_ours, "(autoRenew = :false OR expiresAt = endsAt)"],
+    )
     return paths
 
 

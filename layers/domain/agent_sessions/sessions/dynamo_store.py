@@ -10,11 +10,12 @@ from botocore.exceptions import ClientError
 
 from agent_sessions.aws_clients.failures import is_failed_condition, translated
 from agent_sessions.sessions import dynamo_item as items
+from agent_sessions.sessions.attempts import Write
 from agent_sessions.sessions.dynamo_item import Item, UnreadableItem, number
 from agent_sessions.sessions.dynamo_renewal import ALIVE, NOT_CLOSED, NOT_WARNED, OWNED, WARNED, Update, renewal_update
 from agent_sessions.sessions.leases import Patch, Renewal
 from agent_sessions.sessions.model import Session
-from agent_sessions.sessions.service import ReadMany, Removed, Write
+from agent_sessions.sessions.service import ReadMany, Removed
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -103,7 +104,7 @@ class DynamoSessionStore:
 
     def renew(self, session_id: str, tenant_id: str, attempt: Renewal, now_ms: int) -> Write:
         """Carry out one heartbeat or renewal at `now_ms`, as a single conditional write."""
-        return self._update(session_id, renewal_update(tenant_id, attempt, now_ms))
+        return update_session(self._client, self._table, session_id, renewal_update(tenant_id, attempt, now_ms))
 
     def patch(self, read: Session, patch: Patch, now_ms: int) -> Write:
         """Carry out a patch that was worked out on `read`, if its case still holds.
@@ -139,7 +140,7 @@ class DynamoSessionStore:
         else:
             conditions.append(NOT_WARNED)
             sets.append(f"{items.DUE_AT} = {appointment}")
-        return self._update(read.session_id, Update(sets, conditions, values))
+        return update_session(self._client, self._table, read.session_id, Update(sets, conditions, values))
 
     def delete(self, session_id: str, tenant_id: str) -> Removed | None:
         """Remove the tenant's session, readable or not; return what is left to know of it, None where there is none."""
@@ -161,24 +162,26 @@ class DynamoSessionStore:
         except UnreadableItem:
             return Removed(None)
 
-    def _update(self, session_id: str, update: Update) -> Write:
-        try:
-            with translated():
-                answer = self._client.update_item(
-                    TableName=self._table,
-                    Key=items.session_key(session_id),
-                    UpdateExpression=update.expression,
-                    ConditionExpression=update.condition,
-                    ExpressionAttributeValues=update.values,
-                    ReturnValues="ALL_NEW",
-                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                )
-        except ClientError as error:
-            if not is_failed_condition(error):
-                raise
-            found = old_item(error)
-            return Write(applied=False, session=items.session_from_item(found) if found else None)
-        return Write(applied=True, session=items.session_from_item(answer["Attributes"]))
+
+def update_session(client: "DynamoDBClient", table: str, session_id: str, update: Update) -> Write:
+    """Carry out one conditional update of a session."""
+    try:
+        with translated():
+            answer = client.update_item(
+                TableName=table,
+                Key=items.session_key(session_id),
+                UpdateExpression=update.expression,
+                ConditionExpression=update.condition,
+                ExpressionAttributeValues=update.values,
+                ReturnValues="ALL_NEW",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+    except ClientError as error:
+        if not is_failed_condition(error):
+            raise
+        found = old_item(error)
+        return Write(applied=False, session=items.session_from_item(found) if found else None)
+    return Write(applied=True, session=items.session_from_item(answer["Attributes"]))
 
 
 def old_item(error: ClientError) -> Item | None:

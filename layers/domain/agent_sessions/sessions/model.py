@@ -69,7 +69,8 @@ class Session(NamedTuple):
     the expiry once the present lease has been warned. `closed` is set for good before the expiry is published, and
     refuses every renewal; `announced` is set after. `request_hash` stands for the create request, `attempt` (8 random
     bytes) for the one write that carried it out, and so for this life of the session. `purge_at_seconds` is when
-    DynamoDB may delete the record, in epoch seconds.
+    DynamoDB may delete the record, in epoch seconds. `last_sequence` is the highest number that a message was given, at
+    `last_message_at_ms`; `open_sequence` is the number of the last user's message that no agent has answered.
     """
 
     session_id: str
@@ -91,6 +92,9 @@ class Session(NamedTuple):
     purge_at_seconds: int
     closed: bool = False
     announced: bool = False
+    last_sequence: int = 0
+    last_message_at_ms: int | None = None
+    open_sequence: int | None = None
 
     @property
     def reason(self) -> ExpiryReason:

@@ -13,25 +13,16 @@ from agent_sessions.errors import (
     SessionNotFound,
     TooManyConflicts,
 )
-from agent_sessions.sessions.ids import differing_parts, is_session_id, new_attempt, session_id_for_key
-from agent_sessions.sessions.leases import Patch, Renewal, RenewalPath, check_alive, next_attempt, patch_of
+from agent_sessions.sessions.attempts import MAX_ATTEMPTS, Snapshot, Write, check_id, live_session, until_accepted
+from agent_sessions.sessions.ids import differing_parts, new_attempt, session_id_for_key
+from agent_sessions.sessions.leases import Patch, Renewal, RenewalPath, next_attempt, patch_of
 from agent_sessions.sessions.model import MS_PER_MINUTE, Session, TimeoutConfig, purge_at_seconds, warning_due_ms
-
-MAX_ATTEMPTS: Final = 5
-"""Conditional writes one call may try before it gives up (docs/contract.md, Errors)."""
 
 RIVALRY_SECONDS: Final = 0.02
 """Unit of the pauses before a patch's later attempts, in which a rival finishes: some round trips to the store."""
 
 LOST_ANSWER_SECONDS: Final = 0.2
 """Longest pause before a create whose answer was lost looks for what it wrote."""
-
-
-class Write(NamedTuple):
-    """Outcome of a conditional write: the session after it or, where it was refused, as it was found (None: gone)."""
-
-    applied: bool
-    session: Session | None
 
 
 class Removed(NamedTuple):
@@ -81,13 +72,6 @@ class NewSession(NamedTuple):
     timeout: TimeoutConfig
     request_hash: bytes
     idempotency_key: str | None
-
-
-class Snapshot(NamedTuple):
-    """A session as seen at `now_ms` by the server's clock."""
-
-    session: Session
-    now_ms: int
 
 
 class Creation(NamedTuple):
@@ -192,7 +176,7 @@ class SessionService:
             ServiceUnavailable: the store does not answer.
 
         """
-        _check_id(session_id)
+        check_id(session_id)
         found = self._store.get(session_id)
         now_ms = self._clock.now_ms()
         return Snapshot(self._live(found, tenant_id, now_ms), now_ms)
@@ -226,7 +210,7 @@ class SessionService:
             InvalidRequest: raised by `merge`, or the change would end the session.
 
         """
-        _check_id(session_id)
+        check_id(session_id)
         found = self._store.get(session_id)
         for attempt in range(MAX_ATTEMPTS):
             if attempt > 1:  # patches are refused by patches: let the others finish
@@ -254,7 +238,7 @@ class SessionService:
             ServiceUnavailable: the store does not answer.
 
         """
-        _check_id(session_id)
+        check_id(session_id)
         removed = self._store.delete(session_id, tenant_id)
         if removed is None:
             raise SessionNotFound
@@ -263,21 +247,15 @@ class SessionService:
             raise SessionNotFound
 
     def _renew(self, tenant_id: str, session_id: str, *, manual: bool) -> Snapshot:
-        """Try the usual path first; choose the next one from the item that a refused write returned."""
-        _check_id(session_id)
-        now_ms = self._clock.now_ms()
-        attempt = Renewal(RenewalPath.USUAL, manual)
-        for _ in range(MAX_ATTEMPTS):
-            write = self._store.renew(session_id, tenant_id, attempt, now_ms)
-            if write.applied and write.session:
-                return Snapshot(write.session, now_ms)
-            refused_ms, now_ms = now_ms, self._clock.now_ms()
-            found = self._live(write.session, tenant_id, now_ms)
-            chosen = next_attempt(found, refused_ms, now_ms, manual=manual)
-            if chosen is None:
-                return Snapshot(found, now_ms)
-            attempt = chosen
-        raise TooManyConflicts
+        check_id(session_id)
+        snapshot, _ = until_accepted(
+            self._clock,
+            Renewal(RenewalPath.USUAL, manual),
+            write=lambda attempt, now_ms: self._store.renew(session_id, tenant_id, attempt, now_ms),
+            live=lambda found, now_ms: self._live(found, tenant_id, now_ms),
+            choose=lambda found, refused_ms, now_ms: next_attempt(found, refused_ms, now_ms, manual=manual),
+        )
+        return snapshot
 
     def _first_lease(self, session_id: str, tenant_id: str, request: NewSession, now_ms: int) -> Session:
         timeout = request.timeout
@@ -319,15 +297,7 @@ class SessionService:
             raise InvalidRequest([FieldProblem("maxDurationMinutes", rule, minutes)])
 
     def _live(self, found: Session | None, tenant_id: str, now_ms: int) -> Session:
-        if found is None or found.tenant_id != tenant_id:
-            raise SessionNotFound
-        check_alive(found, now_ms, self._retention_ms)
-        return found
-
-
-def _check_id(session_id: str) -> None:
-    if not is_session_id(session_id):
-        raise SessionNotFound
+        return live_session(found, tenant_id, now_ms, self._retention_ms)
 
 
 def _check_still_lives(read: Session, patch: Patch, now_ms: int) -> None:

@@ -1,0 +1,125 @@
+"""The HTTP API of messages: its routes, and what each asks of the use cases. Knows no AWS client."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from agent_sessions.api import messages_requests as requests
+from agent_sessions.api import messages_responses as responses
+from agent_sessions.api.edge import BASE_PATH, MESSAGE_ROUTE, MESSAGES_ROUTE, Answer, HttpApi, Request, Route
+from agent_sessions.api.json_body import read_object
+from agent_sessions.clock import Clock
+from agent_sessions.errors import InvalidRequest, PayloadTooLarge
+from agent_sessions.messages.model import Role
+from agent_sessions.messages.pages import MessageReader
+from agent_sessions.messages.service import MessageService
+from agent_sessions.messages.waits import MessageWait
+from agent_sessions.metrics import (
+    AGENT_MESSAGES,
+    NUMBERS_SEALED,
+    REPLIES_MISSED,
+    REPLY_WAITS,
+    SYSTEM_MESSAGES,
+    TOOL_MESSAGES,
+    USER_MESSAGES,
+    TelemetryPort,
+)
+from agent_sessions.settings import MessageSettings
+
+_APPENDED: Final[Mapping[Role, str]] = {
+    "user": USER_MESSAGES,
+    "agent": AGENT_MESSAGES,
+    "system": SYSTEM_MESSAGES,
+    "tool": TOOL_MESSAGES,
+}
+"""The metric that counts a new message, by its role."""
+LATEST_ARRIVAL_MS: Final = 30_000
+"""How old an event may be, in milliseconds: the gateway has given up on an older one."""
+
+
+class MessageApi(HttpApi):
+    """Answers the routes of messages."""
+
+    def __init__(
+        self,
+        *,
+        messages: MessageService,
+        reader: MessageReader,
+        wait: MessageWait,
+        settings: MessageSettings,
+        clock: Clock,
+        telemetry: TelemetryPort,
+    ) -> None:
+        """Wire the routes to the use cases."""
+        super().__init__(clock, telemetry)
+        self._service = messages
+        self._reader = reader
+        self._wait = wait
+        self._settings = settings
+        self._messages = MESSAGES_ROUTE._replace(verbs={"GET": self._list, "POST": self._post})
+        self._message = MESSAGE_ROUTE._replace(verbs={"GET": self._get})
+
+    def _found(self, parts: list[str]) -> Route | None:
+        match parts:
+            case [session_id, "messages"]:
+                return self._messages._replace(session_id=session_id.lower())
+            case [session_id, "messages", message_id]:
+                return self._message._replace(session_id=session_id.lower(), message_id=message_id)
+            case _:
+                return None
+
+    def _post(self, request: Request) -> Answer:
+        try:
+            body = read_object(request.body, is_base64=request.is_base64, limit=requests.MAX_MESSAGE_BODY_BYTES)
+            post = requests.new_message(body, request.headers, request.scope)
+        except (InvalidRequest, PayloadTooLarge):
+            self._service.check_alive(request.tenant_id, request.session_id)  # that it is gone wins over a bad body
+            raise
+        appended = self._service.append(request.tenant_id, request.session_id, post.message)
+        message = appended.message
+        facts: dict[str, object] = {"role": message.role, "sequence": message.sequence}
+        counts: dict[str, float] = {_APPENDED[message.role]: 1} if appended.is_new else {}
+        _count_sealed(appended.sealed, counts)
+        reply = None
+        if post.waits:
+            wait_ms = self._settings.reply_wait_seconds * 1000
+            reply, waited_ms = self._wait.for_reply(appended, self._arrival_ms(request), wait_ms)
+            facts["waited_ms"] = waited_ms
+            counts |= {REPLY_WAITS: 1} if reply else {REPLY_WAITS: 1, REPLIES_MISSED: 1}
+        return Answer(
+            201 if appended.is_new else 200,
+            responses.appended_json(appended, reply, pending=post.waits and reply is None),
+            {"location": f"{BASE_PATH}/{message.session_id}/messages/{message.message_id}"},
+            counts=counts,
+            facts=facts,
+        )
+
+    def _list(self, request: Request) -> Answer:
+        query, wait_seconds = requests.listing(request.query, self._settings.reply_wait_seconds)
+        if wait_seconds:
+            page = self._wait.for_page(
+                request.tenant_id, request.session_id, query, self._arrival_ms(request), wait_seconds * 1000
+            )
+        else:
+            page = self._reader.page(request.tenant_id, request.session_id, query)
+        counts: dict[str, float] = {}
+        _count_sealed(page.sealed, counts)
+        return Answer(200, responses.messages_json(page), counts=counts, facts={"messages": len(page.messages)})
+
+    def _get(self, request: Request) -> Answer:
+        message = self._reader.get(
+            request.tenant_id,
+            request.session_id,
+            request.message_id,
+            expired_too=requests.expired_too(request.query),
+        )
+        return Answer(200, responses.message_json(message), facts={"sequence": message.sequence})
+
+    def _arrival_ms(self, request: Request) -> int:
+        """Return when the gateway took the request, by its own clock where that can be right."""
+        now_ms = self._clock.now_ms()
+        return request.arrived_ms if now_ms - LATEST_ARRIVAL_MS < request.arrived_ms <= now_ms else now_ms
+
+
+def _count_sealed(sealed: int, counts: dict[str, float]) -> None:
+    if sealed:
+        counts[NUMBERS_SEALED] = sealed

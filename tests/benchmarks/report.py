@@ -49,7 +49,7 @@ def plot(chart: Bars | Lines, file: Path) -> None:
     import matplotlib as mpl  # noqa: PLC0415 - only who plots pays for it
 
     mpl.use("svg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415 - likewise
+    from matplotlib import pyplot as plt  # noqa: PLC0415 - slow to import
 
     with mpl.rc_context({"svg.hashsalt": chart.file, "font.family": "sans-serif", "svg.fonttype": "none"}):
         figure, axes = plt.subplots(layout="constrained")

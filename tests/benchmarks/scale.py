@@ -24,7 +24,7 @@ def run() -> Section:
         f"idle sweep, and the frequent requests, in tables of {SIZES[0]:,} to {SIZES[-1]:,} live sessions on DynamoDB "
         "Local, in capacity units as the engine reports them (an empty query is free there; DynamoDB asks half a unit "
         f"for it). A list is one tenant's newest {LISTED} sessions, of all in the table. A Scan is what a sweep "
-        "without an index would do each minute; the engine needs hours for the larger ones, which are reckoned by the "
+        "without an index would do each minute; the engine needs hours for the larger ones, which are estimated by the "
         "page from the smallest.",
         columns=(
             "sessions in the table",
@@ -69,12 +69,12 @@ def _row(cost: Cost, smallest: Cost) -> Sequence[str]:
         f"{cost.units / DUE:.3f}",
         f"{len(cost.idle.calls)}, {units(cost.idle):g}",
         *(f"{units(cost.requests[name]):g}" for name in REQUESTS),
-        f"{calls:,.0f}, {consumed:,.0f}" + (" (reckoned)" if cost.scan is None else ""),
+        f"{calls:,.0f}, {consumed:,.0f}" + (" (estimated)" if cost.scan is None else ""),
     )
 
 
 def _lines(costs: Sequence[Cost]) -> Mapping[str, Sequence[tuple[float, float]]]:
-    scan = f"a Scan, before any mark, reckoned from {SIZES[0]:,}"
+    scan = f"a Scan, before any mark, estimated from {SIZES[0]:,}"
     return {
         "deployed": [(cost.sessions, cost.units) for cost in costs],
         "deployed, nothing due": [(cost.sessions, units(cost.idle)) for cost in costs],

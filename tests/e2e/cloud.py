@@ -50,11 +50,11 @@ def running(command: list[str | Path], port: int, environment: Mapping[str, str]
             yield
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(300)
 
 
 def _listens(port: int, process: subprocess.Popen[bytes]) -> bool:
-    give_up, pause = time.monotonic() + 60, threading.Event()
+    give_up, pause = time.monotonic() + 300, threading.Event()
     while process.poll() is None and time.monotonic() < give_up:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -144,7 +144,7 @@ class Stack:
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Send a request to the API."""
-        connection = HTTPConnection("127.0.0.1", self.cloud.port, timeout=60)
+        connection = HTTPConnection("127.0.0.1", self.cloud.port, timeout=300)
         sent = {"host": urlsplit(self.outputs["ApiUrl"]).netloc, "content-type": "application/json", **(headers or {})}
         if key is not None:
             sent["x-api-key"] = key

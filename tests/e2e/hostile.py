@@ -51,7 +51,7 @@ def parsed(data: bytes, method: str = "GET") -> tuple[int, dict[str, str], bytes
 
 
 def check(status: int, headers: Mapping[str, str], body: bytes, what: object, *, sent: bytes = b"") -> None:
-    """Hold one answer to what API.md section 4 says of all of them. What was `sent` may come back."""
+    """Check one answer by the rules for every answer (docs/contract.md, Errors). What was `sent` may come back."""
     told = (what, status, body[:500])
     assert 200 <= status < 500, told
     leaks = [leak for leak in LEAKS.findall(body) if leak.lower() not in sent.lower()]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-START_SECONDS: Final = 60
+START_SECONDS: Final = 300
 
 
 class Process:

@@ -23,8 +23,8 @@ from local.server import Server, listen
 from local.stack import LocalStack
 
 BASE: Final = "/api/messaging/sessions"
-TIMEOUT_SECONDS: Final = 30
-"""An answer that takes longer counts as none: the machine may be busy, but nothing here waits for anything."""
+TIMEOUT_SECONDS: Final = 300
+"""An answer that takes longer counts as none. Nothing here waits for anything, but the machine may be busy."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,9 @@ class Serving:
         self.port = port
         self.calls: Counter[str] = Counter()
         """Calls to DynamoDB that requests made so far, as `table operation`."""
-        client = bootstrap._wiring.clients["dynamodb"]
-        client.meta.events.register("before-parameter-build.dynamodb.*", self._count)
+        engine = bootstrap._wiring.clients["dynamodb"]
+        self._answer = engine._answer
+        engine._answer = self._counted
 
     def send(
         self,
@@ -75,7 +76,7 @@ class Serving:
             connection.close()
 
     def raw(self, data: bytes, *, close: bool = True) -> bytes:
-        """Send bytes as they are, end the sending side unless told not to, and read until the other side ends."""
+        """Send bytes as they are, then end the sending side if `close` is set, and read until the other side ends."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=TIMEOUT_SECONDS) as connection:
             try:
                 connection.sendall(data)
@@ -88,7 +89,7 @@ class Serving:
                 while part := connection.recv(65_536):
                     parts.append(part)
             except ConnectionResetError:
-                pass  # likewise
+                pass  # the other side closed first
             return b"".join(parts)
 
     @contextmanager
@@ -99,11 +100,12 @@ class Serving:
         yield calls
         calls.update(self.calls - before)
 
-    def _count(self, params: Mapping[str, Any], model: Any, **_: Any) -> None:
-        if not threading.current_thread().name.startswith("api"):
-            return  # the sweeper, whose minute may come at any time
-        tables = [params["TableName"]] if "TableName" in params else list(params.get("RequestItems", ["several"]))
-        self.calls[f"{tables[0].removeprefix('local-')} {model.name}"] += 1
+    def _counted(self, name: str, request: Mapping[str, Any], do: Any) -> Any:
+        if threading.current_thread().name.startswith("api"):  # not the sweeper, whose minute may come at any time
+            tables = list(request.get("RequestItems", [request.get("TableName", "several")]))
+            operation = "".join(word.capitalize() for word in name.split("_"))
+            self.calls[f"{tables[0].removeprefix('local-')} {operation}"] += 1
+        return self._answer(name, request, do)
 
 
 @contextmanager

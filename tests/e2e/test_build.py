@@ -12,7 +12,6 @@ import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import botocore.session
 import pytest
@@ -136,13 +135,6 @@ def test_every_module_is_compiled_for_the_runtime_and_never_checked_against_its_
         assert compiled.read_bytes()[:8] == magic + unchecked_hash, source
 
 
-def test_nothing_that_was_compiled_says_where_it_was_made() -> None:
-    for compiled in BUILD.rglob("*.pyc"):
-        content = compiled.read_bytes()
-        assert b".aws-sam" not in content, compiled
-        assert str(ROOT).encode() not in content, compiled
-
-
 def test_the_layer_of_dependencies_is_under_ten_megabytes_zipped() -> None:
     assert zipped_size(DEPENDENCIES) < 10_000_000
 
@@ -190,45 +182,6 @@ print(json.dumps([
     assert json.loads(python(script, DEPENDENCIES / "python")) == expected
 
 
-def test_the_trimmed_rules_for_endpoints_have_lost_nothing() -> None:
-    for service in SERVICES:
-        assert trimmed(service, "endpoint-rule-set-1") == without_texts(whole(service, "endpoint-rule-set-1"))
-
-
-def test_the_trimmed_descriptions_tell_all_of_the_calls_that_stay_but_their_texts() -> None:
-    for service in SERVICES:
-        here, there = trimmed(service, "service-2"), without_texts(whole(service, "service-2"))
-        for part in ("operations", "shapes"):
-            assert here[part].items() <= there[part].items()
-        assert {**here, "operations": {}, "shapes": {}} == {**there, "operations": {}, "shapes": {}}
-
-
-def test_the_trimmed_descriptions_hold_every_shape_that_they_name_and_no_other() -> None:
-    for service in SERVICES:
-        here = trimmed(service, "service-2")
-        assert here["operations"]
-        assert set(re.findall(r'"shape": "(\w+)"', json.dumps(here))) == here["shapes"].keys()
-
-
-def whole(service: str, name: str) -> Any:
-    return botocore.session.get_session().get_component("data_loader").load_service_model(service, name)
-
-
-def trimmed(service: str, name: str) -> Any:
-    (path,) = (DEPENDENCIES / "python" / "botocore" / "data" / service).glob(f"*/{name}.json")
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def without_texts(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {
-            key: without_texts(entry)
-            for key, entry in value.items()
-            if not (key == "documentation" and isinstance(entry, str))
-        }
-    return [without_texts(entry) for entry in value] if isinstance(value, list) else value
-
-
 def test_the_bundle_of_certificates_has_amazons_five_roots_all_good_for_years() -> None:
     bundle = Path(Deployment().environment("SessionApiFunction")["AWS_CA_BUNDLE"])
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -243,10 +196,6 @@ def test_the_bundle_of_certificates_has_amazons_five_roots_all_good_for_years() 
     }
     in_two_years = (datetime.now(UTC) + timedelta(days=730)).timestamp()
     assert all(ssl.cert_time_to_seconds(str(root["notAfter"])) > in_two_years for root in roots)
-
-
-def test_the_whole_bundle_is_there_for_those_who_turn_the_small_one_off() -> None:
-    assert (DEPENDENCIES / "python" / "botocore" / "cacert.pem").stat().st_size > 100_000
 
 
 def test_the_domain_layer_is_the_package_and_a_function_its_one_file() -> None:

@@ -177,12 +177,6 @@ def test_the_schedule_fires_by_itself_and_the_warning_arrives_in_the_subscribed_
     assert stack.request("GET", f"{BASE}/health").json["status"] == "healthy"
 
 
-def test_the_gauge_counts_what_health_then_tells(stack: Stack, key: str) -> None:
-    create(stack, key)
-    assert stack.invoke("ExpirySweeperFunction", {"pass": "gauge"})["activeSessions"] >= 1
-    assert stack.request("GET", f"{BASE}/health").json["activeSessions"] >= 1
-
-
 @pytest.fixture(scope="module", params=["SessionApiFunction", "ExpirySweeperFunction", "ApiKeyAuthorizerFunction"])
 def runtime(request: pytest.FixtureRequest, stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A built function in Lambda's runtime interface emulator, with the stack's tables; one invocation at a time."""
@@ -210,7 +204,7 @@ def runtime(request: pytest.FixtureRequest, stack: Stack, tmp_path_factory: pyte
     with running(command, port, stack.cloud.environment | settings, folder):
 
         def invoke(event: Any) -> Any:
-            connection = HTTPConnection("127.0.0.1", port, timeout=120)
+            connection = HTTPConnection("127.0.0.1", port, timeout=300)
             try:
                 connection.request("POST", "/2015-03-31/functions/function/invocations", json.dumps(event))
                 return Answer.of(connection.getresponse()).json

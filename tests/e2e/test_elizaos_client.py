@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e.conftest import ROOT, LocalServer
 
-CLIENT = ROOT / ".cache" / "npm" / "api-client" / "package" / "dist" / "index.js"
+CLIENT = ROOT / ".cache" / "npm" / "api-client" / "dist" / "index.js"
 DRIVER = Path(__file__).with_name("elizaos_client.mjs")
 BASE = "/api/messaging/sessions"
 AGENT = "b8504bc3-45f8-4a41-a00a-83df46d8555d"
@@ -84,17 +84,6 @@ def test_create_gives_what_clients_of_the_reference_rely_on(client: Client) -> N
     }
     lived = datetime.fromisoformat(session["expiresAt"]) - datetime.fromisoformat(session["createdAt"])
     assert lived.total_seconds() == 30 * 60
-
-
-def test_create_takes_every_timeout_setting(client: Client) -> None:
-    config = {"timeoutMinutes": 7.5, "autoRenew": False, "maxDurationMinutes": 90, "warningThresholdMinutes": 2}
-    assert client.new(timeoutConfig=config)["timeoutConfig"] == config
-
-
-def test_get_reads_what_create_gave(client: Client) -> None:
-    created = client.new()
-    read = client("getSession", created["sessionId"])
-    assert read | {"timeRemaining": created["timeRemaining"]} == created
 
 
 def test_list_shows_the_sessions_with_totals(client: Client) -> None:
@@ -173,14 +162,6 @@ def refused(client: Client, *call: Any) -> tuple[Any, Any]:
     return caught.value.code, caught.value.status
 
 
-def test_errors_are_the_clients_own_with_our_code_message_and_status(client: Client) -> None:
-    with pytest.raises(ApiError) as caught:
-        client("createSession", {"agentId": "nobody", "userId": USER})
-    assert caught.value.name == "ApiError"
-    assert (caught.value.code, caught.value.status) == ("VALIDATION_ERROR", 400)
-    assert "agentId" in caught.value.message
-
-
 def test_an_unknown_session_a_wrong_verb_and_a_wrong_path(client: Client) -> None:
     assert refused(client, "getSession", NOBODY) == ("SESSION_NOT_FOUND", 404)
     assert refused(client, "getSession", "no-uuid") == ("SESSION_NOT_FOUND", 404)
@@ -202,10 +183,6 @@ def test_an_expired_session_and_one_at_its_cap(client: Client, local_server: Loc
     ):
         assert refused(client, *call) == ("SESSION_EXPIRED", 410)
     assert client("deleteSession", session_id)["success"] is True
-
-
-def test_a_body_that_is_too_large(client: Client) -> None:
-    assert refused(client, "createSession", {"metadata": {"a": "x" * 70_000}}) == ("PAYLOAD_TOO_LARGE", 413)
 
 
 def test_without_a_key_and_with_a_bad_one_the_gateways_answer_is_an_error_of_the_client_too(client: Client) -> None:

@@ -23,10 +23,20 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     with serving(folder, auth=False) as running:
         yield running
         sessions = running.send("GET", f"{BASE}?limit=100").json["sessions"]
-        assert running.send("GET", f"{BASE}/health").status == 200, "the stack has survived it all"
     log = (folder / "functions.log").read_text(encoding="utf-8")
     assert '"level":"ERROR"' not in log, next(line for line in log.splitlines() if '"level":"ERROR"' in line)
     assert all(session["agentId"] == AGENT for session in sessions)
+
+
+@pytest.fixture(autouse=True)
+def _still_serves(stack: Serving) -> Iterator[None]:
+    """After every hostile request the server makes, reads and ends a session: what closed a connection lives on."""
+    yield
+    made = stack.send("POST", BASE, GOOD)
+    assert made.status == 201
+    path = f"{BASE}/{made.json['sessionId']}"
+    assert stack.send("GET", path).json["sessionId"] == made.json["sessionId"]
+    assert stack.send("DELETE", path).status == 200
 
 
 def request(
@@ -62,57 +72,29 @@ def with_metadata(value: bytes) -> bytes:
 
 BODIES: Final[dict[str, bytes]] = {
     "nothing": b"",
-    "white space": b" \t\r\n",
     "NUL": b"\x00",
-    "NUL inside": b'{"agentId":"\x00"}',
-    "escaped NUL": b'{"agentId":"\\u0000","userId":"\\u0000"}',
     "byte order mark": b"\xef\xbb\xbf{}",
     "UTF-16": json.dumps(GOOD).encode("utf-16"),
-    "UTF-32": json.dumps(GOOD).encode("utf-32"),
     "Latin-1": '{"agentId":"é"}'.encode("latin-1"),
     "overlong UTF-8": b'{"agentId":"\xc0\xaf"}',
-    "surrogate in UTF-8": b'{"agentId":"\xed\xa0\x80"}',
     "lone surrogate": b'{"agentId":"\\ud800","userId":"\\udfff"}',
-    "lone surrogate as a name": b'{"\\ud800":1}',
-    "gzip": b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xab\xae\x05\x00",
     "an array": b"[]",
-    "a string": b'"{}"',
-    "a number": b"1",
     "null": b"null",
-    "two objects": b"{}{}",
     "a comment": b"{/**/}",
-    "single quotes": b"{'agentId':'x'}",
-    "trailing comma": b'{"agentId":"x",}',
     "cut short": json.dumps(GOOD).encode()[:-1],
-    "cut short in an escape": b'{"agentId":"\\u00',
     "NaN": b'{"timeoutConfig":{"timeoutMinutes":NaN}}',
-    "Infinity": b'{"timeoutConfig":{"timeoutMinutes":-Infinity}}',
     "arrays in arrays": deep(b"[", b"]", 30_000),
-    "objects in objects": deep(b'{"a":', b"}", 10_000),
     "deep and open": b"[" * 60_000,
     "deep in a field": b'{"agentId":' + deep(b"[", b"]", 20_000) + b"}",
-    "deep timeouts": b'{"timeoutConfig":' + deep(b'{"timeoutConfig":', b"}", 3_000) + b"}",
-    "deep metadata": with_metadata(deep(b'{"a":', b"}", 5_000)),
     "deep enough metadata and one more": with_metadata(deep(b'{"a":', b"}", 101)),
-    "a huge number": b'{"timeoutConfig":{"timeoutMinutes":1e999999}}',
     "a huge integer": b'{"timeoutConfig":{"timeoutMinutes":%s}}' % (b"9" * 60_000),
     "a huge integer in metadata": with_metadata(b'{"a":%s}' % (b"9" * 5_000)),
-    "a tiny number": b'{"timeoutConfig":{"timeoutMinutes":1e-999999}}',
-    "minus nothing": b'{"timeoutConfig":{"timeoutMinutes":-0}}',
-    "a huge exponent": with_metadata(b'{"a":1E%s}' % (b"9" * 300)),
     "many names": b"{" + b",".join(b'"k%d":1' % number for number in range(6_000)) + b"}",
-    "one name many times": b"{" + b",".join([b'"agentId":1'] * 5_000) + b"}",
-    "a long name": b'{"%s":1}' % (b"n" * 60_000),
     "a long id": b'{"agentId":"%s","userId":"x"}' % (b"a" * 60_000),
-    "a UUID and more": b'{"agentId":"%s\\n","userId":"%s"}' % (AGENT.encode(), USER.encode()),
-    "digits of other scripts": b'{"agentId":"%s"}' % "٣f0b1c52-9d4e-4a67-8c1b-72e5a0d94f36".encode(),
     "prototypes": b'{"__proto__":{"agentId":"x"},"constructor":{"prototype":{}},"__class__":1,"__init__":2}',
     "operators": b'{"agentId":{"$ne":null},"userId":{"S":"x"},"timeoutConfig":{"$gt":""}}',
     "formats": b'{"agentId":"{0.__class__}","userId":"%s%n{rule}{message}"}',
-    "templates": b'{"agentId":"${jndi:ldap://x}","userId":"{{7*7}}"}',
-    "html": b'{"agentId":"<script>alert(1)</script>"}',
     "our own fields": b'{"sessionId":"x","tenantId":"y","expiresAt":9,"lease":9,"dueAt":9}',
-    "right-to-left": '{"agentId":"\u202e\u2066"}'.encode(),
     "one byte too many": b'{"agentId":"%s"}' % (b"a" * (65_537 - 14)),
     "a megabyte": b'{"agentId":"%s"}' % (b"a" * 1_000_000),
 }
@@ -133,73 +115,39 @@ def test_a_hostile_body_is_refused_in_the_one_shape(stack: Serving, name: str, t
     stack.send("DELETE", f"{BASE}/{live}")
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        b"text/plain",
-        b"text/xml",
-        b"application/x-www-form-urlencoded",
-        b"multipart/form-data; boundary=x",
-        b"\xff",
-        b"",
-    ],
-)
-@pytest.mark.parametrize("name", ["cut short", "NUL", "UTF-16", "Latin-1", "deep and open", "prototypes"])
-def test_so_it_is_whatever_its_content_type_says(stack: Serving, name: str, kind: bytes) -> None:
+@pytest.mark.parametrize("kind", [b"text/plain", b"multipart/form-data; boundary=x", b"\xff", b""])
+@pytest.mark.parametrize("name", ["cut short", "UTF-16"])
+def test_a_hostile_body_is_refused_whatever_its_content_type_says(stack: Serving, name: str, kind: bytes) -> None:
     status, _ = ask(stack, request("POST", BASE, BODIES[name], b"content-type: " + kind))
     assert status == 400
 
 
 TARGETS: Final[dict[str, str]] = {
     "parent folders": f"{BASE}/../../../etc/passwd",
-    "escaped parent folders": f"{BASE}/%2e%2e/%2e%2e/etc/passwd",
     "escaped slashes": f"{BASE}/..%2f..%2fetc%2fpasswd",
     "escaped twice": f"{BASE}/%252e%252e%252f",
-    "backslashes": f"{BASE}/..%5c..%5cwindows",
     "overlong UTF-8": f"{BASE}/%c0%ae%c0%ae%c0%af",
     "NUL": f"{BASE}/{NOWHERE}%00",
-    "NUL before": f"{BASE}/%00{NOWHERE}",
     "new line": f"{BASE}/{NOWHERE}%0d%0aset-cookie:%20a=b",
     "half an escape": f"{BASE}/%",
-    "half an escape more": f"{BASE}/%e",
-    "no escape": f"{BASE}/%zz",
-    "bytes that are no UTF-8": f"{BASE}/%ff%fe",
     "raw Latin-1": f"{BASE}/\xff\xfe",
     "long id": f"{BASE}/{'a' * 5_000}",
     "many slashes": f"{BASE}{'/' * 2_000}",
-    "many parts": f"{BASE}{'/a' * 2_000}",
     "two slashes": f"{BASE}//{NOWHERE}",
-    "parameters": f"{BASE}/{NOWHERE};a=b",
-    "fragment": f"{BASE}/{NOWHERE}#a",
     "service record": f"{BASE}/sweep",
-    "service secret": f"{BASE}/cursor-key",
     "service secret, escaped": f"{BASE}/%63ursor-key",
-    "prototype": f"{BASE}/__proto__",
     "upper case": f"{BASE}/{NOWHERE.upper()}/HEARTBEAT",
     "whole address": f"http://elsewhere.example{BASE}/{NOWHERE}",
-    "other root": "/etc/passwd",
-    "local routes as ids": f"{BASE}/_local",
-    "plus": f"{BASE}/+",
-    "star": f"{BASE}/*",
-    "digits of other scripts": f"{BASE}/%D9%A31111111-2222-4333-8444-555555555555",
     "query in the path": f"{BASE}%3Flimit=1",
     "long query": f"{BASE}?limit={'9' * 5_000}",
-    "limit": f"{BASE}?limit=1e1",
-    "limit below": f"{BASE}?limit=-1",
-    "limit in other digits": f"{BASE}?limit=%D9%A3",
     "limit twice": f"{BASE}?limit=1&limit=2",
     "limit NUL": f"{BASE}?limit=%00",
-    "limit empty": f"{BASE}?limit=",
     "limit array": f"{BASE}?limit[]=1&limit[__proto__]=1",
-    "cursor": f"{BASE}?cursor=AAAA",
     "cursor as JSON": f"{BASE}?cursor=eyJzZXNzaW9uSWQiOiJjdXJzb3Ita2V5In0=",
     "long cursor": f"{BASE}?cursor={'A' * 6_000}",
-    "cursor no UTF-8": f"{BASE}?cursor=%ff%fe",
     "cursor lone surrogate": f"{BASE}?cursor=%ed%a0%80",
     "filters": f"{BASE}?userId=x'%20OR%201=1--&agentId=%00",
-    "filter of another shape": f"{BASE}?userId[$ne]=x&userId=",
     "many parameters": f"{BASE}?" + "&".join(f"p{number}={number}" for number in range(1_000)),
-    "only ampersands": f"{BASE}?{'&' * 3_000}={'=' * 3_000}",
 }
 
 
@@ -215,25 +163,15 @@ def test_a_hostile_address_finds_nothing(stack: Serving, name: str, method: str)
 
 HEADERS: Final[dict[str, list[bytes]]] = {
     "a header twice": [b"idempotency-key: a", b"idempotency-key: b"],
-    "content type twice": [JSON, b"content-type: text/plain"],
     "key with control characters": [b"idempotency-key: a\x01b"],
     "key no ASCII": [b"idempotency-key: \xff\xfe"],
-    "key too long": [b"idempotency-key: " + b"k" * 256],
-    "key empty": [b"idempotency-key:"],
-    "key of spaces": [b"idempotency-key:    "],
     "headers too large": [b"x-a: " + b"a" * 11_000],
     "many headers": [b"x-%d: 1" % number for number in range(1_000)],
     "forged request id": [b"x-request-id: forged", b"apigw-requestid: forged", b"x-amzn-requestid: forged"],
     "forged tenant": [b"x-tenant-id: acme", b"authorization: Bearer x"],
-    "forged address": [b"x-forwarded-for: 127.0.0.1, ::1", b"x-forwarded-host: evil", b"forwarded: for=1"],
     "other method": [b"x-http-method-override: DELETE", b"x-method: DELETE"],
-    "other path": [b"x-original-url: /_local/clock", b"x-rewrite-url: /_local/clock"],
     "cookies": [b"cookie: __proto__=1; ;;=;" + b"c" * 3_000],
-    "names of prototypes": [b"__proto__: 1", b"constructor: 1", b"hasownproperty: 1"],
     "a range": [b"range: bytes=0-,0-,0-,0-"],
-    "conditions": [b"if-match: *", b"if-none-match: *", b"if-modified-since: x"],
-    "expect": [b"accept: \xff", b"accept-encoding: \xff", b"accept-language: " + b"x," * 2_000],
-    "wrong encoding": [b"content-encoding: gzip", JSON],
     "upgrade": [b"upgrade: h2c", b"http2-settings: AAMAAABkAAQAoAAAAAIAAAAA"],
 }
 
@@ -267,11 +205,18 @@ NOT_HTTP: Final[dict[str, bytes]] = {
 }
 
 
+CLOSED_UNANSWERED: Final = {"an old version", "a future version"}
+"""What the server closes the connection on; it answers everything else."""
+
+
 @pytest.mark.parametrize("name", NOT_HTTP)
-def test_what_is_not_http_is_answered_or_hung_up_on(stack: Serving, name: str) -> None:
+def test_what_is_not_http_is_a_400_or_closes_the_connection(stack: Serving, name: str) -> None:
     data = stack.raw(NOT_HTTP[name])
+    assert bool(data) == (name not in CLOSED_UNANSWERED)
     if data:
-        check(*parsed(data), name)
+        status, headers, body = parsed(data)
+        check(status, headers, body, name)
+        assert status == 400
 
 
 @pytest.mark.parametrize("sent", [0, 1, 40, 88])
@@ -295,11 +240,14 @@ def test_a_body_cut_short_makes_no_session(stack: Serving, sent: int, *, chunked
 
 
 def test_two_requests_in_one_do_not_blend(stack: Serving) -> None:
-    """A length and chunks at once: either is refused, or one request is read, never a smuggled second."""
-    smuggled = b"DELETE %s/%s HTTP/1.1\r\nhost: x\r\n\r\n" % (BASE.encode(), NOWHERE.encode())
+    """A length and chunks at once: the request is refused or read once; the smuggled second is never carried out."""
+    live = f"{BASE}/{stack.send('POST', BASE, GOOD).json['sessionId']}"
+    smuggled = b"DELETE %s HTTP/1.1\r\nhost: x\r\n\r\n" % live.encode()
     head = request("POST", BASE, b"", JSON, b"transfer-encoding: chunked", length=4)
     answer = stack.raw(head + b"0\r\n\r\n" + smuggled)
     assert answer.count(b"HTTP/1.1 ") <= 1
+    assert stack.send("GET", live).status == 200
+    stack.send("DELETE", live)
 
 
 def test_many_half_open_connections_keep_nobody_else_waiting(stack: Serving) -> None:

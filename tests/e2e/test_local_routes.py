@@ -72,34 +72,6 @@ def test_the_clock_never_goes_back_nor_too_far(stack: Serving, minutes: object) 
     assert fault["field"] == "advanceMinutes"
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"advanceMinutes": 1e999}', "\xff"])
-def test_a_move_that_cannot_be_read_is_a_400(stack: Serving, text: str) -> None:
-    reply = stack.send("POST", "/_local/clock", text=text)
-    assert (reply.status, reply.json["error"]["code"]) == (400, "VALIDATION_ERROR")
-
-
-def test_to_the_next_event(stack: Serving) -> None:
-    session = create(stack, timeoutConfig={"timeoutMinutes": 5})
-    moved = stack.send("POST", "/_local/clock", {"toNextEvent": True}).json
-    assert moved["events"] >= 1
-    while not events_of(stack, session["sessionId"]):
-        stack.send("POST", "/_local/clock", {"toNextEvent": True})
-    stack.send("DELETE", f"{BASE}/{session['sessionId']}")
-
-
-def test_a_forced_sweep_answers_what_the_function_answered(stack: Serving) -> None:
-    swept = stack.send("POST", "/_local/sweep").json
-    assert swept["claimed"] is True
-    assert swept["shards"] == [0]
-
-
-def test_health_is_good_after_a_long_move(stack: Serving) -> None:
-    stack.send("POST", "/_local/clock", {"advanceMinutes": 3 * 24 * 60})
-    health = stack.send("GET", f"{BASE}/health").json
-    assert health["status"] == "healthy"
-    assert health["activeSessions"] is not None
-
-
 # --- filter policies
 
 
@@ -114,18 +86,7 @@ def test_a_filter_policy_can_be_tried(stack: Serving) -> None:
     assert stack.send("PUT", "/_local/subscription", {"filterPolicy": None}).json == {"filterPolicy": None}
 
 
-@pytest.mark.parametrize("policy", ["all", {"type": "expired"}, [1]])
-def test_a_filter_policy_that_is_none_is_a_400(stack: Serving, policy: object) -> None:
-    reply = stack.send("PUT", "/_local/subscription", {"filterPolicy": policy})
-    assert (reply.status, reply.json["error"]["details"]["fields"][0]["field"]) == (400, "filterPolicy")
-
-
 # --- the gateway
-
-
-def test_what_curl_sends_without_a_content_type_makes_a_session(stack: Serving) -> None:
-    kind = {"content-type": "application/x-www-form-urlencoded"}
-    assert stack.send("POST", BASE, text=json.dumps(MINIMAL), headers=kind).status == 201
 
 
 def test_a_front_end_on_another_port_may_call(stack: Serving) -> None:
@@ -154,12 +115,6 @@ def test_the_gateways_own_refusals(stack: Serving) -> None:
     assert "apigw-requestid" in too_much.headers
 
 
-def test_head_answers_as_get_without_a_body(stack: Serving) -> None:
-    session = create(stack)
-    reply = stack.send("HEAD", f"{BASE}/{session['sessionId']}")
-    assert (reply.status, reply.body) == (200, b"")
-
-
 def test_answers_come_at_once_on_a_connection_that_is_kept(stack: Serving) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", stack.port)
     for _ in range(3):
@@ -184,11 +139,6 @@ def test_the_page_loads_nothing_from_elsewhere(stack: Serving) -> None:
     assert "http://" not in text.replace("http://www.w3.org/2000/svg", "")
     assert "https://" not in text
     assert "innerHTML" not in text
-
-
-def test_other_verbs_on_the_root_are_the_apis(stack: Serving) -> None:
-    assert stack.send("POST", "/", {}).json["error"]["code"] == "ROUTE_NOT_FOUND"
-    assert stack.send("HEAD", "/").status == 200
 
 
 def test_the_documentation_is_served_from_here(stack: Serving) -> None:
@@ -217,22 +167,46 @@ def test_addresses_of_its_own_are_refused_in_the_apis_shape(stack: Serving, meth
     assert (reply.status == 405) == ("allow" in reply.headers)
 
 
+@pytest.mark.parametrize(
+    "method, path",
+    [
+        ("POST", "/_local/keys"),
+        ("GET", "/_local/events"),
+        ("GET", "/"),
+        ("GET", "/docs"),
+        ("POST", BASE),
+        ("GET", BASE),
+    ],
+)
+def test_a_page_whose_name_was_rebound_to_this_machine_gets_nothing(stack: Serving, method: str, path: str) -> None:
+    name = f"rebound.example:{stack.port}"
+    command = {"action": "create", "tenant": "acme", "name": "stolen"}
+    reply = stack.send(method, path, command, headers={"host": name, "origin": f"http://{name}"})
+    assert reply.status == 421
+    assert "rebound.example" in reply.json["message"]
+    assert "ALLOW_HOSTS" in reply.json["message"]
+
+
+def test_the_counts_of_health_follow_every_sweep(stack: Serving) -> None:
+    stack.send("POST", "/_local/sweep")
+    before = stack.send("GET", f"{BASE}/health").json["activeSessions"]
+    create(stack)
+    stack.send("POST", "/_local/sweep")
+    assert stack.send("GET", f"{BASE}/health").json["activeSessions"] == before + 1
+    create(stack)
+    stack.send("POST", "/_local/clock", {"advanceMinutes": 1})
+    assert stack.send("GET", f"{BASE}/health").json["activeSessions"] == before + 2
+
+
 @pytest.mark.parametrize("origin", ["https://elsewhere.example", "null", "http://127.0.0.1.example"])
 def test_a_web_page_of_elsewhere_cannot_move_the_clock(stack: Serving, origin: str) -> None:
     reply = stack.send("POST", "/_local/clock", {"advanceMinutes": 1}, headers={"origin": origin})
     assert reply.status == 403
 
 
-@pytest.mark.parametrize("origin", ["http://localhost:5173", "http://127.0.0.1:8080", "http://app.localhost"])
+@pytest.mark.parametrize("origin", ["http://localhost:5173", "http://127.0.0.1:8080", "http://[::1]"])
 def test_one_of_this_machine_can(stack: Serving, origin: str) -> None:
     assert stack.send("POST", "/_local/clock", {"advanceMinutes": 1}, headers={"origin": origin}).status == 200
-
-
-def test_keys_are_managed_as_json_only(stack: Serving) -> None:
-    reply = stack.send("POST", "/_local/keys", text="{}", headers={"content-type": "text/plain"})
-    assert reply.status == 415
-    command = {"action": "create", "tenant": "acme", "name": "test"}
-    assert stack.send("POST", "/_local/keys", command).json["key"].startswith("as_")
 
 
 # --- what pages are told
@@ -240,7 +214,7 @@ def test_keys_are_managed_as_json_only(stack: Serving) -> None:
 
 def stream(stack: Serving, wanted: set[str]) -> dict[str, list[Any]]:
     """What the stream says until each of these kinds has come."""
-    connection = http.client.HTTPConnection("127.0.0.1", stack.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", stack.port, timeout=300)
     connection.request("GET", "/_local/stream")
     response = connection.getresponse()
     assert response.headers["content-type"].startswith("text/event-stream")

@@ -54,12 +54,6 @@ def test_every_function_gets_an_environment_without_a_gap() -> None:
         assert all(function["environment"].values()), "boto3 refuses an empty bundle of certificates"
 
 
-def test_the_processor_can_be_the_machines_own() -> None:
-    for function in resolved()["functions"].values():
-        assert function["architectures"] == ["x86_64"]
-        assert set(function["layers"]) == {"DomainLayer", "DependenciesLayer"}
-
-
 def test_the_api_has_its_routes_and_asks_for_keys_where_the_gateway_does() -> None:
     routes = {path: authorizer for path, _, _, authorizer in resolved()["routes"]}
     health = "/api/messaging/sessions/health"

@@ -16,7 +16,7 @@ When = Literal["before", "after"]
 
 
 class Clock(Protocol):
-    """What the engines ask of a clock."""
+    """A clock that calls can take time by."""
 
     def now_ms(self) -> int: ...
 
@@ -130,6 +130,13 @@ def unprocessed_keys(
 ) -> Hook:
     """BatchGetItem leaves this many keys (of those that `which` picks) under UnprocessedKeys."""
     return _Refuse("batch_get_item", times, which, skip)
+
+
+def unprocessed_items(
+    times: int | None = 1, *, skip: int = 0, which: Callable[[Mapping[str, Any]], bool] = _any_entry
+) -> Hook:
+    """BatchWriteItem leaves this many requests (of those that `which` picks) under UnprocessedItems."""
+    return _Refuse("batch_write_item", times, which, skip)
 
 
 def statements_throttled(

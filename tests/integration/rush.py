@@ -28,7 +28,7 @@ JUMP_MS: Final = 5 * MINUTE // 2
 SKEW_MS: Final = (-7, -3, 0, 0, 2, 4, 6, 9)
 """By how much the clocks of the callers are wrong."""
 
-# A patch that loses five times to other patches is a 503 by contract (API.md section 4), so these are not too many.
+# A patch that loses five times to other patches is a 503 (docs/contract.md, Errors): these are not too many for that.
 SHARES: Final[dict[str, int]] = {"heartbeat": 100, "renew": 30, "patch": 12, "get": 44, "warn": 13, "delete": 1}
 SHARES_OF_ONE: Final[dict[str, int]] = SHARES | {"patch": 2, "delete": 0}
 TIMEOUTS: Final = (5, 7.5, 20)
@@ -57,7 +57,10 @@ class SkewedClock:
 
 @dataclass(frozen=True)
 class Done:
-    """One call: when it began and was answered (in the machine's time), the answer, and the session it wrote."""
+    """One call: when it began and was answered (in the machine's time), the answer, and the session it wrote.
+
+    `lost` is how many of its conditional writes came too late, because another call had changed the session.
+    """
 
     action: str
     session_id: str
@@ -66,7 +69,7 @@ class Done:
     answer: Answer
     wrote: Session | None
     renewed: bool
-    attempts: int
+    lost: int
 
 
 @dataclass
@@ -152,11 +155,11 @@ class Rush:
             "patch": lambda: self.deployed.patch(session_id, _settings(chance)),
             "warn": lambda: self._warn(session_id),
         }
-        self._own.wrote, self._own.renewed, self._own.attempts = None, False, 0
+        self._own.wrote, self._own.renewed, self._own.lost = None, False, 0
         began = time.monotonic_ns()
         answer = acts[action]()
         ended = time.monotonic_ns()
-        return Done(action, session_id, began, ended, answer, self._own.wrote, self._own.renewed, self._own.attempts)
+        return Done(action, session_id, began, ended, answer, self._own.wrote, self._own.renewed, self._own.lost)
 
     def _warn(self, session_id: str) -> Answer:
         """Mark the lease as warned, as the sweep does, unless it is another by then."""
@@ -170,8 +173,9 @@ class Rush:
         self._own.asked_to_renew = "renewalCount" in params["UpdateExpression"]
 
     def _answered(self, parsed: dict[str, Any], **_: Any) -> None:
-        self._own.attempts = getattr(self._own, "attempts", 0) + 1
-        if "Attributes" in parsed:
+        if parsed.get("Error", {}).get("Code") == "ConditionalCheckFailedException":
+            self._own.lost += 1
+        elif "Attributes" in parsed:
             self._own.wrote = session_from_item(parsed["Attributes"])
             self._own.renewed = self._own.asked_to_renew
 

@@ -32,4 +32,4 @@ def shipped_client(
 
 def patient_client(endpoint_url: str, connections: int = 32) -> "DynamoDBClient":
     """One that a busy machine does not make repeat a call: what is counted here is what was asked for."""
-    return shipped_client(endpoint_url, connect_seconds=5, read_seconds=30, attempts=1, connections=connections)
+    return shipped_client(endpoint_url, connect_seconds=300, read_seconds=300, attempts=1, connections=connections)

@@ -10,7 +10,7 @@ import pytest
 from local.dynamo.values import size_of_item
 from tests.integration.deployed import Deployed
 from tests.integration.metering import Meter
-from tests.unit.world import AGENT, NOWHERE, SESSION_ROUTES, USER
+from tests.unit.world import USER
 
 HEARTBEATS: Final = 1_000
 ONE_EACH: Final = {"due": 1.0, "byUser": 1.0, "byTenant": 1.0}
@@ -38,16 +38,6 @@ def test_a_create_of_a_small_session_is_one_call_one_unit_and_one_for_each_index
     assert (bill.table_units, bill.index_units) == (1.0, ONE_EACH)
 
 
-@pytest.mark.parametrize("answer", ["again", "reused"])
-def test_a_repeated_create_is_one_call_that_writes_no_index(deployed: Deployed, meter: Meter, answer: str) -> None:
-    deployed.create(key="k")
-    with meter.running() as bill:
-        status = deployed.create(key="k", metadata={} if answer == "again" else {"another": "request"}).status
-    assert status == {"again": 200, "reused": 422}[answer]
-    assert bill.operations == ["PutItem"]
-    assert (bill.calls[0].refused, bill.index_units) == (True, {})
-
-
 def test_a_thousand_heartbeats_are_a_thousand_calls_and_units_and_no_index_write(
     deployed: Deployed, meter: Meter
 ) -> None:
@@ -62,25 +52,6 @@ def test_a_thousand_heartbeats_are_a_thousand_calls_and_units_and_no_index_write
     assert deployed.get(session_id).json["renewalCount"] == HEARTBEATS
 
 
-def test_a_get_is_one_call_and_one_read_unit(deployed: Deployed, meter: Meter) -> None:
-    session_id = session_with(deployed, 0)["sessionId"]
-    with meter.running() as bill:
-        for _ in range(100):
-            assert deployed.get(session_id).status == 200
-    assert Counter(bill.operations) == {"GetItem": 100}
-    assert {(call.table_units, *call.index_units.items()) for call in bill.calls} == {(1.0,)}
-
-
-def test_a_manual_renewal_of_a_session_that_renews_itself_not_is_one_call_as_well(
-    deployed: Deployed, meter: Meter
-) -> None:
-    session_id = deployed.new(autoRenew=False)["sessionId"]
-    with meter.running() as bill:
-        assert deployed.renew(session_id).status == 200
-    assert bill.operations == ["UpdateItem"]
-    assert (bill.table_units, bill.index_units) == (1.0, {})
-
-
 def test_a_renewal_after_the_warning_is_a_second_call_and_moves_one_index(deployed: Deployed, meter: Meter) -> None:
     session_id = deployed.new()["sessionId"]
     deployed.warn(session_id)
@@ -93,42 +64,6 @@ def test_a_renewal_after_the_warning_is_a_second_call_and_moves_one_index(deploy
     with meter.running() as bill:
         assert deployed.heartbeat(session_id).status == 200
     assert (bill.operations, bill.index_units) == (["UpdateItem"], {})
-
-
-@pytest.mark.parametrize("timeouts", [{"autoRenew": False}, {"maxDurationMinutes": 30}], ids=["not renewed", "at cap"])
-def test_a_heartbeat_that_renews_nothing_is_two_calls_and_writes_no_index(
-    deployed: Deployed, meter: Meter, timeouts: dict[str, Any]
-) -> None:
-    session_id = deployed.new(**timeouts)["sessionId"]
-    deployed.clock.advance(1)
-    with meter.running() as bill:
-        assert deployed.heartbeat(session_id).status == 200
-    assert [(call.operation, call.refused) for call in bill.calls] == [("UpdateItem", True), ("UpdateItem", False)]
-    assert (bill.table_units, bill.index_units) == (1.0, {})
-
-
-def test_a_patch_is_one_read_and_one_write_and_moves_one_index(deployed: Deployed, meter: Meter) -> None:
-    session_id = deployed.new()["sessionId"]
-    with meter.running() as bill:
-        assert deployed.patch(session_id, {"timeoutMinutes": 60}).status == 200
-    assert bill.operations == ["GetItem", "UpdateItem"]
-    assert [call.table_units for call in bill.calls] == [1.0, 1.0]
-    assert bill.index_units.keys() == {"due"}
-
-
-def test_a_patch_that_changes_nothing_is_one_read(deployed: Deployed, meter: Meter) -> None:
-    session_id = deployed.new()["sessionId"]
-    with meter.running() as bill:
-        assert deployed.patch(session_id, {}).status == 200
-    assert (bill.operations, bill.table_units) == (["GetItem"], 1.0)
-
-
-def test_a_delete_is_one_call_and_leaves_no_index_entry(deployed: Deployed, meter: Meter) -> None:
-    session_id = deployed.new()["sessionId"]
-    with meter.running() as bill:
-        assert deployed.delete(session_id).status == 200
-    assert bill.operations == ["DeleteItem"]
-    assert (bill.table_units, bill.index_units) == (1.0, ONE_EACH)
 
 
 @pytest.mark.parametrize("query, partitions", [({}, 4), ({"userId": USER}, 1)], ids=["tenant", "user"])
@@ -183,31 +118,3 @@ def test_units_grow_with_every_kilobyte_of_the_item_that_begins(
 
 
 # --- nobody learns from the cost whether a session exists -------------------------------------------------------------
-
-
-@pytest.mark.parametrize("route", SESSION_ROUTES)
-def test_another_tenants_session_costs_what_an_unknown_one_costs(deployed: Deployed, meter: Meter, route: str) -> None:
-    session_id = deployed.new()["sessionId"]
-    body = {"body": {"timeoutMinutes": 60}} if route == "patch" else {}
-    with meter.running() as unknown:
-        no_session = SESSION_ROUTES[route](deployed, NOWHERE, **body)
-    with meter.running() as anothers:
-        no_access = SESSION_ROUTES[route](deployed, session_id, tenant="other", **body)
-    assert no_session.status == no_access.status == 404
-    assert no_session.text == no_access.text
-    assert unknown.calls == anothers.calls
-    assert len(unknown.calls) == 1
-
-
-@pytest.mark.parametrize("query", [{}, {"userId": USER}, {"agentId": AGENT}, {"userId": USER, "agentId": AGENT}])
-def test_a_list_costs_a_tenant_without_sessions_the_same_whatever_others_have(
-    deployed: Deployed, meter: Meter, query: dict[str, str]
-) -> None:
-    with meter.running() as before:
-        empty = deployed.page(tenant="other", **query)
-    for _ in range(20):
-        deployed.new()
-    with meter.running() as after:
-        still_empty = deployed.page(tenant="other", **query)
-    assert empty.text == still_empty.text
-    assert before.calls == after.calls

@@ -18,7 +18,6 @@ from botocore.retries.standard import ExponentialBackoff
 
 from local.dynamodb_local import DynamoDbLocal
 from tests.engines.fixtures import Table
-from tests.engines.tables import create_sessions_table
 from tests.integration.deployed import Deployed
 from tests.integration.shipped import shipped_client
 from tests.unit.world import MINUTE, NOWHERE, SESSION_ROUTES, Answer
@@ -117,16 +116,6 @@ def test_a_store_that_never_answers_is_a_503(mute_port: int, pauses: list[float]
     assert len(pauses) == TOTAL_ATTEMPTS - 1
 
 
-def test_a_store_that_comes_back_is_used_again(free_port: int, pauses: list[float]) -> None:
-    deployed = deployed_at(f"http://127.0.0.1:{free_port}", read_seconds=30)
-    check_unavailable(deployed.create(key="k"))
-    with DynamoDbLocal(port=free_port):
-        create_sessions_table(deployed.table.client, deployed.table.name)
-        session_id = deployed.create(key="k").json["sessionId"]
-        assert deployed.heartbeat(session_id).status == 200
-    check_unavailable(deployed.heartbeat(session_id))
-
-
 # --- there, and unwilling ---------------------------------------------------------------------------------------------
 
 UNWILLING: Final = [
@@ -148,13 +137,6 @@ def test_a_store_that_throttles_or_fails_is_a_503_that_says_nothing_of_it(
     check_unavailable(ROUTES[route](deployed))
     assert len(asked) == TOTAL_ATTEMPTS
     assert len(set(asked)) == 1
-
-
-@pytest.mark.parametrize("body", ["", "<html>bad gateway</html>"])
-def test_an_answer_that_is_none_is_a_503(pauses: list[float], body: str) -> None:
-    deployed = deployed_at("http://127.0.0.1:1")
-    answering(deployed, 502, body)
-    check_unavailable(deployed.get(NOWHERE))
 
 
 # --- there, but its answer is lost ------------------------------------------------------------------------------------
@@ -204,12 +186,6 @@ def test_a_patch_that_was_sent_twice_is_a_200(losing: Deployed, pauses: list[flo
 
 def longest_seconds(pauses: list[float]) -> float:
     return TOTAL_ATTEMPTS * (CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS) + sum(pauses)
-
-
-def test_the_client_has_the_time_outs_that_the_sum_is_made_of() -> None:
-    config: Any = shipped_client("http://127.0.0.1:1").meta.config
-    assert (config.connect_timeout, config.read_timeout) == (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
-    assert config.retries == {"mode": "standard", "total_max_attempts": TOTAL_ATTEMPTS}
 
 
 @pytest.mark.parametrize("headers", [{}, {"x-amz-retry-after": "60000"}], ids=["as it likes", "as the store asks"])

@@ -10,9 +10,9 @@ from local.dynamodb_local import DynamoDbLocal
 from tests.engines import fixtures
 from tests.integration.shipped import patient_client
 from tests.store_suite.index import *  # noqa: F403 - every test of the module, and its fixtures
-from tests.store_suite.races import *  # noqa: F403 - likewise
-from tests.store_suite.records import *  # noqa: F403 - likewise
-from tests.store_suite.store import *  # noqa: F403 - likewise
+from tests.store_suite.races import *  # noqa: F403 - every test of the module
+from tests.store_suite.records import *  # noqa: F403 - every test of the module
+from tests.store_suite.store import *  # noqa: F403 - every test of the module
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient

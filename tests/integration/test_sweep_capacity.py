@@ -1,10 +1,8 @@
 """The work of a sweep follows what is due, not what there is."""
 
-from collections import Counter
-
 import pytest
 
-from tests.integration.sweep_costs import DUE, DUE_SHARDS, TO_EXPIRE, TO_REARM, TO_WARN, Cost, measure, units
+from tests.integration.sweep_costs import DUE, TO_EXPIRE, TO_REARM, TO_WARN, Cost, measure, units
 
 SMALL, LARGE = 10_000, 200_000
 pytestmark = pytest.mark.timeout(1_800)  # two hundred thousand items are loaded first
@@ -25,13 +23,6 @@ def test_the_same_due_sessions_cost_the_same_in_a_table_twenty_times_as_large(co
         assert cost.published == TO_WARN + TO_EXPIRE
     assert large.units == pytest.approx(small.units, rel=0.1)
     assert large.calls == pytest.approx(small.calls, rel=0.1)
-
-
-def test_an_idle_sweep_costs_one_query_a_shard_and_its_claim(costs: tuple[Cost, Cost]) -> None:
-    for cost in costs:
-        assert Counter(cost.idle.operations) == {"Query": DUE_SHARDS, "UpdateItem": 2}
-        assert cost.idle.table_units == 2
-        assert cost.idle.index_units.get("due", 0) <= DUE_SHARDS * 0.5
 
 
 def test_every_due_session_costs_one_read_and_its_marks(costs: tuple[Cost, Cost]) -> None:

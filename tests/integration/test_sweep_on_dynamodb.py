@@ -6,7 +6,6 @@ from typing import Any
 from agent_sessions import bootstrap
 from agent_sessions.sessions import dynamo_item as items
 from agent_sessions.sessions.model import MS_PER_MINUTE, Session, TimeoutConfig
-from agent_sessions.sweep import dynamo_record
 
 from functions.expiry_sweeper import app
 from tests.engines.fake_sns import FakeSns
@@ -127,17 +126,3 @@ def test_marks_refuse_what_changed_between_read_and_mark(engine: Table) -> None:
     assert {"dueShard", "listedAt"} <= world.item(over).keys()
     for session in (renewed, reborn):
         assert world.item(session)["dueAt"] == {"N": str(session.due_at_ms)}
-
-
-def test_a_claim_that_another_run_holds_is_respected(engine: Table) -> None:
-    world = Deployment(engine)
-    world.put(1, expires_in_ms=5 * MINUTE, due_in_ms=0)
-    engine.client.update_item(
-        TableName=engine.name,
-        Key=items.session_key(dynamo_record.RECORD),
-        UpdateExpression="SET claimedUntil3 = :until, claimedBy3 = :who",
-        ExpressionAttributeValues={":until": {"N": str(START_MS + 70_000)}, ":who": {"S": "another"}},
-    )
-    assert world.sweep()["claimed"] is False
-    world.clock.advance(minutes=1)
-    assert world.sweep()["warned"] == 1

@@ -58,10 +58,6 @@ def test_an_unknown_scope_makes_no_key(service: KeyService, scope: str) -> None:
         service.create("acme", "ci", scope=scope)
 
 
-def test_two_keys_of_one_tenant_are_not_alike(service: KeyService) -> None:
-    assert service.create("acme", "ci").text != service.create("acme", "ci").text
-
-
 def test_a_new_key_that_is_printed_by_mistake_shows_its_record_only(service: KeyService) -> None:
     made = service.create("acme", "ci")
     assert made.text not in repr(made)
@@ -78,12 +74,6 @@ def test_a_key_is_good_to_the_last_millisecond_of_its_lifetime(service: KeyServi
     assert reason(service, made) == "active"
     clock.advance(1)
     assert reason(service, made) == "expired"
-
-
-def test_a_key_without_lifetime_is_good_for_ever(service: KeyService, clock: MovableClock) -> None:
-    made = service.create("acme", "ci")
-    clock.advance(50 * 365 * DAY)
-    assert reason(service, made) == "active"
 
 
 @pytest.mark.parametrize("tenant", ["", "a" * 65, "a#b", "a b", "a/b", "ä", "a\n", "a:b", '"', "a,b", "{}"])
@@ -196,12 +186,6 @@ def test_an_overlap_never_lengthens_the_old_keys_life_and_the_new_one_lives_as_l
     assert new.record.expires_at_ms == clock.now_ms() + 30 * DAY
     clock.advance(HOUR)
     assert reason(service, old) == "expired"
-
-
-def test_a_rotation_without_overlap_ends_the_old_key_at_once(service: KeyService) -> None:
-    old = service.create("acme", "ci")
-    new = service.rotate("acme", old.record.key_id, overlap_ms=0)
-    assert (reason(service, old), reason(service, new)) == ("expired", "active")
 
 
 def test_a_key_is_rotated_once_and_while_it_is_active(service: KeyService, clock: MovableClock) -> None:

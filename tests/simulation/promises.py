@@ -1,4 +1,4 @@
-"""API.md section 5 as a judge: were the warnings and expiries that a witness saw the right ones, at the right time?
+"""A judge: were the warnings and expiries that a witness saw right, and in time (docs/contract.md, Events)?
 
 Each exception that the contract states has a name here, and is counted, so that a test can tell that it was met.
 """

@@ -43,7 +43,7 @@ class Timeline:
         self.pause(round(seconds * 1000))
 
     def pause(self, milliseconds: int) -> None:
-        """Likewise; an event is over at once and cannot wait."""
+        """Let so many milliseconds pass. An event is over at once and cannot wait."""
         if milliseconds <= 0:
             return
         assert not self._in_event, "only a task can sleep"

@@ -61,7 +61,7 @@ def a_session(**changes: Any) -> Session:
 
 
 def patched(session: Session, timeout: TimeoutConfig) -> Session:
-    """The session under other settings, by the contract's arithmetic at NOW: what a patch should make of it."""
+    """The session under other settings, as a patch at NOW should make it (docs/contract.md, Time)."""
     ends = session.created_at_ms + timeout.max_duration_ms
     expires = min(session.renewed_at_ms + timeout.timeout_ms, ends)
     moved = expires != session.expires_at_ms or (expires == ends) != session.capped

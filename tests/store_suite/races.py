@@ -46,7 +46,7 @@ def at_once(act: Callable[[int], _T], threads: int = THREADS) -> list[_T]:
     barrier = Barrier(threads)
 
     def start(number: int) -> _T:
-        barrier.wait(60)
+        barrier.wait(300)
         return act(number)
 
     with ThreadPoolExecutor(threads) as pool:

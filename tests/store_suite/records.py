@@ -73,23 +73,12 @@ def test_a_claim_that_no_run_can_have_written_holds_nobody_up_for_long(
     assert records.sweep_record().shards == swept
 
 
-def test_a_claim_alone_is_no_sweep(records: DynamoSweepRecord) -> None:
-    records.claim(range(8), "first", NOW, UNTIL)
-    assert records.sweep_record() == SweepRecord({}, None)
-
-
 def test_a_released_claim_is_free_at_once_and_tells_how_the_sweep_went(records: DynamoSweepRecord) -> None:
     records.claim([0, 1, 2], "first", NOW, UNTIL)
     swept = {0: ShardSweep(NOW, 0.0), 1: ShardSweep(NOW, 1.25)}
     assert records.release([0, 1, 2], "first", swept)
     assert records.sweep_record() == SweepRecord(swept, None)
     assert records.claim([0, 1, 2], "second", NOW, UNTIL)
-
-
-def test_a_claim_that_swept_nothing_can_be_released(records: DynamoSweepRecord) -> None:
-    records.claim([4], "first", NOW, UNTIL)
-    assert records.release([4], "first", {})
-    assert records.claim([4], "second", NOW, UNTIL)
 
 
 def test_a_sweep_keeps_what_is_known_of_other_shards(records: DynamoSweepRecord) -> None:
@@ -107,19 +96,6 @@ def test_a_lost_claim_releases_nothing_and_tells_nothing(table: Table, records: 
     before = item(table, dynamo_record.RECORD)
     assert not records.release([0, 1], "first", {0: ShardSweep(NOW, 0.0), 1: ShardSweep(NOW, 0.0)})
     assert item(table, dynamo_record.RECORD) == before
-
-
-def test_nobody_releases_what_another_run_has_claimed(records: DynamoSweepRecord) -> None:
-    records.claim([0], "first", NOW, UNTIL)
-    assert not records.release([0], "second", {0: ShardSweep(NOW, 0.0)})
-    assert records.sweep_record() == SweepRecord({}, None)
-    assert not records.claim([0], "second", NOW, UNTIL)
-
-
-def test_a_claim_is_released_once(records: DynamoSweepRecord) -> None:
-    records.claim([0], "first", NOW, UNTIL)
-    assert records.release([0], "first", {})
-    assert not records.release([0], "first", {})
 
 
 # --- gauge ------------------------------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ from typing import Any, Final
 import pytest
 from agent_sessions.sessions import dynamo_item as items
 from agent_sessions.sessions.dynamo_store import DynamoSessionStore
-from agent_sessions.sessions.ids import new_session_id
 from agent_sessions.sessions.leases import Renewal, RenewalPath, patch_of
 from agent_sessions.sessions.model import Session, TimeoutConfig
 from agent_sessions.sessions.service import Removed, Write
@@ -72,22 +71,12 @@ def test_metadata_comes_back_letter_by_letter(store: DynamoSessionStore, text: s
     assert found.metadata_json == text
 
 
-def test_what_was_never_created_is_not_found(store: DynamoSessionStore) -> None:
-    assert store.get(new_session_id()) is None
-
-
 def test_an_id_that_is_taken_gives_back_the_session_that_holds_it(table: Table, store: DynamoSessionStore) -> None:
     first = a_session()
     store.create(first)
     second = a_session(session_id=first.session_id, tenant_id="other", request_hash=b"another request", attempt=b"2")
     assert store.create(second) == first
     assert store.get(first.session_id) == first
-
-
-def test_a_retry_of_a_create_that_was_done_meets_its_own_session(store: DynamoSessionStore) -> None:
-    session = a_session()
-    store.create(session)
-    assert store.create(session) == session
 
 
 def test_an_expired_session_keeps_its_id_until_the_retention_is_over(store: DynamoSessionStore) -> None:
@@ -345,23 +334,6 @@ def test_a_renewal_goes_through_up_to_the_last_millisecond(
         assert write.session.expires_at_ms == min(moment + 30 * MINUTE, session.ends_at_ms)
 
 
-def test_every_renewal_counts_and_starts_a_lease(store: DynamoSessionStore) -> None:
-    session = a_session()
-    store.create(session)
-    for count in range(1, 6):
-        write = store.renew(session.session_id, TENANT, PATHS[0].attempt, NOW + count)
-        assert write.session is not None
-        assert (write.session.renewal_count, write.session.lease) == (count, count + 1)
-        assert write.session.expires_at_ms == NOW + count + 30 * MINUTE
-
-
-def test_two_renewals_at_one_moment_both_count(store: DynamoSessionStore) -> None:
-    session = a_session()
-    store.create(session)
-    writes = [renewed(store, PATHS[0], session) for _ in range(2)]
-    assert [write.session.renewal_count for write in writes if write.session] == [1, 2]
-
-
 def test_a_clock_that_is_behind_renews_from_the_latest_activity(store: DynamoSessionStore) -> None:
     session = a_session()
     store.create(session)
@@ -477,14 +449,6 @@ def test_heartbeats_in_between_do_not_stop_a_patch(table: Table, store: DynamoSe
     assert store.patch(read, patch_of(read, NEW_TIMEOUT, NOW), NOW).session == patched(found, NEW_TIMEOUT)
 
 
-def test_a_renewal_after_a_patch_goes_by_the_new_settings(table: Table, store: DynamoSessionStore) -> None:
-    session = put(table, a_session())
-    store.patch(session, patch_of(session, NEW_TIMEOUT._replace(auto_renew=True), NOW), NOW)
-    write = store.renew(session.session_id, TENANT, Renewal(_USUAL, manual=False), NOW + 1)
-    assert write.session is not None
-    assert write.session.expires_at_ms == NOW + 1 + round(45.5 * MINUTE)
-
-
 @pytest.mark.parametrize(
     "name, value",
     [
@@ -520,11 +484,6 @@ def test_no_patch_brings_a_session_back(table: Table, store: DynamoSessionStore,
     write = store.patch(session, patch_of(session, NEW_TIMEOUT, NOW), NOW)
     assert write == Write(applied=False, session=session)
     assert item(table, session.session_id) == before
-
-
-def test_a_session_can_be_patched_up_to_its_last_millisecond(table: Table, store: DynamoSessionStore) -> None:
-    session = put(table, a_session(expires_at_ms=NOW + 1))
-    assert store.patch(session, patch_of(session, NEW_TIMEOUT, NOW), NOW).applied
 
 
 @pytest.mark.parametrize("is_applied", [True, False], ids=["a millisecond left", "nothing left"])
@@ -575,10 +534,6 @@ def test_nobody_deletes_another_tenants_session(table: Table, store: DynamoSessi
     session = put(table, a_session())
     assert store.delete(session.session_id, "other") is None
     assert item(table, session.session_id) == item_of(session)
-
-
-def test_deleting_what_never_was_answers_none(store: DynamoSessionStore) -> None:
-    assert store.delete(new_session_id(), TENANT) is None
 
 
 def test_a_deleted_sessions_id_is_free_again(store: DynamoSessionStore) -> None:

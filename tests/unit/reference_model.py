@@ -1,10 +1,12 @@
-"""The contract once more, as short as it goes: sections 1 to 3 of API.md over a list and a number for time.
+"""The contract once more, in short: docs/contract.md up to Expired, ended, unknown, with a list as its store.
 
 Written from the contract alone and kept free of the package, so that the two can disagree.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -43,9 +45,12 @@ def duration(minutes: float) -> int:
     return round(minutes * MINUTE_MS)
 
 
-def as_sent(request: Mapping[str, Any]) -> list[Any]:
-    """What makes two requests the same; to leave an object out is to send an empty one."""
-    return [request["agentId"], request["userId"], request.get("metadata", {}), request.get("timeoutConfig", {})]
+PARTS = ("agentId", "userId", "metadata", "timeoutConfig")
+
+
+def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """The parts in which two requests differ; to leave an object out is to send an empty one."""
+    return [part for part in PARTS if one.get(part, {}) != other.get(part, {})]
 
 
 @dataclass
@@ -60,6 +65,7 @@ class Record:
     renewed: int = field(init=False)
     activity: int = field(init=False)
     renewals: int = 0
+    lease: int = 1
 
     def __post_init__(self) -> None:
         self.renewed = self.activity = self.created
@@ -72,19 +78,32 @@ class Record:
     def expires(self) -> int:
         return min(self.renewed + duration(self.config["timeoutMinutes"]), self.ends)
 
+    @property
+    def renew_after(self) -> str | None:
+        if not self.config["autoRenew"] or self.expires == self.ends:
+            return None
+        room = self.expires - duration(self.config["warningThresholdMinutes"]) - 3 * MINUTE_MS - self.renewed
+        return iso(self.renewed + max(0, room) // 2)
+
     def view(self, now: int) -> dict[str, Any]:
+        metadata = self.request.get("metadata", {})
+        text = json.dumps(metadata, ensure_ascii=False, separators=(",", ":"))
         remaining = max(0, self.expires - now)
         return {
             "sessionId": self.session_id,
+            "channelId": self.session_id,
             "agentId": self.request["agentId"],
             "userId": self.request["userId"],
             "createdAt": iso(self.created),
             "lastActivity": iso(self.activity),
             "expiresAt": iso(self.expires),
             "endsAt": iso(self.ends),
-            "metadata": self.request.get("metadata", {}),
+            "renewAfter": self.renew_after,
+            "metadata": metadata,
             "timeoutConfig": self.config,
+            "lease": self.lease,
             "renewalCount": self.renewals,
+            "metadataVersion": hashlib.sha256(text.encode()).hexdigest()[:16],
             "timeRemaining": remaining,
             "isNearExpiration": 0 < remaining <= duration(self.config["warningThresholdMinutes"]),
         }
@@ -161,10 +180,16 @@ class Model:
         if held is not None and held not in self.records:
             held = None  # deleted, and the key with it
         if held is not None and now < held.expires + RETENTION_MS:
-            if as_sent(held.request) != as_sent(request):
-                return Expected(422, code="IDEMPOTENCY_KEY_REUSED"), None
-            return self.gone(held, now) or Expected(200, held.view(now)), None
+            parts = differing(held.request, request)
+            if parts:
+                return Expected(422, code="IDEMPOTENCY_KEY_REUSED", details={"differing": parts}), None
+            gone = self.gone(held, now)
+            if gone:
+                return replace(gone, details=gone.details | {"sessionId": held.session_id}), None
+            return Expected(200, held.view(now)), None
         config = DEFAULTS | sent
+        if "warningThresholdMinutes" not in sent:
+            config["warningThresholdMinutes"] = min(5, max(1, config["timeoutMinutes"] / 2))
         if "maxDurationMinutes" not in sent:
             config["maxDurationMinutes"] = max(720, config["timeoutMinutes"])
         record = Record(tenant, request, config, now)
@@ -187,6 +212,7 @@ class Model:
         if record.config["autoRenew"] and record.expires < record.ends:
             record.renewed = now
             record.renewals += 1
+            record.lease += 1
         return Expected(200, record.view(now))
 
     def renew(self, tenant: str, session_id: str, now: int) -> Expected:
@@ -197,6 +223,7 @@ class Model:
             return Expected(422, code="SESSION_RENEWAL_FAILED", details={"endsAt": iso(record.ends)})
         record.activity = record.renewed = now
         record.renewals += 1
+        record.lease += 1
         return Expected(200, record.view(now))
 
     def patch(self, tenant: str, session_id: str, sent: Config, now: int) -> Expected:
@@ -212,7 +239,9 @@ class Model:
             wrong = {name for name, moment in ends.items() if moment <= now}
         if wrong:
             return Expected(400, code="VALIDATION_ERROR", fields=frozenset(wrong))
+        before = record.expires, record.expires == record.ends
         record.config = record.config | sent
+        record.lease += (record.expires, record.expires == record.ends) != before
         return Expected(200, record.view(now))
 
     def delete(self, tenant: str, session_id: str, now: int) -> Expected:

@@ -66,10 +66,6 @@ def test_options_says_which_verbs_are_right_and_asks_for_no_tenant(world: World,
     assert not calls
 
 
-def test_a_verb_in_small_letters_is_the_same_verb(world: World) -> None:
-    assert send(world, "get", BASE).status == 200
-
-
 # --- paths
 
 
@@ -200,22 +196,6 @@ def test_head_answers_as_get_without_a_body(world: World) -> None:
         assert head.headers == seen.headers
 
 
-def test_head_shows_the_errors_of_get(world: World) -> None:
-    session_id = world.new()["sessionId"]
-    assert send(world, "HEAD", f"{BASE}/{NOWHERE}").status == 404
-    assert send(world, "HEAD", BASE, query={"limit": "0"}).status == 400
-    assert send(world, "HEAD", BASE, tenant=None).status == 401
-    world.clock.advance(minutes=30)
-    assert send(world, "HEAD", f"{BASE}/{session_id}").status == 410
-
-
-def test_head_is_no_activity(world: World) -> None:
-    session = world.new()
-    world.clock.advance(minutes=1)
-    send(world, "HEAD", f"{BASE}/{session['sessionId']}")
-    assert world.get(session["sessionId"]).json["lastActivity"] == session["lastActivity"]
-
-
 # --- headers and query strings
 
 
@@ -241,18 +221,3 @@ def test_query_parameters_do_no_harm_where_they_mean_nothing(world: World, query
     for ask in SESSION_ROUTES.values():
         assert ask(world, session_id, query=query).status == 200
     assert world.call("health", query=query).status == 200
-
-
-def test_unknown_query_parameters_of_a_list_are_ignored(world: World) -> None:
-    session = world.new()
-    page = world.page(offset="10", tenantId="globex", LIMIT="0", userid="x").json
-    assert [seen["sessionId"] for seen in page["sessions"]] == [session["sessionId"]]
-
-
-@pytest.mark.parametrize("name", ["userId", "agentId", "limit", "cursor"])
-def test_a_filter_given_twice_comes_joined_from_the_gateway_and_is_refused_in_good_order(
-    world: World, name: str
-) -> None:
-    answer = world.page(**{name: "1,2"})
-    assert answer.code == "VALIDATION_ERROR"
-    assert answer.fields == [name]

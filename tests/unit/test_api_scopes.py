@@ -1,5 +1,6 @@
 """What a key may do by its scope (docs/contract.md, Callers and tenants), checked before anything is read."""
 
+import json
 from collections.abc import Callable
 from typing import Any, get_args
 
@@ -7,7 +8,7 @@ import pytest
 from agent_sessions.api.http import SCOPES
 from agent_sessions.keys.service import Scope
 
-from tests.unit.world import BASE, Answer, World
+from tests.unit.world import BASE, ROOT, Answer, World
 
 Ask = Callable[..., Answer]
 ROUTES: dict[str, tuple[Ask, set[str]]] = {
@@ -68,3 +69,15 @@ def test_a_wrong_verb_and_an_unknown_path_are_answered_as_ever(world: World) -> 
 def test_the_scopes_of_the_routes_are_those_that_a_key_can_have() -> None:
     assert set().union(*SCOPES.values()) == set(get_args(Scope))
     assert all("full" in scopes for scopes in SCOPES.values())
+
+
+def test_every_verb_of_every_route_but_health_has_its_scopes() -> None:
+    """By docs/openapi.json, which test_openapi.py holds to the handler."""
+    paths = json.loads((ROOT / "docs" / "openapi.json").read_text("utf-8"))["paths"]
+    verbs = {
+        (path.removeprefix(BASE).replace("{sessionId}", "{id}") or "/", verb.upper())
+        for path, item in paths.items()
+        for verb in item
+        if verb != "parameters" and not path.endswith("/health")
+    }
+    assert SCOPES.keys() == verbs

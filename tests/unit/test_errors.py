@@ -27,15 +27,6 @@ def test_every_code_of_the_contract_has_an_error() -> None:
     assert {kind.code for kind in TREE} == STATUS_OF_CODE.keys()
 
 
-def test_the_table_of_statuses_has_no_strangers() -> None:
-    assert set(STATUS) == set(TREE)
-
-
 def test_the_picture_of_the_tree_shows_the_tree() -> None:
     drawn = re.findall(r"^[├└]── (\w+) ", inspect.getdoc(errors) or "", re.MULTILINE)
     assert set(drawn) == {kind.__name__ for kind in TREE} - {"SessionServiceError"}
-
-
-@pytest.mark.parametrize("kind", TREE, ids=lambda kind: kind.__name__)
-def test_every_error_lives_in_the_one_module(kind: type[SessionServiceError]) -> None:
-    assert kind.__module__ == "agent_sessions.errors"

@@ -8,7 +8,6 @@ from typing import Any, Final
 import boto3
 import pytest
 from agent_sessions.events.cloud_events import EventKind, session_event
-from botocore.exceptions import ClientError
 from cfnlint.api import lint  # type: ignore[import-untyped]
 from cfnlint.config import ManualArgs  # type: ignore[import-untyped]
 from moto import mock_aws
@@ -82,23 +81,10 @@ def test_a_warning_that_comes_after_the_end_is_dropped(consumer: Consumer) -> No
     assert consumer.acts == ["3 expired"]
 
 
-def test_every_next_lease_is_news(consumer: Consumer) -> None:
-    for lease in (1, 2, 9, 10, 100):
-        consumer.receive(told("expiring", lease=lease))
-    assert consumer.acts == ["1 expiring", "2 expiring", "9 expiring", "10 expiring", "100 expiring"]
-
-
 def test_a_session_that_its_key_brought_back_is_another_one(consumer: Consumer) -> None:
     consumer.receive(told("expired", lease=7))
     consumer.receive(told("expiring", lease=1, created_at_ms=SESSION.created_at_ms + 90 * MINUTE))
     assert consumer.acts == ["7 expired", "1 expiring"]
-
-
-def test_sessions_and_deployments_do_not_get_in_each_other_s_way(consumer: Consumer) -> None:
-    consumer.receive(told("expiring", lease=5))
-    consumer.receive(told("expiring", session_id="11111111-2222-4333-8444-555555555555"))
-    consumer.receive(session_event("expiring", SESSION._replace(lease=1), NOW, "/another/deployment").body)
-    assert consumer.acts == ["5 expiring", "1 expiring", "1 expiring"]
 
 
 def test_what_cannot_be_acted_on_comes_back_alone_and_is_acted_on_then(consumer: Consumer) -> None:
@@ -140,13 +126,6 @@ def test_of_two_consumers_at_once_the_later_fact_stays(consumer: Consumer) -> No
     assert consumer.acts == ["4 expiring"]
 
 
-def test_a_table_that_cannot_be_written_is_not_taken_for_a_later_fact(consumer: Consumer) -> None:
-    consumer.dynamo.add_hook(faults.fail("update_item", "AccessDeniedException"))
-    with pytest.raises(ClientError):
-        app.Seen(consumer.dynamo.as_client(), "seen").remember(json.loads(told("expiring")), 0)
-    assert consumer.receive(told("expiring")) == ["message-0"]
-
-
 def test_what_is_remembered_outlives_every_message_that_can_still_come(consumer: Consumer) -> None:
     consumer.receive(told("expiring"))
     [item] = consumer.dynamo.items("seen")
@@ -162,11 +141,6 @@ def test_the_template_of_the_example_lints() -> None:
         json.dumps(expand(yaml_parse(TEMPLATE.read_text("utf-8")))), config=ManualArgs(regions=["eu-west-1"])
     )
     assert [f"{match.rule.id} {match.path}: {match.message}" for match in matches] == []
-
-
-def test_a_message_that_fails_comes_back_alone_in_the_template_as_well() -> None:
-    function = yaml_parse(TEMPLATE.read_text("utf-8"))["Resources"]["ConsumerFunction"]["Properties"]
-    assert function["Events"]["Queue"]["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
 
 
 def test_from_the_sweep_to_the_handler(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

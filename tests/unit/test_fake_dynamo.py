@@ -376,6 +376,114 @@ def test_a_call_takes_its_time_by_the_clock(fake: FakeDynamo, clock: HandClock) 
     assert [call for call, _ in log.calls] == ["get_item", "put_item"]
 
 
+# --- sort keys, batches of writes and streams: the rest in tests/integration/test_composite_keys_agree.py
+
+NOTES = "notes"
+
+
+def note(life: str, seq: int, **more: Any) -> dict[str, Any]:
+    return {"life": {"S": life}, "seq": {"N": str(seq)}, **more}
+
+
+@pytest.fixture
+def notes(clock: HandClock) -> FakeDynamo:
+    fake = FakeDynamo(clock)
+    fake.create_table(
+        TableName=NOTES,
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "life", "KeyType": "HASH"}, {"AttributeName": "seq", "KeyType": "RANGE"}],
+        AttributeDefinitions=[
+            {"AttributeName": "life", "AttributeType": "S"},
+            {"AttributeName": "seq", "AttributeType": "N"},
+        ],
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+    )
+    return fake
+
+
+def sequence_of(fake: FakeDynamo, life: str, **more: Any) -> list[int]:
+    answer = fake.query(
+        TableName=NOTES,
+        KeyConditionExpression="life = :life",
+        ExpressionAttributeValues={":life": {"S": life}},
+        **more,
+    )
+    return [int(item["seq"]["N"]) for item in answer["Items"]]
+
+
+def test_writes_that_a_batch_leaves_undone_come_back(notes: FakeDynamo) -> None:
+    notes.put_item(TableName=NOTES, Item=note("a", 3))
+    notes.add_hook(faults.unprocessed_items(times=2))
+    asked: list[Any] = [
+        {"DeleteRequest": {"Key": note("a", 3)}},
+        {"PutRequest": {"Item": note("a", 10)}},
+        {"PutRequest": {"Item": note("a", 9)}},
+    ]
+    answer = notes.batch_write_item(RequestItems={NOTES: asked})
+    assert answer["UnprocessedItems"] == {NOTES: asked[:2]}
+    assert sequence_of(notes, "a") == [3, 9]
+    assert notes.batch_write_item(RequestItems=answer["UnprocessedItems"])["UnprocessedItems"] == {}
+    assert sequence_of(notes, "a", ScanIndexForward=False) == [10, 9]
+
+
+def test_a_stream_gives_each_real_change_once_and_in_order(notes: FakeDynamo, clock: HandClock) -> None:
+    clock.at_ms = 5_999
+    notes.put_item(TableName=NOTES, Item=note("a", 1, body={"B": b"\x00"}))
+    notes.put_item(TableName=NOTES, Item=note("a", 1, body={"B": b"\x00"}))
+    [first] = notes.stream_records(NOTES)
+    assert first["eventName"] == "INSERT"
+    assert first["eventSource"] == "aws:dynamodb"
+    assert first["eventSourceARN"].startswith("arn:aws:dynamodb:eu-west-1:123456789012:table/notes/stream/")
+    assert first["dynamodb"]["ApproximateCreationDateTime"] == 5
+    assert first["dynamodb"]["Keys"] == note("a", 1)
+    assert first["dynamodb"]["NewImage"] == note("a", 1, body={"B": "AA=="})
+    assert "OldImage" not in first["dynamodb"]
+    notes.update_item(TableName=NOTES, Key=note("a", 1), UpdateExpression="REMOVE body")
+    notes.update_item(TableName=NOTES, Key=note("a", 1), UpdateExpression="REMOVE body")
+    notes.delete_item(TableName=NOTES, Key=note("a", 1))
+    notes.delete_item(TableName=NOTES, Key=note("a", 1))
+    later = notes.stream_records(NOTES, first["dynamodb"]["SequenceNumber"])
+    assert [record["eventName"] for record in later] == ["MODIFY", "REMOVE"]
+    assert notes.stream_records(NOTES) == [first, *later]
+    assert notes.stream_records(NOTES, later[-1]["dynamodb"]["SequenceNumber"]) == []
+
+
+def test_a_stream_keeps_a_day(notes: FakeDynamo, clock: HandClock) -> None:
+    notes.put_item(TableName=NOTES, Item=note("a", 1))
+    clock.at_ms += 24 * 60 * 60 * 1000 - 1
+    notes.put_item(TableName=NOTES, Item=note("a", 2))
+    first, second = notes.stream_records(NOTES)
+    clock.at_ms += 1
+    notes.put_item(TableName=NOTES, Item=note("a", 3))
+    kept = notes.stream_records(NOTES, first["dynamodb"]["SequenceNumber"])
+    assert kept == notes.stream_records(NOTES)
+    assert [record["dynamodb"]["Keys"]["seq"]["N"] for record in kept] == ["2", "3"]
+    assert kept[0] == second
+
+
+def test_sixteen_threads_that_count_up_leave_no_gap_and_lose_no_update(notes: FakeDynamo) -> None:
+    def append(number: int) -> None:
+        counter = notes.update_item(
+            TableName=NOTES,
+            Key=note("counter", 0),
+            UpdateExpression="SET lastSeq = if_not_exists(lastSeq, :zero) + :one",
+            ExpressionAttributeValues={":zero": {"N": "0"}, ":one": {"N": "1"}},
+            ReturnValues="UPDATED_NEW",
+        )["Attributes"]["lastSeq"]
+        notes.put_item(
+            TableName=NOTES,
+            Item={"life": {"S": "a"}, "seq": counter, "by": {"N": str(number)}},
+            ConditionExpression="attribute_not_exists(seq)",
+        )
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(append, range(1600)))
+    assert sequence_of(notes, "a") == list(range(1, 1601))
+    numbers = [int(record["dynamodb"]["SequenceNumber"]) for record in notes.stream_records(NOTES)]
+    assert len(numbers) == 3200
+    assert numbers == sorted(set(numbers))
+
+
 # --- threads, and anything at all ------------------------------------------------------------------------------------
 
 

@@ -35,19 +35,6 @@ def test_what_is_announced_or_deleted_is_not_live_any_more() -> None:
     assert world.sweep({"pass": "gauge"})["activeSessions"] == 0
 
 
-def test_health_tells_the_gauge_until_it_is_six_minutes_old() -> None:
-    world = SweepWorld()
-    assert world.health().json["activeSessions"] is None
-    world.to_warn(3)
-    world.sweep({"pass": "gauge"})
-    for _ in range(6):
-        told = world.health().json
-        assert (told["activeSessions"], told["expiringSoon"]) == (3, 3)
-        world.clock.advance(minutes=1)
-    world.clock.advance(1)
-    assert world.health().json["activeSessions"] is None
-
-
 def test_the_gauge_needs_no_claim_and_touches_none() -> None:
     world = SweepWorld()
     world.sweep()

@@ -2,7 +2,6 @@
 
 import io
 import json
-import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -14,7 +13,7 @@ from agent_sessions import bootstrap
 from agent_sessions.bootstrap import Wiring
 from agent_sessions.keys.commands import answer
 from agent_sessions.keys.dynamo_store import DynamoKeyStore
-from agent_sessions.keys.service import KEY_PATTERN, KeyService
+from agent_sessions.keys.service import KeyService
 from moto import mock_aws
 
 from tests.engines.fake_dynamo import FakeDynamo
@@ -146,10 +145,6 @@ def test_a_scope_that_does_not_exist_is_refused(target: Target) -> None:
     assert target.keys.of_tenant("acme") == []
 
 
-def test_a_tenant_without_keys_has_an_empty_list(target: Target) -> None:
-    assert len(target.run("list", "--tenant", "acme")[0].splitlines()) == 1
-
-
 def test_a_key_is_revoked_by_its_id(target: Target) -> None:
     made = target.made("create", "--tenant", "acme")
     out, _ = target.run("revoke", "--tenant", "acme", "--id", target.only_id("acme"))
@@ -233,7 +228,3 @@ def test_a_leaked_key_is_not_repeated_by_a_refusal() -> None:
     status, said = answer(keys_in_memory(), body, START_MS)
     assert status == 400
     assert "marked" not in json.dumps(said)
-
-
-def test_every_key_that_is_made_has_the_form_that_scanners_look_for(target: Target) -> None:
-    assert re.fullmatch(KEY_PATTERN, target.made("create", "--tenant", "acme"))

@@ -34,28 +34,11 @@ def test_another_python_than_the_runtimes_is_refused_with_both_versions(
     assert not list(tmp_path.iterdir())
 
 
-def test_amazons_roots_are_found_in_certifis_bundle_and_nothing_else_is_taken(build: ModuleType) -> None:
-    roots = build.amazon_roots(Path(certifi.where()))
-    assert roots.count("BEGIN CERTIFICATE") == len(build.AMAZON_ROOTS) == 5
-
-
 def test_a_bundle_that_lacks_a_root_stops_the_build_and_names_it(build: ModuleType, tmp_path: Path) -> None:
     bundle = tmp_path / "cacert.pem"
     bundle.write_text(build.amazon_roots(Path(certifi.where())).partition("# Amazon Root CA 4")[0])
     with pytest.raises(SystemExit, match=r"cacert\.pem lacks Amazon Root CA 4, Starfield Services Root CA - G2"):
         build.amazon_roots(bundle)
-
-
-def test_descriptions_lose_their_texts_but_no_member_that_is_called_documentation(build: ModuleType) -> None:
-    described = {
-        "documentation": "<p>What this is.</p>",
-        "members": {"documentation": {"shape": "String", "documentation": "<p>Its text.</p>"}},
-        "required": ["documentation"],
-    }
-    assert build.without_documentation(described) == {
-        "members": {"documentation": {"shape": "String"}},
-        "required": ["documentation"],
-    }
 
 
 def test_of_botocores_descriptions_the_calls_in_use_stay_in_their_newest_version(
@@ -120,7 +103,3 @@ def test_what_is_unused_is_removed_and_metadata_and_licences_stay(build: ModuleT
         path.write_text("")
     build.trim_packages(tmp_path)
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()) == sorted(kept)
-
-
-def test_every_entry_of_what_is_unused_has_its_reason(build: ModuleType) -> None:
-    assert all(len(reason) > 4 for reason in build.UNUSED.values())

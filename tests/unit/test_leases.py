@@ -1,16 +1,13 @@
-"""What holds of the time arithmetic for all sessions and all moments (API.md section 3)."""
-
-from datetime import datetime
-from typing import Any
+"""What holds of the time arithmetic for all sessions and all moments (docs/contract.md, Time)."""
 
 import pytest
 from agent_sessions.errors import SessionExpired, SessionNotFound
 from agent_sessions.sessions.leases import check_alive, patch_of
 from agent_sessions.sessions.model import Session, TimeoutConfig, minutes_to_ms
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.world import MINUTE, NOWHERE, START_MS, World
+from tests.unit.world import MINUTE, NOWHERE, START_MS
 
 RETENTION = 1440 * MINUTE
 
@@ -89,38 +86,6 @@ def test_a_patch_counts_from_the_last_renewal_and_stops_at_the_end(session: Sess
     assert patch.new_lease == changes
 
 
-@given(session=sessions(), timeout=configs())
-def test_a_shortening_patch_never_lengthens(session: Session, timeout: TimeoutConfig) -> None:
-    shorter = timeout._replace(
-        timeout_minutes=min(timeout.timeout_minutes, session.timeout.timeout_minutes),
-        max_duration_minutes=min(timeout.max_duration_minutes, session.timeout.max_duration_minutes),
-    )
-    patch = patch_of(session, shorter, session.last_activity_ms)
-    assert patch.expires_at_ms <= session.expires_at_ms
-    assert patch.ends_at_ms <= session.ends_at_ms
-
-
-@given(session=sessions(), timeout=configs())
-def test_a_lengthening_patch_never_shortens(session: Session, timeout: TimeoutConfig) -> None:
-    longer = timeout._replace(
-        timeout_minutes=max(timeout.timeout_minutes, session.timeout.timeout_minutes),
-        max_duration_minutes=max(timeout.max_duration_minutes, session.timeout.max_duration_minutes),
-    )
-    patch = patch_of(session, longer, session.last_activity_ms)
-    assert patch.expires_at_ms >= session.expires_at_ms
-    assert patch.ends_at_ms >= session.ends_at_ms
-
-
-@given(session=sessions())
-def test_a_patch_to_the_same_settings_moves_nothing(session: Session) -> None:
-    patch = patch_of(session, session.timeout, session.last_activity_ms)
-    assert (patch.expires_at_ms, patch.ends_at_ms, patch.new_lease) == (
-        session.expires_at_ms,
-        session.ends_at_ms,
-        False,
-    )
-
-
 @given(minutes=st.floats(1, 2880) | st.integers(1, 2880))
 def test_minutes_become_whole_milliseconds_and_the_nearest(minutes: float) -> None:
     milliseconds = minutes_to_ms(minutes)
@@ -129,46 +94,3 @@ def test_minutes_become_whole_milliseconds_and_the_nearest(minutes: float) -> No
 
 
 # --- through the service, with clocks of two functions that differ
-
-
-def moment(text: str) -> int:
-    return round(datetime.fromisoformat(text).timestamp() * 1000)
-
-
-@given(
-    config=configs(),
-    beats=st.lists(
-        st.tuples(st.floats(0, 1), st.integers(-40, 40), st.sampled_from(["heartbeat", "renew"])),
-        min_size=1,
-        max_size=12,
-    ),
-)
-def test_renewals_never_pass_the_end_never_go_back_and_are_all_counted(
-    config: TimeoutConfig, beats: list[tuple[float, int, str]]
-) -> None:
-    assume(config.timeout_ms > 100)
-    world = World()
-    sent: dict[str, Any] = {
-        "timeoutMinutes": config.timeout_minutes,
-        "autoRenew": config.auto_renew,
-        "maxDurationMinutes": config.max_duration_minutes,
-    }
-    before = world.new(**sent, warningThresholdMinutes=config.warning_threshold_minutes)
-    for share, skew, route in beats:
-        left = moment(before["expiresAt"]) - world.clock.now_ms()
-        world.clock.advance(int(left * share))
-        now_ms = world.clock.now_ms()
-        world.clock.advance(skew)  # the function that is asked has a clock of its own
-        answer = getattr(world, route)(before["sessionId"])
-        world.clock.at_ms = now_ms
-        if answer.status != 200:
-            assert answer.code in {"SESSION_EXPIRED", "SESSION_RENEWAL_FAILED"}
-            continue
-        after = answer.json
-        assert after["expiresAt"] <= after["endsAt"] == before["endsAt"]
-        assert after["expiresAt"] >= before["expiresAt"]
-        assert after["lastActivity"] >= before["lastActivity"]
-        renewed = after["renewalCount"] - before["renewalCount"]
-        capped = before["expiresAt"] == before["endsAt"]
-        assert renewed == (0 if capped or (route == "heartbeat" and not config.auto_renew) else 1)
-        before = after

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.engines import faults
-from tests.unit.world import AGENT, BASE, MINUTE, NOWHERE, TABLE, USER, Answer, World
+from tests.unit.world import AGENT, MINUTE, NOWHERE, TABLE, USER, Answer, World
 
 OTHER = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"
 TENANT_SHARDS = 4
@@ -85,26 +85,6 @@ def test_each_entry_is_the_whole_session(world: World) -> None:
     assert world.page().json["sessions"] == [world.get(created["sessionId"]).json]
 
 
-def test_sessions_come_newest_first(world: World) -> None:
-    made = new_sessions(world, 30)
-    assert ids(world.page().json) == made
-
-
-def test_a_heartbeat_does_not_move_a_session_in_the_list(world: World) -> None:
-    made = new_sessions(world, 3)
-    world.clock.advance(minutes=1)
-    world.heartbeat(made[-1])
-    assert ids(world.page().json) == made
-
-
-def test_total_and_stats_describe_the_page(world: World) -> None:
-    new_sessions(world, 7)
-    page = world.page(limit="5").json
-    assert len(page["sessions"]) == 5
-    assert page["total"] == 5
-    assert page["stats"] == {"totalSessions": 5, "activeSessions": 5, "expiredSessions": 0}
-
-
 # --- who is in it
 
 
@@ -128,15 +108,6 @@ def test_a_session_is_listed_until_the_millisecond_it_expires(world: World) -> N
 
 def test_an_announced_session_is_not_listed(world: World) -> None:
     session_id = world.new()["sessionId"]
-    world.announce(session_id)
-    assert ids(world.page().json) == []
-
-
-def test_a_session_that_was_announced_while_the_index_lagged_is_not_listed() -> None:
-    world = World(index_lag_ms=2_000)
-    session_id = world.new()["sessionId"]
-    world.clock.advance(5_000)
-    assert ids(world.page().json) == [session_id]
     world.announce(session_id)
     assert ids(world.page().json) == []
 
@@ -257,12 +228,6 @@ def test_a_cursor_is_good_more_than_once(world: World, cursor: str) -> None:
     assert world.page(cursor=cursor).json == world.page(cursor=cursor).json
 
 
-def test_a_cursor_outlives_the_process_that_made_it(world: World, cursor: str) -> None:
-    expected = world.page(cursor=cursor).json
-    world.restart()
-    assert world.page(cursor=cursor).json == expected
-
-
 def test_a_cursor_of_another_tenant_is_refused(world: World, cursor: str) -> None:
     assert refused(world, cursor=cursor, tenant="globex")
 
@@ -275,17 +240,6 @@ def test_a_cursor_is_bound_to_its_filters(world: World, cursor: str, query: dict
     assert refused(world, cursor=filtered)
     assert refused(world, cursor=filtered, **(query | {"userId": OTHER}))
     assert refused(world, cursor=filtered, **(query | {"agentId": OTHER}))
-
-
-def test_a_cursor_of_another_deployment_is_refused(cursor: str) -> None:
-    elsewhere = World()
-    new_sessions(elsewhere, 3)
-    assert refused(elsewhere, cursor=cursor)
-
-
-def test_a_cursor_from_before_the_shards_were_changed_is_refused(world: World, cursor: str) -> None:
-    world.restart(TENANT_SHARDS="5")
-    assert refused(world, cursor=cursor)
 
 
 def test_a_cursor_cannot_be_changed_in_any_place(world: World, cursor: str) -> None:
@@ -456,23 +410,6 @@ def test_whatever_happens_between_the_pages_what_lived_throughout_comes_exactly_
     assert not set(seen) - set(made) - later
 
 
-def test_a_thousand_sessions_come_once_each_within_the_bound_on_reads_per_call(world: World) -> None:
-    made = copies(world, 1_000)
-    seen: list[str] = []
-    cursor: dict[str, str] = {}
-    while True:
-        with world.counted() as calls:
-            page = world.page(limit="100", **cursor).json
-        assert calls["query"] <= TENANT_SHARDS + EXTRA_QUERIES
-        assert calls["batch_get_item"] <= MAX_BATCHES
-        assert calls.total() <= TENANT_SHARDS + EXTRA_QUERIES + MAX_BATCHES + 2
-        seen += ids(page)
-        if "nextCursor" not in page:
-            break
-        cursor["cursor"] = page["nextCursor"]
-    assert seen == made
-
-
 def test_a_crowd_of_expired_sessions_is_walked_through_in_bounded_calls(world: World) -> None:
     survivor = world.new(timeoutMinutes=60)["sessionId"]
     new_sessions(world, 1_100, timeoutConfig={"timeoutMinutes": 5})
@@ -496,10 +433,11 @@ def test_a_crowd_of_expired_sessions_is_walked_through_in_bounded_calls(world: W
 def test_an_agent_that_is_rare_is_found_in_bounded_calls(world: World) -> None:
     rare = new_sessions(world, 1, agentId=OTHER)
     new_sessions(world, 800)
-    seen = []
-    for page in pages(world, agentId=OTHER, limit="5"):
-        seen += ids(page)
-    assert seen == rare
+    with world.counted() as calls:
+        found = [ids(page) for page in pages(world, agentId=OTHER, limit="5")]
+    assert [session_id for page in found for session_id in page] == rare
+    assert len(found) > 1, "one call must not read everything"
+    assert calls["query"] <= len(found) * (TENANT_SHARDS + EXTRA_QUERIES)
 
 
 # --- an impatient store
@@ -509,16 +447,3 @@ def test_what_a_batch_leaves_unread_is_asked_for_again(world: World) -> None:
     made = new_sessions(world, 5)
     world.dynamo.add_hook(faults.unprocessed_keys(times=2))
     assert ids(world.page().json) == made
-
-
-def test_a_list_that_is_throttled_halfway_is_no_short_list(world: World) -> None:
-    new_sessions(world, 5)
-    world.dynamo.add_hook(faults.throttle("query", times=1, skip=2))
-    assert world.page().code == "SERVICE_UNAVAILABLE"
-    assert len(world.page().json["sessions"]) == 5
-
-
-def test_head_of_a_list_is_a_list_without_a_body(world: World) -> None:
-    world.new()
-    assert world.call("list", method="HEAD", path=BASE).status == 200
-    assert len(list(world.dynamo.items(TABLE))) == 1

@@ -10,7 +10,7 @@ from agent_sessions import metrics
 
 from tests.engines import faults
 from tests.logs import everything_logged
-from tests.unit.world import BASE, Answer, World, sample
+from tests.unit.world import BASE, Answer, World
 
 
 def lines_of(ask: Callable[[], object]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -65,14 +65,6 @@ def test_the_line_names_the_tenant_and_the_time_that_the_request_took(world: Wor
     assert line["milliseconds"] == 40
 
 
-def test_a_line_is_json_with_a_level_a_service_and_a_moment(world: World) -> None:
-    [line], _ = lines_of(lambda: world.call("health"))
-    assert line["level"] == "INFO"
-    assert line["service"] == "agent-sessions"
-    assert "location" not in line
-    assert line["timestamp"]
-
-
 def test_metrics_are_in_cloudwatchs_embedded_format(world: World) -> None:
     _, [record] = lines_of(lambda: world.call("create-minimal"))
     [directive] = record["_aws"]["CloudWatchMetrics"]
@@ -118,13 +110,6 @@ def test_what_aws_said_is_in_the_log_where_the_caller_gets_a_503(world: World) -
     assert metric[metrics.REQUEST_ERRORS] == [1.0]
 
 
-def test_what_aws_said_is_in_the_log_where_health_is_unhealthy(world: World) -> None:
-    world.dynamo.add_hook(faults.fail(None, "ThrottlingException", message="Rate of requests exceeds the limit"))
-    [line], _ = lines_of(lambda: world.call("health"))
-    assert line["status"] == 503
-    assert "ThrottlingException" in json.dumps(line)
-
-
 class Broken(io.StringIO):
     """A standard output that takes nothing."""
 
@@ -163,25 +148,3 @@ def test_a_failure_to_write_is_reported_once_and_the_next_request_counts_only_it
     assert capsys.readouterr().err.count("no room left") == 1
     _, [metric] = lines_of(world.create)
     assert metric[metrics.SESSIONS_CREATED] == [1.0]
-
-
-def test_no_line_holds_anything_that_a_caller_sent(world: World) -> None:
-    marks = {name: f"mark-{name}-7d1" for name in ("body", "metadata", "key", "apikey", "path", "query", "agent")}
-
-    def ask() -> None:
-        world.call(
-            "create-minimal",
-            body={
-                "agentId": sample("get")["rawPath"][-36:],
-                "userId": marks["body"],
-                "metadata": {marks["metadata"]: 1},
-            },
-            headers={"idempotency-key": marks["key"], "x-api-key": marks["apikey"], "user-agent": marks["agent"]},
-            query={"q": marks["query"]},
-        )
-        world.call("get", path=f"{BASE}/{marks['path']}")
-        world.call("get", path=f"/{marks['path']}", method=marks["path"].upper())
-
-    with everything_logged() as text:
-        ask()
-    assert not [mark for mark in marks.values() if mark in text.getvalue().lower()]

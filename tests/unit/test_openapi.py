@@ -67,20 +67,6 @@ def test_the_document_is_valid() -> None:
     validate(DOCUMENT)
 
 
-def test_every_code_of_the_contract_is_in_it_under_its_status() -> None:
-    codes = {
-        schema["properties"]["code"]["const"]
-        for schema in DOCUMENT["components"]["schemas"].values()
-        if "code" in schema.get("properties", {})
-    }
-    assert codes == STATUS_OF_CODE.keys() == {kind.code for kind in STATUS}
-    for code, status in STATUS_OF_CODE.items():
-        name = "".join(word.title() for word in code.split("_"))
-        body = DOCUMENT["components"]["responses"][name]["content"]["application/json"]["schema"]
-        assert f"/{name}Answer" in json.dumps(body)
-        assert status >= 400
-
-
 def test_statuses_and_meanings_are_those_of_the_error_tree() -> None:
     for kind, status in STATUS.items():
         if kind.code in {parent.code for parent in kind.__mro__[1:] if issubclass(parent, SessionServiceError)}:
@@ -375,13 +361,6 @@ def test_the_document_and_the_handler_agree_on_what_may_be_sent(world: World, ch
 )
 def test_the_document_and_the_handler_agree_on_what_may_be_patched(world: World, body: dict[str, Any]) -> None:
     assert fits("TimeoutPatch", body) == (world.patch(world.new()["sessionId"], body).status == 200)
-
-
-def test_the_defaults_in_the_document_are_the_services(world: World) -> None:
-    config = DOCUMENT["components"]["schemas"]["NewTimeoutConfig"]["properties"]
-    assert {name: field["default"] for name, field in config.items()} == world.new()["timeoutConfig"]
-    limit = DOCUMENT["components"]["parameters"]["limit"]["schema"]
-    assert (limit["minimum"], limit["maximum"], limit["default"]) == (1, 100, 50)
 
 
 def test_the_examples_of_requests_are_the_sample_events() -> None:

@@ -29,10 +29,6 @@ def test_the_tests_run_with_the_versions_that_ship(environment: str) -> None:
     assert pins(SHIPPED) <= pins(ROOT / f"requirements/{environment}.lock")
 
 
-def test_the_tests_and_the_local_stack_can_share_an_environment() -> None:
-    assert pins(ROOT / "requirements/run.lock") <= pins(ROOT / "requirements/dev.lock")
-
-
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name if lock != SHIPPED_LOCK else "shipped")
 def test_every_requirement_of_a_lock_has_its_hash_and_no_lock_names_a_server(lock: Path) -> None:
     text = lock.read_text()
@@ -41,30 +37,26 @@ def test_every_requirement_of_a_lock_has_its_hash_and_no_lock_names_a_server(loc
     assert re.findall(r"https?://|--(?:extra-)?index-url|--find-links", text) == []
 
 
-def test_make_help_lists_what_a_person_can_make() -> None:
-    make = shutil.which("make")
-    assert make
-    command = [make, "--no-print-directory", "help"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert [line.split()[1] for line in listed.stdout.splitlines()] == [
-        "help",
-        "run",
-        "test",
-        "check",
-        "test-unit",
-        "test-integration",
-        "test-e2e",
-        "bench",
-        "build",
-        "lint-template",
-        "openapi",
-        "demo",
-        "api-key",
-        "clean",
-    ]
-
-
 def test_every_exception_from_the_lint_rules_says_why() -> None:
     rules = re.findall(r'^ {4}"[A-Z]+[0-9]*",.*$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     assert rules
     assert [rule for rule in rules if not re.search(r"# .{8}", rule)] == []
+
+
+def test_make_builds_anew_for_another_processor_and_only_then(tmp_path: Path) -> None:
+    sam = tmp_path / ".venv-sam/bin/sam"
+    lock, python = tmp_path / "requirements/sam.lock", tmp_path / ".venv/bin/python"
+    for path in (sam, lock, python, tmp_path / "template.yaml", tmp_path / ".venv-sam/.installed"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    sam.write_text(
+        "#!/bin/sh\necho for $ARCHITECTURE >> built; mkdir -p .aws-sam/build; touch .aws-sam/build/template.yaml\n"
+    )
+    sam.chmod(0o755)
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    make = shutil.which("make")
+    assert make
+    for processor in ("", "", "arm64", "arm64", "x86_64", ""):
+        command = [make, "--silent", "build", f"ARCHITECTURE={processor}"]
+        subprocess.run(command, cwd=tmp_path, capture_output=True, check=True)
+    assert (tmp_path / "built").read_text().splitlines() == ["for", "for arm64", "for x86_64", "for"]

@@ -28,19 +28,6 @@ def test_what_is_sent_replaces_and_what_is_omitted_stays(world: World, sent: dic
     assert world.get(session["sessionId"]).json == answer.json
 
 
-def test_a_patch_answers_with_the_whole_session(world: World) -> None:
-    session = world.new()
-    assert world.patch(session["sessionId"]).json.keys() == session.keys()
-
-
-def test_the_timeout_counts_from_the_creation_where_nothing_was_renewed(world: World) -> None:
-    session_id = world.new()["sessionId"]
-    world.clock.advance(minutes=10)
-    patched = world.patch(session_id, {"timeoutMinutes": 60}).json
-    assert patched["expiresAt"] == at(START_MS + 60 * MINUTE)
-    assert patched["timeRemaining"] == 50 * MINUTE
-
-
 def test_the_timeout_counts_from_the_last_renewal(world: World) -> None:
     session_id = world.new()["sessionId"]
     world.clock.advance(minutes=10)
@@ -80,23 +67,6 @@ def test_the_end_moves_with_the_duration_and_the_expiry_stays_before_it(world: W
     longer = world.patch(session_id, {"maxDurationMinutes": 60}).json
     assert longer["endsAt"] == at(START_MS + 60 * MINUTE)
     assert longer["expiresAt"] == at(START_MS + 15 * MINUTE)
-
-
-def test_a_session_at_its_cap_can_be_renewed_again_once_the_cap_was_raised(world: World) -> None:
-    session_id = world.new(maxDurationMinutes=30)["sessionId"]
-    assert world.renew(session_id).status == 422
-    world.patch(session_id, {"maxDurationMinutes": 60})
-    world.clock.advance(minutes=10)
-    assert world.renew(session_id).json["expiresAt"] == at(START_MS + 40 * MINUTE)
-
-
-def test_auto_renew_can_be_turned_off_and_on(world: World) -> None:
-    session_id = world.new()["sessionId"]
-    world.patch(session_id, {"autoRenew": False})
-    world.clock.advance(minutes=1)
-    assert world.heartbeat(session_id).json["renewalCount"] == 0
-    world.patch(session_id, {"autoRenew": True})
-    assert world.heartbeat(session_id).json["renewalCount"] == 1
 
 
 @pytest.mark.parametrize("body", [{}, {"timeoutMinutes": 30}, {"autoRenew": True, "unknown": 1}])
@@ -183,12 +153,6 @@ def test_the_ranges_are_those_of_the_creation(world: World, field: str, value: f
     assert answer.fault(field)["value"] == value
 
 
-def test_all_offending_fields_come_in_one_answer(world: World) -> None:
-    session_id = world.new()["sessionId"]
-    sent = {"timeoutMinutes": "x", "autoRenew": 1, "maxDurationMinutes": 2881, "warningThresholdMinutes": 0}
-    assert sorted(world.patch(session_id, sent).fields) == sorted(SETTINGS)
-
-
 @pytest.mark.parametrize(
     "kept, sent, field, kept_value",
     [
@@ -222,20 +186,6 @@ def test_a_conflict_with_a_kept_field_names_the_field_sent_and_the_kept_value(
 def test_what_equals_a_kept_field_is_no_conflict(world: World, kept: dict[str, Any], sent: dict[str, Any]) -> None:
     session_id = world.new(**kept)["sessionId"]
     assert world.patch(session_id, sent).json["timeoutConfig"].items() >= (kept | sent).items()
-
-
-def test_both_sides_of_a_rule_may_move_together(world: World) -> None:
-    session_id = world.new()["sessionId"]
-    answer = world.patch(session_id, {"timeoutMinutes": 1000, "maxDurationMinutes": 1000})
-    assert answer.json["expiresAt"] == answer.json["endsAt"] == at(START_MS + 1000 * MINUTE)
-    answer = world.patch(session_id, {"timeoutMinutes": 5, "maxDurationMinutes": 5, "warningThresholdMinutes": 5})
-    assert answer.json["expiresAt"] == answer.json["endsAt"] == at(START_MS + 5 * MINUTE)
-
-
-def test_a_conflict_among_the_fields_sent_is_refused(world: World) -> None:
-    session_id = world.new()["sessionId"]
-    answer = world.patch(session_id, {"timeoutMinutes": 60, "maxDurationMinutes": 50, "warningThresholdMinutes": 61})
-    assert answer.fields == ["maxDurationMinutes", "warningThresholdMinutes"]
 
 
 def test_a_conflict_with_a_kept_field_hides_no_conflict_among_the_fields_sent(world: World) -> None:
@@ -292,62 +242,7 @@ def test_to_the_millisecond_a_patch_may_leave_one_and_not_none(world: World) -> 
 # --- the sweep's appointment and leases
 
 
-def due(world: World, session_id: str) -> tuple[int, int, int]:
-    """Lease, appointment and expiry; the moments in minutes since the start."""
-    item = world.item(session_id)
-    moments = (int(item[name]["N"]) - START_MS for name in ("dueAt", "expiresAt"))
-    return (int(item["lease"]["N"]), *(moment // MINUTE for moment in moments))  # type: ignore[return-value]
-
-
-@pytest.mark.parametrize(
-    "sent, expected",
-    [
-        ({"timeoutMinutes": 40}, (2, 35, 40)),
-        ({"timeoutMinutes": 20}, (2, 15, 20)),
-        ({"warningThresholdMinutes": 10}, (1, 20, 30)),
-        ({"timeoutMinutes": 40, "warningThresholdMinutes": 1}, (2, 39, 40)),
-        ({"maxDurationMinutes": 60}, (1, 25, 30)),
-        ({"autoRenew": False}, (1, 25, 30)),
-    ],
-)
-def test_a_patch_makes_a_new_appointment_and_a_new_lease_where_the_expiry_moved(
-    world: World, sent: dict[str, Any], expected: tuple[int, int, int]
-) -> None:
-    session_id = world.new()["sessionId"]
-    assert due(world, session_id) == (1, 25, 30)
-    world.patch(session_id, sent)
-    assert due(world, session_id) == expected
-
-
-@pytest.mark.parametrize(
-    "sent, expected",
-    [
-        ({"timeoutMinutes": 40}, (2, 35, 40)),
-        ({"warningThresholdMinutes": 10}, (1, 30, 30)),
-        ({"warningThresholdMinutes": 1}, (1, 30, 30)),
-        ({"autoRenew": False}, (1, 30, 30)),
-        ({"maxDurationMinutes": 60}, (1, 30, 30)),
-    ],
-)
-def test_a_lease_that_was_warned_stays_warned_unless_the_expiry_moved(
-    world: World, sent: dict[str, Any], expected: tuple[int, int, int]
-) -> None:
-    session_id = world.new()["sessionId"]
-    world.warn(session_id)
-    world.patch(session_id, sent)
-    assert due(world, session_id) == expected
-
-
 # --- races
-
-
-def test_a_patch_that_lost_a_race_starts_over_from_what_it_met(world: World) -> None:
-    session_id = world.new()["sessionId"]
-    world.clock.advance(minutes=10)
-    world.dynamo.add_hook(faults.Meanwhile("update_item", "before", lambda: world.heartbeat(session_id)))
-    patched = world.patch(session_id, {"timeoutMinutes": 20}).json
-    assert patched["expiresAt"] == at(START_MS + 30 * MINUTE)
-    assert patched["renewalCount"] == 1
 
 
 def test_two_patches_at_once_are_both_kept(world: World) -> None:

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from agent_sessions.errors import ServiceUnavailable
 from agent_sessions.events.cloud_events import BatchRefused, PublishOutcome, SessionEvent
-from agent_sessions.events.sns_topic import PUBLISH_LIMIT, SnsPublisher
-from agent_sessions.sweep.calls import PUBLISH_BATCH
+from agent_sessions.events.sns_topic import SnsPublisher
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
 from local.dynamo.refusals import service_model
@@ -55,16 +54,6 @@ def test_each_event_is_a_message_with_its_attributes() -> None:
     ]
 
 
-def test_the_sweep_hands_over_as_many_events_as_a_batch_takes() -> None:
-    assert PUBLISH_BATCH == PUBLISH_LIMIT == 10
-
-
-def test_each_failed_entry_is_told_from_those_that_were_sent() -> None:
-    sns = FakeSns()
-    sns.add_hook(faults.messages_failed(2, skip=1))
-    assert SnsPublisher(sns.as_client(), TOPIC).publish(events(4)) == [SENT, BUSY, BUSY, SENT]
-
-
 @pytest.mark.parametrize(
     "answer, outcome",
     [
@@ -80,18 +69,6 @@ def test_each_failed_entry_is_told_from_those_that_were_sent() -> None:
 )
 def test_what_passes_is_busy_and_what_will_not_pass_is_refused(answer: dict[str, Any], outcome: PublishOutcome) -> None:
     assert outcomes(answer) == [SENT, outcome, SENT]
-
-
-def test_an_answer_without_failures_means_that_all_were_sent() -> None:
-    assert outcomes() == [SENT, SENT, SENT]
-
-
-@pytest.mark.parametrize("code", ["Throttled", "InternalError", "KMSThrottling", "ServiceUnavailable"])
-def test_a_topic_that_is_busy_is_unavailable(code: str) -> None:
-    sns = FakeSns()
-    sns.add_hook(faults.fail("publish_batch", code))
-    with pytest.raises(ServiceUnavailable):
-        SnsPublisher(sns.as_client(), TOPIC).publish(events(1))
 
 
 @pytest.mark.parametrize(

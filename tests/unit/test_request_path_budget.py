@@ -17,7 +17,6 @@ from botocore.handlers import BUILTIN_HANDLERS
 from botocore.model import OperationModel
 from botocore.parsers import JSONParser
 
-from tests.template_reader import FUNCTIONS, Deployment
 from tests.unit.world import World
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -123,11 +122,6 @@ def test_the_authorizer_loads_no_pydantic_and_nothing_of_sessions() -> None:
     packages = {name.partition(".")[0] for name in modules}
     assert packages & {"pydantic", "pydantic_core", "boto3"} == set()
     assert modules & {f"agent_sessions.{name}" for name in ("sessions", "settings", "sweep")} == set()
-
-
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_no_start_looks_for_plugins_of_pydantic(function: str) -> None:
-    assert Deployment().environment(function)["PYDANTIC_DISABLE_PLUGINS"] == "true"
 
 
 @pytest.mark.parametrize("route", CALLS)

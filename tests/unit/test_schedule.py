@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.engines import faults
 from tests.unit.sweep_world import SweepWorld
-from tests.unit.world import MINUTE, sample
+from tests.unit.world import sample
 
 SUMMARY = {
     "shards",
@@ -139,12 +139,6 @@ def test_a_run_that_is_named_its_shards_never_invokes() -> None:
     assert world.aws_lambda.invocations == invocations, "no loops"
 
 
-def test_the_gauge_never_fans_out() -> None:
-    world = SweepWorld(DUE_SHARDS="8", SWEEP_FAN_OUT="8")
-    world.sweep(sample("sweep-gauge"))
-    assert world.aws_lambda.invocations == []
-
-
 def test_more_ranges_than_shards_are_refused_at_the_start() -> None:
     world = SweepWorld(DUE_SHARDS="2", SWEEP_FAN_OUT="3")
     with pytest.raises(SettingsError, match=r"SWEEP_FAN_OUT \(3\) must not be larger than the 2 shards"):
@@ -244,44 +238,6 @@ def test_a_run_without_the_claim_tells_so_and_counts_nothing(capsys: pytest.Capt
 
 
 # --- health -----------------------------------------------------------------------------------------------------------
-
-
-def test_health_tells_of_the_last_sweep_and_its_lag() -> None:
-    world = SweepWorld()
-    assert world.health().json["status"] == "degraded", "nothing was swept yet"
-    world.to_expire(1, expires_in_ms=-90_000)
-    world.sweep()
-    told = world.health()
-    assert (told.status, told.json["status"], told.json["sweepLagSeconds"]) == (200, "healthy", 90.0)
-    assert told.json["lastSweepAt"] == "2026-06-27T08:00:00.000Z"
-
-
-def test_health_is_degraded_three_minutes_after_the_last_sweep() -> None:
-    world = SweepWorld()
-    world.sweep()
-    world.clock.advance(minutes=3)
-    assert world.health().json["status"] == "healthy"
-    world.clock.advance(1)
-    assert world.health().json["status"] == "degraded"
-
-
-def test_health_is_degraded_by_a_lag_of_over_three_minutes() -> None:
-    world = SweepWorld()
-    world.to_expire(1, expires_in_ms=-3 * MINUTE - 1)
-    world.sweep()
-    assert world.health().json["status"] == "degraded"
-    world.sweep_minutes(1)
-    assert world.health().json["status"] == "healthy"
-
-
-def test_health_waits_for_every_shard() -> None:
-    world = SweepWorld()
-    world.sweep({"shards": [1]})
-    assert world.health().json["status"] == "degraded"
-    world.clock.advance(minutes=1)
-    world.sweep({"shards": [0]})
-    told = world.health().json
-    assert (told["status"], told["lastSweepAt"]) == ("healthy", "2026-06-27T08:00:00.000Z"), "the oldest of them"
 
 
 def test_a_shard_that_could_not_be_asked_does_not_count_as_swept() -> None:

@@ -25,10 +25,6 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert settings.longest_duration_minutes == 2880
 
 
-def test_the_longest_duration_is_twice_the_largest_timeout() -> None:
-    assert read(SESSION_MAX_TIMEOUT_MINUTES="1000.5").longest_duration_minutes == 2001
-
-
 def test_an_empty_setting_is_one_that_is_not_set() -> None:
     assert read(SESSION_DEFAULT_TIMEOUT_MINUTES="").session_default_timeout_minutes == 30
 

@@ -121,13 +121,6 @@ def test_an_expiry_leaves_the_lists_before_it_leaves_the_index_of_what_is_due() 
     assert "dueShard" in item, "so that the next sweep tells it again rather than never"
 
 
-def test_what_expired_unwarned_is_announced_and_not_warned() -> None:
-    world = SweepWorld()
-    sessions = world.to_expire(3, due_in_ms=-5 * MINUTE)
-    world.sweep()
-    assert world.told == expiries_of(sessions)
-
-
 def test_a_session_that_beats_all_day_moves_in_the_index_once_in_twenty_two_minutes() -> None:
     """The point of lazy re-arming: heartbeats leave the index alone."""
     world = SweepWorld()
@@ -157,27 +150,6 @@ def test_threads_share_the_shards_and_tell_the_same() -> None:
     assert (summary["warned"], summary["expired"], summary["failed"]) == (200, 100, 0)
     assert world.told == warnings_of(sessions) + expiries_of(expired)
     assert 1 < len(seen) <= 5
-
-
-def test_one_thread_is_the_caller_s_own() -> None:
-    world = SweepWorld(SWEEP_THREADS="1")
-    world.to_warn(20)
-    seen = set()
-
-    class Threads(Hook):
-        def before(self, call: str, request: object) -> None:
-            seen.add(threading.current_thread())
-
-    world.hook(Threads())
-    world.sweep()
-    assert seen == {threading.current_thread()}
-
-
-def test_the_look_ahead_is_a_setting() -> None:
-    world = SweepWorld(SWEEP_LOOK_AHEAD_SECONDS="10")
-    world.put(expires_in_ms=5 * MINUTE + 10_000)
-    world.put(expires_in_ms=5 * MINUTE + 10_001)
-    assert world.sweep()["warned"] == 1
 
 
 def test_events_name_the_deployment_as_their_source() -> None:

@@ -95,32 +95,6 @@ def test_a_run_killed_at_any_call_loses_nothing(nth: int, when: When) -> None:
     assert len(repeats(world)) <= PAGE, "at most what one page had told and not yet marked"
 
 
-@pytest.mark.parametrize("nth", range(0, 40, 3))
-def test_runs_that_are_killed_one_after_the_other_lose_nothing(nth: int) -> None:
-    world = SweepWorld()
-    sessions = mixed(world)
-    for deaths in range(4):
-        world.hook(faults.Kill(nth + deaths, "after"))
-        try:
-            world.sweep_minutes(1)
-        except faults.Killed:
-            pass
-        finally:
-            world.hook()
-    check_that_all_is_told(world, sessions)
-
-
-@pytest.mark.parametrize("nth", [0, 1, 4, 9, 16, 20])
-def test_a_run_of_many_threads_that_is_killed_loses_nothing(nth: int) -> None:
-    world = SweepWorld(SWEEP_THREADS="4")
-    sessions = mixed(world)
-    world.hook(faults.Kill(nth, "after"))
-    with pytest.raises(faults.Killed):
-        world.sweep()
-    world.restart()
-    check_that_all_is_told(world, sessions)
-
-
 @pytest.mark.parametrize("nth", range(CALLS))
 def test_one_throttled_call_anywhere_costs_the_run_nothing(nth: int) -> None:
     world = SweepWorld()

@@ -1,7 +1,5 @@
 """The virtual day in small, and the judge itself: a service that keeps its promises less well does not pass."""
 
-from dataclasses import replace
-
 import pytest
 from agent_sessions.sweep import decision as due
 
@@ -37,15 +35,6 @@ def test_in_a_small_day_nothing_is_missed_late_early_stale_or_repeated(seed: int
     assert not any("dueShard" in item for item in day.dynamo.items(day.table)), "nothing is left to be done"
 
 
-def test_the_same_seed_gives_the_same_day() -> None:
-    plan = replace(SMALL, sessions=60, minutes=30)
-    one, two = Day(plan), Day(plan)
-    one.live()
-    two.live()
-    assert one.sns.published == two.sns.published
-    assert one.witness.biographies == two.witness.biographies
-
-
 def test_the_judge_sees_a_sweep_that_does_not_look_far_enough_ahead() -> None:
     day = Day(SMALL)
     day.sweep.tuning = day.sweep.tuning._replace(look_ahead_ms=120_000)
@@ -61,13 +50,6 @@ def test_the_judge_sees_a_sweep_that_looks_too_far_ahead() -> None:
 def test_the_judge_sees_an_expiry_that_does_not_wait_for_renewals_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(due, "EXPIRY_GRACE_MS", 0)
     assert "announced at the wrong time" in kinds(judged(Day(SMALL)))
-
-
-def test_the_judge_sees_events_that_are_sent_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    day = Day(SMALL)
-    publish = day.sweep.publisher.publish
-    monkeypatch.setattr(day.sweep.publisher, "publish", lambda events: [publish(events), publish(events)][0])
-    assert {kind.partition(" times")[0] for kind in kinds(judged(day))} == {"sent 2"}
 
 
 def test_the_judge_sees_warnings_that_are_never_sent(monkeypatch: pytest.MonkeyPatch) -> None:

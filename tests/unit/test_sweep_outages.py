@@ -91,12 +91,3 @@ def test_a_sweeper_that_was_down_for_a_day_catches_up_oldest_first() -> None:
     assert world.health().json["status"] == "degraded", "the lag is told"
     world.sweep_minutes(1)
     assert world.health().json["status"] == "healthy"
-
-
-def test_a_topic_that_is_away_holds_up_no_appointments() -> None:
-    """What was renewed is re-armed all the same, so that it does not wade in the backlog of what is to be told."""
-    world = SweepWorld()
-    world.to_rearm(30)
-    world.to_warn(5)
-    world.hook(faults.fail("publish_batch", "Throttled"))
-    assert world.sweep()["rearmed"] == 30

@@ -188,17 +188,6 @@ def test_a_session_renewed_while_the_rest_of_its_page_was_read_again_is_not_told
     assert session_id not in over  # its warning, of the lease as it was read, is in order
 
 
-def test_a_renewal_that_arrives_after_the_end_was_told_is_refused() -> None:
-    world = SweepWorld()
-    session_id = world.new()["sessionId"]
-    world.clock.advance(minutes=30, milliseconds=5_000)
-    world.sweep()
-    assert told(world) == {(1, "expired"): 1}
-    world.clock.advance(-5_001)  # another function's clock, or a call that was under way for longer than it may be
-    for answer in (world.heartbeat(session_id), world.renew(session_id), world.patch(session_id, {"autoRenew": False})):
-        assert answer.status == 410
-
-
 def test_an_index_that_lags_repeats_nothing() -> None:
     world = SweepWorld(index_lag_ms=1_000)
     world.to_warn(3)

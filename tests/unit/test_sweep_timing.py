@@ -1,6 +1,5 @@
 """When sweeps fire, how long they take and how they meet: the worst that a schedule can do, and two that overlap."""
 
-import json
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -10,14 +9,13 @@ import pytest
 from agent_sessions.errors import ServiceUnavailable
 from agent_sessions.sessions import dynamo_item as items
 from agent_sessions.sessions.model import MS_PER_MINUTE, Session, TimeoutConfig, minutes_to_ms
-from agent_sessions.sweep.claim import WORK_MS
 from hypothesis import given, settings, target
 from hypothesis import strategies as st
 
 from tests.engines import faults
 from tests.simulation.promises import THREE_MINUTES_MS, Judge
 from tests.simulation.stage import AGENT, START_MS, TENANT, USER, Stage
-from tests.simulation.witness import Creation, Run
+from tests.simulation.witness import Run
 
 LAG_MS = 1_000
 LAST_OF_MINUTE = 59_999
@@ -85,59 +83,6 @@ def at_of(stage: Stage, session: Session, kind: str = "expiring") -> int:
     ids = [f"{session.session_id}:{session.created_at_ms}:1:{kind}"]
     [published] = [one for one in stage.sns.published if ids[0] in one.message]
     return published.at_ms
-
-
-def test_in_the_worst_case_a_warning_still_goes_out_before_its_moment() -> None:
-    """One run looks as early as it can and just misses it; the next fires as late as it can and takes all its time."""
-    world = stage()
-    first = fire(world, 2, 0)
-    world.timeline.run_until(START_MS + 2 * MS_PER_MINUTE + 500)
-    assert first.ended_ms is not None
-    shard_asked_ms = world.witness.queries[0][0].at_ms
-    just_beyond_ms = START_MS + 2 * MS_PER_MINUTE + 500 + 175_000
-    session = put(world, warning_at_ms=just_beyond_ms)
-    assert just_beyond_ms - shard_asked_ms - 175_000 < 500
-    second = fire(world, 3, LAST_OF_MINUTE, "publish_batch", WORK_MS - A_LITTLE_LESS_MS)
-    world.timeline.run_until(START_MS + 6 * MS_PER_MINUTE)
-    spare_ms = session.warning_at_ms - at_of(world, session)
-    assert 5_000 < spare_ms < 6_000, "what is left for slower calls and clocks"
-    assert second.ended_ms is not None
-    assert second.ended_ms - second.fired_ms > 49_900
-
-
-def test_in_the_worst_case_an_expiry_is_still_announced_within_three_minutes() -> None:
-    """One run reads the session a millisecond too early to announce it; the next is as late as it can be."""
-
-    def live(expires_ms: int) -> tuple[Stage, Session]:
-        world = stage()
-        session = put(world, warning_at_ms=expires_ms - 5 * MS_PER_MINUTE)
-        fire(world, 5, 0)
-        fire(world, 7, 0)
-        fire(world, 8, LAST_OF_MINUTE, "publish_batch", WORK_MS - A_LITTLE_LESS_MS)
-        world.timeline.run_until(START_MS + 12 * MS_PER_MINUTE)
-        return world, session
-
-    seven_ms = START_MS + 7 * MS_PER_MINUTE
-    rehearsal, session = live(seven_ms)
-    shard = rehearsal.witness.biographies[Creation(session.session_id, session.created_at_ms)].shard
-    decided_ms = rehearsal.witness.queries[shard][1].at_ms + 1
-    world, session = live(decided_ms - 5_000 + 1)
-    late_ms = at_of(world, session, "expired") - session.expires_at_ms
-    assert THREE_MINUTES_MS - 6_000 < late_ms < THREE_MINUTES_MS - 4_000
-
-
-def test_a_warning_is_never_earlier_than_the_look_ahead() -> None:
-    world = stage()
-    sessions = [put(world, warning_at_ms=START_MS + 170_000 + 100 * number, number=number) for number in range(200)]
-    fire(world, 0, LAG_MS)
-    world.timeline.run_until(START_MS + 2 * LAG_MS)
-    told = {json.loads(published.message)["subject"] for published in world.sns.published}
-    early = {session.session_id for session in sessions if session.warning_at_ms <= START_MS + LAG_MS + 175_000}
-    assert told >= early
-    for session in sessions:
-        if session.session_id in told:
-            assert session.warning_at_ms - at_of(world, session) <= 175_000
-    assert len(told) < len(sessions)
 
 
 MINUTES = 6
@@ -269,16 +214,6 @@ def test_a_run_whose_claim_ran_out_does_not_give_up_the_next_one_s() -> None:
     record = world.dynamo.peek(world.table, "sweep")
     assert record is not None
     assert "claimedUntil0" in record, "the first run is over, the second one's claim holds"
-
-
-def test_one_throttled_claim_does_not_cost_a_minute() -> None:
-    world = stage()
-    sessions = many(world)
-    world.timeline.run_until(START_MS + 2_000)
-    world.dynamo.add_hook(faults.throttle("update_item", times=1))
-    run = world.fire(START_MS + 3_000, Stall("claim", 0))
-    world.timeline.run_until(START_MS + 60_000)
-    assert run.summary["warned"] == len(sessions)
 
 
 def test_a_store_that_never_answers_to_the_claim_fails_the_run_within_its_time() -> None:

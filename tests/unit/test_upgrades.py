@@ -3,7 +3,6 @@
 import copy
 import json
 from collections.abc import Callable, Mapping
-from itertools import chain
 from typing import Any, Final
 
 import pytest
@@ -136,68 +135,6 @@ def test_shards_that_were_dropped_without_draining_are_caught_up_once_they_are_s
     assert service.told("expiring").keys() == sessions - forgotten, "what is over is not warned of"
 
 
-def test_shards_that_were_dropped_can_be_swept_by_an_event_that_names_them() -> None:
-    service = Service(DUE_SHARDS="8")
-    sessions = service.some()
-    service.restart(DUE_SHARDS="2")
-    service.pass_minutes(32)
-    service.sweep({"shards": [2, 3, 4, 5, 6, 7]})
-    assert service.told("expired").keys() == sessions
-
-
-def test_a_sweeper_that_is_updated_after_the_api_is_late_by_no_more_than_that() -> None:
-    service = Service(DUE_SHARDS="8")
-    sessions = service.some()
-    service.restart(DUE_SHARDS="2")  # the sweeper before its update, and sessions from after the API's
-    service.pass_minutes(3)
-    service.restart(DUE_SHARDS="8")
-    service.pass_minutes(29)
-    assert service.told("expiring").keys() == service.told("expired").keys() == sessions
-
-
-def test_health_is_degraded_until_new_shards_are_swept_and_forgets_old_ones() -> None:
-    service = Service(DUE_SHARDS="4")
-    service.pass_minutes(1)
-    assert service.health().json["status"] == "healthy"
-    service.restart(DUE_SHARDS="8")
-    assert service.health().json["status"] == "degraded"
-    service.pass_minutes(1)
-    assert service.health().json["status"] == "healthy"
-    service.restart(DUE_SHARDS="2")
-    service.pass_minutes(10)
-    assert service.health().json["status"] == "healthy"
-
-
-def test_the_gauge_counts_the_sessions_of_shards_that_are_being_drained() -> None:
-    service = Service(DUE_SHARDS="8")
-    service.some()
-    service.restart(DUE_SHARDS="2", SWEEP_SHARDS="8")
-    assert service.sweep({"pass": "gauge"})["activeSessions"] == SESSIONS
-
-
-def test_every_shard_is_swept_once_whatever_the_fan_out_was() -> None:
-    service = Service()
-    sessions = service.some()
-    service.pass_minutes(20)
-    service.restart(SWEEP_FAN_OUT="3")
-    service.pass_minutes(6)
-    assert service.told("expiring").keys() == sessions
-    handed_out = [payload["shards"] for payload in service.invoker.payloads[:3]]
-    assert sorted(chain.from_iterable(handed_out)) == list(range(8))
-    service.restart(SWEEP_FAN_OUT="1")
-    service.pass_minutes(6)
-    assert service.told("expired").keys() == sessions
-
-
-def test_a_changed_look_ahead_warns_nobody_twice() -> None:
-    service = Service(SWEEP_LOOK_AHEAD_SECONDS="180")
-    sessions = service.some()
-    service.pass_minutes(22)
-    service.restart(SWEEP_LOOK_AHEAD_SECONDS="175")
-    service.pass_minutes(10)
-    assert service.told("expiring").keys() == service.told("expired").keys() == sessions
-
-
 # --- TENANT_SHARDS and LIST_SHARDS ------------------------------------------------------------------------------------
 
 
@@ -222,19 +159,6 @@ def test_fewer_tenant_shards_list_every_session_while_the_old_ones_are_drained()
     assert set(listed) == old | new
 
 
-def test_fewer_tenant_shards_without_draining_hide_sessions_from_the_tenants_list_and_from_nothing_else() -> None:
-    service = Service(TENANT_SHARDS="6")
-    sessions = service.some()
-    hidden = {each for each in sessions if int(service.item(each)["tenantShard"]["S"].removeprefix("acme#")) >= 2}
-    service.restart(TENANT_SHARDS="2")
-    assert hidden
-    assert set(service.listed()) == sessions - hidden
-    assert set(service.listed(userId=USER)) == sessions
-    assert {service.heartbeat(session_id).status for session_id in sessions} == {200}
-    service.restart(TENANT_SHARDS="2", LIST_SHARDS="6")
-    assert set(service.listed()) == sessions
-
-
 @pytest.mark.parametrize("shards", ["2", "6"])
 def test_a_cursor_from_before_is_refused_unless_the_list_is_a_users(shards: str) -> None:
     service = Service(TENANT_SHARDS="4")
@@ -249,18 +173,6 @@ def test_a_cursor_from_before_is_refused_unless_the_list_is_a_users(shards: str)
 
 
 # --- SESSION_RETENTION_MINUTES ----------------------------------------------------------------------------------------
-
-
-def test_a_longer_retention_counts_for_sessions_from_before_while_their_items_last() -> None:
-    service = Service(SESSION_RETENTION_MINUTES="60")
-    session_id = service.new(maxDurationMinutes=30)["sessionId"]
-    gone_at = int(service.item(session_id)["purgeAt"]["N"])
-    assert gone_at == START_MS // 1_000 + (2880 + 60 + 1440) * 60
-    service.restart(SESSION_RETENTION_MINUTES="1440")
-    service.clock.advance(minutes=30 + 600)
-    assert service.get(session_id).status == 410
-    service.remove(session_id)  # as DynamoDB does some time after `gone_at`
-    assert service.get(session_id).status == 404
 
 
 def test_a_shorter_retention_counts_for_sessions_from_before_at_once() -> None:
@@ -331,15 +243,6 @@ def test_new_bounds_hold_for_what_a_patch_sends_and_not_for_what_it_keeps() -> N
     assert patched.json["timeoutConfig"]["timeoutMinutes"] == 30
     assert service.patch(session_id, {"timeoutMinutes": 21}).fields == ["timeoutMinutes"]
     assert service.patch(session_id, {"timeoutMinutes": 20}).status == 200
-
-
-def test_an_idempotency_key_finds_its_session_whatever_the_defaults_are() -> None:
-    service = Service()
-    first = service.create(key="k").json
-    service.restart(**OTHERS)
-    again = service.create(key="k")
-    assert (again.status, again.json["sessionId"]) == (200, first["sessionId"])
-    assert again.json["timeoutConfig"] == first["timeoutConfig"]
 
 
 # --- versions ---------------------------------------------------------------------------------------------------------

@@ -173,7 +173,7 @@ def new_table(dynamo: FakeDynamo) -> None:
 
 
 def _check(event: Mapping[str, Any], response: Mapping[str, Any], answer: Answer) -> None:
-    """What holds for every answer whatsoever (API.md section 4): each test asserts it, whatever else it is about."""
+    """What holds for every answer (docs/contract.md, Errors). Every test asserts it, whatever else it is about."""
     context = event["requestContext"]
     assert response.keys() == {"statusCode", "headers", "body", "isBase64Encoded"}
     assert response["isBase64Encoded"] is False

@@ -1,17 +1,18 @@
 """How moments and settings are written in JSON, in answers and in events."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from agent_sessions.sessions.model import TimeoutConfig
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# Without a zone: its offset would be written into every text, only to be cut off again.
+_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001
 
 
 def timestamp(epoch_ms: int) -> str:
     """Return ISO 8601 in UTC with milliseconds and `Z`."""
-    return (_EPOCH + timedelta(milliseconds=epoch_ms)).isoformat(timespec="milliseconds")[:-6] + "Z"
+    return (_EPOCH + timedelta(0, 0, 0, epoch_ms)).isoformat("T", "milliseconds") + "Z"
 
 
 def timeout_config(timeout: TimeoutConfig) -> dict[str, Any]:

@@ -23,11 +23,14 @@ if TYPE_CHECKING:
 MAX_VALUE_CHARACTERS: Final = 100
 """A value longer than this is cut before it is echoed (docs/contract.md, Errors)."""
 
+_METADATA: Final = 0
+"""Stands in for the metadata until its text is put in."""
+
 
 def session_json(session: Session, now_ms: int) -> str:
     """Return a session as seen at `now_ms` (docs/contract.md, The Session)."""
     renew_after = renew_after_ms(session)
-    before_metadata = {
+    body = {
         "sessionId": session.session_id,
         "channelId": session.session_id,
         "agentId": session.agent_id,
@@ -37,8 +40,7 @@ def session_json(session: Session, now_ms: int) -> str:
         "expiresAt": timestamp(session.expires_at_ms),
         "endsAt": timestamp(session.ends_at_ms),
         "renewAfter": None if renew_after is None else timestamp(renew_after),
-    }
-    after_metadata = {
+        "metadata": _METADATA,
         "timeoutConfig": timeout_config(session.timeout),
         "lease": session.lease,
         "renewalCount": session.renewal_count,
@@ -46,7 +48,8 @@ def session_json(session: Session, now_ms: int) -> str:
         "timeRemaining": session.time_remaining_ms(now_ms),
         "isNearExpiration": session.is_near_expiration(now_ms),
     }
-    return f'{compact(before_metadata)[:-1]},"metadata":{session.metadata_json},{compact(after_metadata)[1:]}'
+    # No string in JSON holds the placeholder: its inner quotes would be escaped.
+    return compact(body).replace(f'"metadata":{_METADATA}', f'"metadata":{session.metadata_json}', 1)
 
 
 def metadata_version(metadata_json: str) -> str:

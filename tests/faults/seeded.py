@@ -1,0 +1,242 @@
+"""The faults: what stands in the package, and what a slip of the pen would make of it.
+
+A fault is a short snippet that occurs once in its file, so that it survives edits elsewhere. `first` are the files of
+tests/unit that run first, the likeliest ones; the rest of the unit tests run when those find nothing.
+"""
+
+from typing import NamedTuple
+
+
+class Fault(NamedTuple):
+    """One snippet of one file of the package, and what replaces it."""
+
+    file: str
+    first: str
+    old: str
+    new: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.old!r} -> {self.new!r}"
+
+
+_BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
+    ("sessions/leases.py", "leases renewal patch_timeout expiry store_suite against_model"): [
+        ("renews = manual or found.timeout.auto_renew", "renews = manual"),
+        ("found.expires_at_ms >= found.ends_at_ms", "found.expires_at_ms > found.ends_at_ms"),
+        ("RenewalPath.AFTER_WARNING if found.warned else RenewalPath.USUAL", "RenewalPath.USUAL"),
+        ("found.timeout.timeout_ms >= found.ends_at_ms", "found.timeout.timeout_ms > found.ends_at_ms"),
+        ("now_ms if overtaken_at_ms is None else found.last_activity_ms", "now_ms"),
+        ("if session.is_retired(now_ms, retention_ms):", "if False:"),
+        ("min(session.renewed_at_ms + timeout", "min(session.last_activity_ms + timeout"),
+        ("session.created_at_ms + timeout.max_duration_ms", "session.renewed_at_ms + timeout.max_duration_ms"),
+        ("new_lease = ends_at_ms != session.ends_at_ms", "new_lease = True"),
+        ("if session.capped != is_capped:", "if False:"),
+        ("SessionExpired(session.expires_at_ms", "SessionExpired(session.ends_at_ms"),
+    ],
+    ("sessions/model.py", "expiry leases renewal create due store_suite against_model"): [
+        ("return round(minutes", "return int(minutes"),
+        ("+ retention_ms + MS_PER_DAY)", "+ retention_ms)"),
+        ("return self.expires_at_ms == self.ends_at_ms", "return self.expires_at_ms > self.ends_at_ms"),
+        ("return self.due_at_ms >= self.expires_at_ms", "return self.due_at_ms > self.expires_at_ms"),
+        ("self.closed or self.expires_at_ms <= now_ms", "self.closed or self.expires_at_ms < now_ms"),
+        ("self.closed or self.expires_at_ms <= now_ms", "self.expires_at_ms <= now_ms"),
+        ("self.expires_at_ms + retention_ms <= now_ms", "self.expires_at_ms + retention_ms < now_ms"),
+        ("self.time_remaining_ms(now_ms) <= self.timeout", "self.time_remaining_ms(now_ms) < self.timeout"),
+    ],
+    ("sessions/service.py", "create idempotency renewal patch_timeout tenants calls expiry against_model"): [
+        ("if held.request_hash != request.request_hash:", "if False:"),
+        ("if held.is_expired(now_ms):", "if False:"),
+        ("held is None or held.attempt in ours", "held is None"),
+        ("if found is None or found.tenant_id != tenant_id:", "if found is None:"),
+        ("            _check_still_lives(read, patch, now_ms)", "            pass"),
+        ("if end_ms <= now_ms", "if end_ms < now_ms"),
+        ("session is not None and session.is_retired(", "session is not None and not session.is_retired("),
+        ("due_at_ms=warning_due_ms(expires_at_ms, timeout.warning_ms)", "due_at_ms=expires_at_ms"),
+        ("if timeout == read.timeout:", "if False:"),
+    ],
+    ("sessions/ids.py", "idempotency create api_routing"): [
+        ('f"{len(tenant_id)}:{tenant_id}:{idempotency_key}"', 'f"{tenant_id}:{idempotency_key}"'),
+    ],
+    ("sessions/dynamo_renewal.py", "store_suite store_suite_races renewal patch_timeout tenants against_model"): [
+        ('"tenantId = :tenant"', '"(tenantId = :tenant OR attribute_exists(tenantId))"'),
+        ('f"attribute_exists({items.LISTED_AT})"', 'f"attribute_exists({items.SESSION_ID})"'),
+        ('"expiresAt > :now"', '"expiresAt >= :now"'),
+        ('"lastActivity <= :now"', '"createdAt <= :now"'),
+        ('"lastActivity <= :now"', '"lastActivity < :now"'),
+        ('"autoRenew = :true"', '"(autoRenew = :true OR autoRenew <> :true)"'),
+        ('f"{items.DUE_AT} < expiresAt"', 'f"{items.DUE_AT} <= expiresAt"'),
+        ('f"{items.DUE_AT} >= expiresAt"', 'f"{items.DUE_AT} > expiresAt"'),
+        ('f"renewableUntil > {moment}"', 'f"renewableUntil >= {moment}"'),
+        ('[f"renewableUntil <= {moment}", "expiresAt < endsAt"]', '[f"renewableUntil <= {moment}"]'),
+        ('f"renewableUntil <= {moment}"', 'f"renewableUntil < {moment}"'),
+        ('"renewalCount = renewalCount + :one", "lease = lease + :one"', '"renewalCount = renewalCount + :one"'),
+        ('= endsAt - warningMs"', '= endsAt"'),
+        ("{moment} + warnAfterMs", "{moment} + timeoutMs"),
+        ("(autoRenew = :false OR expiresAt = endsAt)", "autoRenew = :false"),
+        ('"lastActivity >= :overtaken"', '"lastActivity > :overtaken"'),
+    ],
+    ("sessions/dynamo_store.py", "store_suite calls patch_timeout sweep store_suite_races against_model"): [
+        ('"expiresAt <= :retired"', '"expiresAt < :retired"'),
+        ("session.created_at_ms - self._retention_ms", "session.created_at_ms"),
+        ("conditions = [OWNED, NOT_CLOSED, ALIVE,", "conditions = [OWNED, NOT_CLOSED,"),
+        ("conditions = [OWNED, NOT_CLOSED, ALIVE,", "conditions = [OWNED, ALIVE,"),
+        ('else "expiresAt < endsAt")', 'else "expiresAt <= endsAt")'),
+        ('"renewedAt >= :newrenewableUntil"', '"renewedAt > :newrenewableUntil"'),
+        ('"renewedAt > :livesFrom"', '"renewedAt >= :livesFrom"'),
+        ("if patch.warning_due:", "if False:"),
+        ("elif read.warned:", "elif not read.warned:"),
+        ("Key=items.session_key(session_id), ConsistentRead=True", "Key=items.session_key(session_id)"),
+        ('"ConsistentRead": True', '"ConsistentRead": False'),
+    ],
+    ("sessions/dynamo_item.py", "store_suite listing create due metadata upgrades"): [
+        ("user_id.lower()", "user_id"),
+        ("str(ends_at_ms - timeout.timeout_ms)", "str(ends_at_ms)"),
+        ("announced=DUE_SHARD not in item", "announced=False"),
+        ("int(text) if text.isdigit() else float(text)", "float(text)"),
+    ],
+    ("sweep/decision.py", "due sweep sweep_races sweep_timing sweep_day"): [
+        ("session is None or session.announced", "session is None"),
+        ("EXPIRY_GRACE_MS: Final = 5_000", "EXPIRY_GRACE_MS: Final = 0"),
+        ("+ EXPIRY_GRACE_MS <= now_ms", "+ EXPIRY_GRACE_MS < now_ms"),
+        ("session.expires_at_ms <= now_ms or session.warned", "session.warned"),
+        ("session.warning_at_ms > horizon_ms", "session.warning_at_ms >= horizon_ms"),
+        ("session.warned or session.due_at_ms > horizon_ms", "session.warned"),
+    ],
+    ("sweep/engine.py", "sweep schedule sweep_outages sweep_crashes sweep_timing sweep_races"): [
+        ("for mark in rearmed if mark.kind is MarkKind.UNLISTED", "for mark in rearmed"),
+        ("pending = _where(pending, outcomes, PublishOutcome.BUSY)", "pending = []"),
+        ("pending = _where(pending, outcomes, MarkOutcome.BUSY)", "pending = []"),
+        ("told += _where(pending, outcomes, PublishOutcome.SENT)", "told += pending"),
+        ("self._fail(outcomes.count(PublishOutcome.REFUSED))", "pass"),
+        ("if session_id in unread or session_id in damaged:", "if session_id in damaged:"),
+        ("wanted = read.unread", "wanted = []"),
+        ("now_ms() + seconds * 1000 >= self._stop_at_ms", "now_ms() >= self._stop_at_ms"),
+        (" for run in runs if run.answered", " for run in runs"),
+        ("FIRST_PAUSE_SECONDS * 2.0**failures", "FIRST_PAUSE_SECONDS"),
+        ("return self._gave_up or self._clock", "return self._clock"),
+        ("if attempt == ATTEMPTS - 1:", "if attempt == 0:"),
+        ("last_try = now_ms + CLAIM_POLL_SECONDS * 1000 > give_up_ms", "last_try = True"),
+        ("if action is not Action.WAIT:", "if True:"),
+        ("self._clock.now_ms() + self._sweep.tuning.look_ahead_ms", "self._clock.now_ms()"),
+    ],
+    ("sweep/dynamo_due.py", "store_suite store_suite_races sweep_races sweep"): [
+        (
+            'f"REMOVE {items.DUE_SHARD}", _SAME_LEASE, same_lease',
+            'f"REMOVE {items.DUE_SHARD}", "sessionId = ?", same_lease[:1]',
+        ),
+        ("str(session.warning_at_ms)", "str(session.expires_at_ms)"),
+        ("{items.DUE_AT} <= :until", "{items.DUE_AT} < :until"),
+        ("return MarkOutcome.REFUSED", "return MarkOutcome.FAILED"),
+        ("while calls != max_calls:", "while True:"),
+        ('"ExclusiveStartKey"] = answer["LastEvaluatedKey"]', '"Limit"] = 1'),
+    ],
+    ("sweep/dynamo_record.py", "store_suite store_suite_races schedule"): [
+        ("{shard} < :now", "{shard} <= :now"),
+        ('f" OR {_CLAIMED_BY}{shard} = :run)"', '")"'),
+    ],
+    ("sweep/health.py", "health"): [
+        ("now_ms - last_sweep_at_ms <= STALE_SWEEP_MS", "now_ms - last_sweep_at_ms < STALE_SWEEP_MS"),
+        ("min((sweep.swept_at_ms", "max((sweep.swept_at_ms"),
+        ("len(known) == self._due_shards", "len(known) > 0"),
+        ("gauge.taken_at_ms > STALE_GAUGE_MS", "gauge.taken_at_ms >= STALE_GAUGE_MS"),
+        ("lag_seconds * 1000 <= STALE_SWEEP_MS", "lag_seconds >= 0"),
+    ],
+    ("sweep/count.py", "gauge health"): [("now_ms + self._soon_ms", "now_ms")],
+    ("sweep/handler.py", "schedule gauge"): [
+        ("type(shard) is int", "isinstance(shard, int)"),
+        ("len(set(named)) == len(named)", "len(set(named)) > 0"),
+        ("if summary.claimed:", "if True:"),
+    ],
+    ("api/requests.py", "create create_numbers patch_timeout idempotency metadata listing"): [
+        ("Field(strict=True, ge=low", "Field(ge=low"),
+        ("ge=low, le=high", "gt=low, le=high"),
+        ("ge=low, le=high", "ge=low, lt=high"),
+        ("if value < timeout if", "if value <= timeout if"),
+        ("else value > timeout:", "else value >= timeout:"),
+        ("max(settings.session_max_duration_minutes, timeout)", "settings.session_max_duration_minutes"),
+        ("max(1, timeout / 2)", "timeout"),
+        ("timeout > kept.max_duration_minutes", "timeout >= kept.max_duration_minutes"),
+        ("timeout < kept.warning_threshold_minutes", "timeout <= kept.warning_threshold_minutes"),
+        ("{1,255}", "{1,256}"),
+        ('{12}$"', '{12}"'),
+        ("sort_keys=True", "sort_keys=False"),
+        ('_sorted_json(body.get("metadata") or {})', "_sorted_json({})"),
+        ('"maxDurationMinutes" not in body and timeout', "timeout"),
+        ('MISSING if fault["type"] == "missing" else fault["input"]', 'fault["input"]'),
+    ],
+    ("api/json_body.py", "api_bodies metadata create_numbers"): [
+        ("len(octets) > MAX_BODY_BYTES", "len(octets) >= MAX_BODY_BYTES"),
+        ("size > MAX_METADATA_BYTES", "size >= MAX_METADATA_BYTES"),
+        ("depth > MAX_METADATA_DEPTH", "depth >= MAX_METADATA_DEPTH"),
+        ('len(text.lstrip("-")) <=', 'len(text.lstrip("-")) <'),
+        ('text.lstrip("-")', "text"),
+        ("value if math.isfinite(value) else UnusableNumber(text)", "value"),
+        ("validate=True", "validate=False"),
+        (r'if text.startswith("\ufeff"):', "if False:"),
+    ],
+    ("api/list_query.py", "listing"): [
+        ("1 <= int(limit)", "0 <= int(limit)"),
+        ("int(limit) <= MAX_PAGE_SIZE", "int(limit) < MAX_PAGE_SIZE"),
+    ],
+    ("lists/pages.py", "listing tenants"): [
+        ("if not hmac.compare_digest(mac, self._mac(payload, scope)):", "if False:"),
+        ("[self.tenant_id, self.user_id and", '["", self.user_id and'),
+        ("self.agent_id and self.agent_id.lower()", "None"),
+        ("len(positions) != partitions", "False"),
+        ("and session.tenant_id == query.tenant_id", ""),
+        ("and not session.is_expired(now_ms)", ""),
+        ("in range(MAX_BATCHES)", "in range(1)"),
+        ("key = max(ready,", "key = min(ready,"),
+        ("self._queries_left -= 1", "pass"),
+        ("if stream.more or stream.buffer else _END", "if stream.more else _END"),
+        ("wanted = read.unread", "wanted = []"),
+    ],
+    ("lists/dynamo_secret.py", "store_suite listing store_suite_races"): [
+        ("if_not_exists({_SECRET}, :fresh)", ":fresh")
+    ],
+    ("lists/dynamo_index.py", "listing store_suite"): [('"ScanIndexForward": False', '"ScanIndexForward": True')],
+    ("keys/service.py", "keys keys_command authorizer"): [
+        ("self.expires_at_ms <= now_ms", "self.expires_at_ms < now_ms"),
+        ("if self.revoked_at_ms is not None:", "if False:"),
+        ('allowed=state == "active"', 'allowed=state != "revoked"'),
+        ("until_ms = min(until_ms, old.expires_at_ms)", "pass"),
+        ("old.replaced_by is not None or ", ""),
+        ("self._store.revoke(new.record.key_hash, now_ms)", "pass"),
+        ("lifetime_ms <= 0", "lifetime_ms < 0"),
+        ("_TENANT_ID.fullmatch(", "_TENANT_ID.match("),
+    ],
+    ("keys/dynamo_store.py", "keys keys_command"): [
+        ("AND {_NOT_REPLACED} AND", "AND"),
+        ("expiresAt > :now)", "expiresAt >= :now)"),
+        (", ConsistentRead=True", ""),
+        ('"LastEvaluatedKey" not in answer', "True"),
+        ('f"attribute_not_exists({_KEY_HASH})"', '"attribute_not_exists(unused)"'),
+    ],
+    ("keys/authorizer.py", "authorizer"): [
+        ("if key is None or not allowed:", "if key is None:"),
+        ('event.get("identitySource") or [""]', 'event["identitySource"]'),
+    ],
+    ("settings.py", "settings upgrades gauge"): [
+        ('if value != ""', "if True"),
+        ("> getattr(self, larger.lower())", ">= getattr(self, larger.lower())"),
+        ("max(self.tenant_shards, self.list_shards)", "self.tenant_shards"),
+        ("self.sweep_fan_out > self.shards", "self.sweep_fan_out >= self.shards"),
+        ('("SESSION_WARNING_THRESHOLD_MINUTES", "SESSION_DEFAULT_TIMEOUT_MINUTES"),', ""),
+    ],
+    ("api/http.py", "api_routing api_errors tenants"): [
+        ("and not (route and route.public)", "and not route"),
+        ('"" if request.method == "HEAD" else answer.body', "answer.body"),
+        ("name.lower(): value", "name: value"),
+    ],
+    ("api/responses.py", "api_errors create"): [
+        ("len(shown) > MAX_VALUE_CHARACTERS", "len(shown) >= MAX_VALUE_CHARACTERS"),
+    ],
+    ("events/cloud_events.py", "events sweep"): [
+        ('"renewable": session.reason == "idle_timeout"', '"renewable": True'),
+        ("{session.created_at_ms}:{session.lease}", "{session.lease}"),
+    ],
+    ("events/sns_topic.py", "publisher"): [(' or not failure["SenderFault"]', "")],
+    ("aws_clients/failures.py", "publisher api_errors sweep_outages calls"): [(" or status >= 500", "")],
+}
+
+FAULTS = [Fault(file, first, old, new) for (file, first), changes in _BY_FILE.items() for old, new in changes]

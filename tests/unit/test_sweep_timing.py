@@ -87,7 +87,7 @@ def at_of(stage: Stage, session: Session, kind: str = "expiring") -> int:
 
 MINUTES = 6
 OFFSETS = st.one_of(st.sampled_from([0, 1, 2_500, 30_000, 59_998, LAST_OF_MINUTE]), st.integers(0, LAST_OF_MINUTE))
-STALLS = st.one_of(st.sampled_from([0, 9_000]), st.integers(0, 9_000))
+STALLS = st.one_of(st.sampled_from([0, 4_500]), st.integers(0, 4_500))
 RUNS = st.lists(st.tuples(OFFSETS, st.sampled_from(STEPS[1:]), STALLS), min_size=MINUTES, max_size=MINUTES)
 
 

@@ -156,7 +156,7 @@ def test_a_run_waits_for_the_one_before_it_and_then_works() -> None:
     assert one.ended_ms is not None
     assert two.began_ms is not None
     assert one.ended_ms - one.fired_ms > 25_000, "longer than one claim lasts: it was renewed"
-    assert 0 <= two.began_ms - one.ended_ms <= 2_600
+    assert -1_500 <= two.began_ms - one.ended_ms <= 2_600, "the release is done before its answer arrives"
     assert two.summary["claimed"]
 
 

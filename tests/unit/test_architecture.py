@@ -21,6 +21,7 @@ ROOMS = (
     "sessions",
     "settings",
     "wire_format",
+    "erasure",
     "events",
     "lists",
     "sweep",

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
 
-from tests.engines import faults
 from local.dynamo.engine import StoppedClock
+from tests.engines import faults
 from tests.engines.fake_sns import FakeSns
 
 TOPIC = "arn:aws:sns:eu-central-1:000000000000:events"

@@ -10,9 +10,9 @@ from agent_sessions.events.sns_topic import PUBLISH_LIMIT, SnsPublisher
 from agent_sessions.sweep.engine import PUBLISH_BATCH
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
+from local.dynamo.refusals import service_model
 from tests.engines import faults
 from tests.engines.fake_sns import FakeSns
-from local.dynamo.refusals import service_model
 
 if TYPE_CHECKING:
     from types_boto3_sns import SNSClient

@@ -12,9 +12,9 @@ from agent_sessions.sweep import engine
 from agent_sessions.sweep.engine import ATTEMPTS, MARK_BATCH, PAGE, PUBLISH_BATCH, WORK_MS, pause_seconds
 from botocore.exceptions import ClientError
 
+from local.dynamo.refusals import service_model
 from tests.engines import faults
 from tests.engines.faults import Hook
-from local.dynamo.refusals import service_model
 from tests.template_reader import template
 from tests.unit.sweep_world import SHARDS, SweepWorld, expiries_of, warnings_of
 from tests.unit.world import MINUTE, TABLE

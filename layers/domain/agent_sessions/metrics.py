@@ -13,6 +13,9 @@ SESSIONS_PATCHED: Final = "SessionsPatched"
 SESSIONS_ENDED: Final = "SessionsEnded"
 REQUEST_ERRORS: Final = "RequestErrors"
 
+MESSAGES_ERASED: Final = "MessagesErased"
+ERASER_FAILURES: Final = "EraserFailures"
+
 SWEEP_RUNS: Final = "SweepRuns"
 SWEEP_LAG_SECONDS: Final = "SweepLagSeconds"
 SWEEP_BACKLOG: Final = "SweepBacklog"

@@ -103,6 +103,14 @@ class SessionSettings(_Settings):
         return broken
 
 
+class ErasureSettings(_Settings):
+    """What removes content: the tables, and the queue of what is left to remove."""
+
+    sessions_table: str
+    messages_table: str
+    eraser_queue_url: str
+
+
 class SweepSettings(_Settings):
     """What the sweeper is told."""
 

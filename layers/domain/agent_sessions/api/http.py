@@ -8,6 +8,7 @@ from agent_sessions.api import responses
 from agent_sessions.api.json_body import read_object
 from agent_sessions.api.requests import merged_timeout, new_session
 from agent_sessions.clock import Clock
+from agent_sessions.erasure.service import SessionRemoval
 from agent_sessions.errors import (
     IdempotencyKeyReused,
     InvalidRequest,
@@ -127,6 +128,7 @@ class SessionApi:
         self,
         *,
         sessions: SessionService,
+        removal: SessionRemoval,
         lists: "Callable[[], ListApi]",
         health: "Callable[[], HealthService]",
         settings: SessionSettings,
@@ -135,6 +137,7 @@ class SessionApi:
     ) -> None:
         """Wire the routes to the use cases; `lists` and `health` are asked for by few starts."""
         self._sessions = sessions
+        self._removal = removal
         self._lists = lists
         self._health = health
         self._settings = settings
@@ -263,8 +266,8 @@ class SessionApi:
         return _seen(self._sessions.patch_timeout(request.tenant_id, request.session_id, merge), SESSIONS_PATCHED)
 
     def _delete(self, request: Request) -> Answer:
-        self._sessions.delete(request.tenant_id, request.session_id)
-        return Answer(200, responses.deletion_json(request.session_id), happened=SESSIONS_ENDED)
+        ended = self._removal.end(request.tenant_id, request.session_id)
+        return Answer(200, responses.deletion_json(request.session_id, ended), happened=SESSIONS_ENDED)
 
 
 def _seen(snapshot: Snapshot, happened: str | None = None) -> Answer:

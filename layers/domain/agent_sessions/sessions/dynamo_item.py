@@ -33,6 +33,9 @@ TENANT_SHARD: Final = "tenantShard"
 LISTED_AT: Final = "listedAt"
 AGENT_ID: Final = "agentId"
 
+LAST_SEQ: Final = "lastSeq"
+"""How many messages were accepted; absent before the first."""
+
 
 class UnreadableItem(Exception):
     """An item is no session that this service can have written. It stays until somebody mends or deletes it."""

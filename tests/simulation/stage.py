@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from agent_sessions.clock import Clock
 from agent_sessions.erasure.service import SessionRemoval

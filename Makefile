@@ -23,6 +23,9 @@ PYTEST := $(BIN)/python -m pytest
 # Every requirement stands in the lock, with its hash: pip has nothing to resolve, and little to compile before the first start.
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check --require-hashes --no-deps --no-compile -r
 
+TEMPLATES := template.yaml examples/consumer/template.yaml
+EXPANDED := $(TEMPLATES:%.yaml=.cache/expanded/%.json)
+
 .PHONY: help
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,11 +64,9 @@ bench: .venv/.dev .cache/dynamodb-local/.fetched .cache/lambda-runtime/.installe
 build: .aws-sam/build/template.yaml ## the deployable functions and layers, with `sam build`
 
 .PHONY: lint-template
-lint-template: .venv-sam/.installed ## check template.yaml as SAM and as the CloudFormation it expands to
-	.venv-sam/bin/sam validate --lint --template template.yaml
-	@mkdir -p .cache
-	.venv-sam/bin/python -m tools.expand_template > .cache/template.expanded.json
-	.venv-sam/bin/cfn-lint .cache/template.expanded.json
+lint-template: .venv-sam/.installed $(EXPANDED) ## check the templates as SAM and as the CloudFormation they expand to
+	for template in $(TEMPLATES); do .venv-sam/bin/sam validate --lint --template $$template; done
+	.venv-sam/bin/cfn-lint $(EXPANDED)
 
 .PHONY: openapi
 openapi: .venv/.run ## write docs/openapi.json from the request and response models
@@ -103,12 +104,10 @@ cost: .venv/.dev
 licenses: .venv/.dev
 	$(BIN)/python -m tools.licenses
 
-# the expanded template against checkov's rules (no network)
+# the expanded templates against checkov's rules (no network)
 .PHONY: audit-template
-audit-template: .venv-audit/.installed .venv-sam/.installed
-	@mkdir -p .cache
-	.venv-sam/bin/python -m tools.expand_template > .cache/template.expanded.json
-	LOG_LEVEL=ERROR BC_SKIP_MAPPING=TRUE .venv-audit/bin/checkov -f .cache/template.expanded.json --framework cloudformation \
+audit-template: .venv-audit/.installed $(EXPANDED)
+	LOG_LEVEL=ERROR BC_SKIP_MAPPING=TRUE .venv-audit/bin/checkov $(addprefix -f ,$(EXPANDED)) --framework cloudformation \
 	  --compact --quiet --skip-download
 
 # also known vulnerabilities of what ships (asks an advisory database over the network)
@@ -193,6 +192,11 @@ NO_PYTHON313 := "python3.13, the version of the deployed runtime, is needed for 
 	@$(BIN)/python -m venv --clear .venv-lock
 	@.venv-lock/bin/python $(PIP_INSTALL) requirements/lock.lock
 	@touch $@
+
+# The templates as CloudFormation: .cache/expanded/template.json, .cache/expanded/examples/consumer/template.json
+$(EXPANDED): .cache/expanded/%.json: %.yaml .venv-sam/.installed template_reader.py tools/expand_template.py
+	@mkdir -p $(@D)
+	.venv-sam/bin/python -m tools.expand_template $< > $@
 
 .aws-sam/build/template.yaml: .venv-sam/.installed template.yaml $(shell find functions layers -type f -not -path '*/__pycache__/*' 2>/dev/null)
 	PATH="$(CURDIR)/.venv-sam/bin:$$PATH" .venv-sam/bin/sam build

@@ -89,8 +89,10 @@ def _read(path: Path, _changed_ns: int) -> dict[str, Any]:
     return parsed
 
 
-def expand(template: Mapping[str, Any], *, region: str = "eu-west-1") -> dict[str, Any]:
-    """The CloudFormation template that a parsed SAM template becomes, with the defaults of its parameters.
+def expand(
+    template: Mapping[str, Any], parameters: Mapping[str, str] | None = None, *, region: str = "eu-west-1"
+) -> dict[str, Any]:
+    """The CloudFormation template that a parsed SAM template becomes; a parameter that is not given has its default.
 
     Raises:
         InvalidDocumentException: SAM refuses the template.
@@ -103,12 +105,13 @@ def expand(template: Mapping[str, Any], *, region: str = "eu-west-1") -> dict[st
     fragment = copy.deepcopy(dict(template))
     for resource in fragment["Resources"].values():
         code = _CODE.get(resource["Type"])
-        if code and isinstance(resource["Properties"].get(code), str):
+        local = resource["Properties"].get(code)
+        if isinstance(local, str) and not local.startswith("s3://"):
             # `sam package` uploads the folder and writes such an address.
-            resource["Properties"][code] = {"Bucket": "packaged", "Key": "code.zip"}
+            resource["Properties"][code] = "s3://packaged/code.zip"
     # The dict takes the place of IAM's list of managed policies: our templates write their own policies.
     translator = Translator(None, Parser(), boto_session=boto3.Session(region_name=region))
-    translated: dict[str, Any] = translator.translate(fragment, {}, get_managed_policy_map=dict)
+    translated: dict[str, Any] = translator.translate(fragment, dict(parameters or {}), get_managed_policy_map=dict)
     transforms = template.get("Transform", [])
     others = [name for name in ([transforms] if isinstance(transforms, str) else transforms) if name != _SAM]
     return ({"Transform": others} if others else {}) | translated
@@ -281,6 +284,9 @@ class Template:
                 return self._substitute(argument)
             case "Fn::Join":
                 return argument[0].join(_text(part) for part in self._resolve(argument[1]))
+            case "Fn::FindInMap":
+                mapping, first, second = map(_text, self._resolve(argument))
+                return self._section("Mappings")[mapping][first][second]
             case _:
                 message = f"{name} is not read here"
                 raise TemplateError(message)
@@ -304,7 +310,14 @@ class Template:
             return [part for part in given.split(",") if part] if is_list else given
         if name in at.resources:
             return at.resources[name]
-        return self.arn(name) if self._type_of(name) in _REF_IS_ARN else name
+        if name.endswith(".Alias"):  # before SAM has made the alias of AutoPublishAlias
+            function = name.removesuffix(".Alias")
+            return f"{self.arn(function)}:{self._function(function)['AutoPublishAlias']}"
+        kind = self._type_of(name)
+        if kind == "AWS::Lambda::Alias":
+            alias = self._section("Resources")[name]["Properties"]
+            return f"{self.arn(alias['FunctionName']['Ref'])}:{alias['Name']}"
+        return self.arn(name) if kind in _REF_IS_ARN else name
 
     def _attribute(self, name: str, attribute: str) -> str:
         kind = self._type_of(name)

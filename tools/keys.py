@@ -1,8 +1,8 @@
 """The command that makes, lists, revokes and rotates API keys: `python -m tools.keys create --tenant acme`.
 
-It works on the local stack unless it is told a deployed one, with the AWS credentials of whoever runs it. The local
-stack keeps its keys in its own process, so there the command goes over HTTP to `POST /_local/keys`, which hands it to
-`agent_sessions.keys.commands`.
+It works on the local stack or, where one is named, on a deployed stack, with the AWS credentials of whoever runs it.
+The local stack keeps its keys in its own process, so there the command goes over HTTP to `POST /_local/keys`, which
+hands it to `agent_sessions.keys.commands`.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 from http.client import HTTPConnection, HTTPException
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import boto3
 from agent_sessions import bootstrap
@@ -19,6 +19,7 @@ from agent_sessions.bootstrap import Wiring
 from agent_sessions.clock import SystemClock
 from agent_sessions.errors import ServiceUnavailable
 from agent_sessions.keys.commands import Json, answer
+from agent_sessions.keys.service import Scope
 from botocore.exceptions import BotoCoreError, ClientError
 
 ROUTE: Final = "/_local/keys"
@@ -28,11 +29,11 @@ _TIMEOUT_SECONDS: Final = 10
 
 
 class CommandFailedError(Exception):
-    """The command could not be carried out; the message says why."""
+    """The command could not be carried out; the message has the reason."""
 
 
 def main(arguments: Sequence[str] | None = None) -> str | None:
-    """Carry out the command line. A new key goes to standard output, alone; all else that is told of it to error."""
+    """Carry out the command line. A new key goes alone to standard output, all else about it to standard error."""
     options = vars(_parser().parse_args(arguments))
     stack, table, url = (options.pop(name) for name in ("stack", "table", "url"))
     if options.pop("from_stdin", False):
@@ -40,14 +41,14 @@ def main(arguments: Sequence[str] | None = None) -> str | None:
     body = json.dumps({name: value for name, value in options.items() if value is not None}).encode()
     try:
         if stack or table:
-            status, said = _ask_aws(body, table or _table_of(stack))
+            status, result = _ask_aws(body, table or _table_of(stack))
         else:
-            status, said = _ask_local_stack(body, url)
+            status, result = _ask_local_stack(body, url)
     except (CommandFailedError, ServiceUnavailable, BotoCoreError, ClientError) as error:
         return f"{type(error).__name__}: {error}" if isinstance(error, BotoCoreError | ClientError) else str(error)
     if status != 200:  # noqa: PLR2004 - HTTP's OK
-        return str(said.get("error", said))
-    _show(said)
+        return str(result.get("error", result))
+    _show(result)
     return None
 
 
@@ -73,27 +74,28 @@ def _ask_local_stack(body: bytes, url: str) -> tuple[int, Json]:
     try:
         connection.request("POST", ROUTE, body, {"content-type": "application/json"})
         response = connection.getresponse()
-        said = json.loads(response.read())
+        result = json.loads(response.read())
     except (OSError, HTTPException, ValueError) as error:
         hint = "start one with `make run`, or name a deployed stack with --stack"
         raise CommandFailedError(f"No local stack answers at {url} ({type(error).__name__}): {hint}.") from error
     finally:
         connection.close()
-    return response.status, said if isinstance(said, dict) else {"error": str(said)}
+    return response.status, result if isinstance(result, dict) else {"error": str(result)}
 
 
-def _show(said: Json) -> None:
+def _show(result: Json) -> None:
     """Print a new key alone to standard output, so that a script can take it; records as a table."""
-    if "key" not in said:
-        _print_table(said["records"], sys.stdout)
+    if "key" not in result:
+        _print_table(result["records"], sys.stdout)
         return
-    print(said["key"])
-    _print_table(said["records"], sys.stderr)
+    print(result["key"])
+    _print_table(result["records"], sys.stderr)
     print("This is the only time the key is shown: it is stored as a hash.", file=sys.stderr)
 
 
 def _print_table(records: Sequence[Json], file: Any) -> None:
-    columns = ("id", "tenant", "name", "lastFour", "state", "createdAt", "expiresAt", "revokedAt", "replacedBy")
+    moments = ("createdAt", "expiresAt", "revokedAt")
+    columns = ("id", "tenant", "name", "scope", "lastFour", "state", *moments, "replacedBy")
     rows = [columns, *([str(record.get(column, "-")) for column in columns] for record in records)]
     widths = [max(len(row[place]) for row in rows) for place in range(len(columns))]
     for row in rows:
@@ -111,7 +113,8 @@ def _parser() -> argparse.ArgumentParser:
     create = actions.add_parser("create", help="make a key and print it, once")
     create.add_argument("--tenant", required=True)
     create.add_argument("--name", help="what the key is for")
-    create.add_argument("--days", type=float, help="how long it is good (default: until it is revoked)")
+    create.add_argument("--days", type=float, help="how long it works (default: until it is revoked)")
+    create.add_argument("--scope", choices=get_args(Scope), help="what it may do (default: full)")
 
     listing = actions.add_parser("list", help="show a tenant's keys: never the keys themselves")
     listing.add_argument("--tenant", required=True)
@@ -122,10 +125,10 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument("--id", help="as list shows it; needs --tenant")
     which.add_argument("--from-stdin", action="store_true", help="read a leaked key itself from standard input")
 
-    rotate = actions.add_parser("rotate", help="make a successor; the old key goes on for a while")
+    rotate = actions.add_parser("rotate", help="make a successor of the same scope; the old key works on for a while")
     rotate.add_argument("--tenant", required=True)
     rotate.add_argument("--id", required=True, help="as list shows it")
-    rotate.add_argument("--overlap-hours", type=float, help="how long both are good (default: 24)")
+    rotate.add_argument("--overlap-hours", type=float, help="how long both work (default: 24)")
     return parser
 
 

@@ -3,22 +3,19 @@
 Bounds and defaults are those of a deployment with the default settings.
 """
 
+import inspect
 import json
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
-from agent_sessions.api.http import BASE_PATH
-from agent_sessions.api.json_body import MAX_BODY_BYTES, MAX_INTEGER_DIGITS, MAX_METADATA_BYTES, MAX_METADATA_DEPTH
+from agent_sessions.api.http import BASE_PATH, STATUS
 from agent_sessions.api.list_query import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
-from agent_sessions.api.requests import (
-    IDEMPOTENCY_KEY_PATTERN,
-    UUID_PATTERN,
-    CreateSessionRequest,
-    TimeoutFields,
-)
+from agent_sessions.api.requests import IDEMPOTENCY_KEY_PATTERN, UUID_PATTERN, Requests
+from agent_sessions.api.responses import metadata_version
 from agent_sessions.settings import SessionSettings
+from agent_sessions.wire_format import compact
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import models_json_schema
@@ -28,6 +25,7 @@ DOCUMENT: Final = ROOT / "docs" / "openapi.json"
 EVENTS: Final = ROOT / "events"
 
 _SETTINGS: Final = SessionSettings.from_env({"SESSIONS_TABLE": "any"})
+_REQUESTS: Final = Requests(_SETTINGS)
 _SESSION_ID_PATTERN: Final = "^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
 _CURSOR_PATTERN: Final = "^[A-Za-z0-9_-]+$"
 _TIMESTAMP_PATTERN: Final = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$"
@@ -67,20 +65,28 @@ class TimeoutConfig(_Answer):
 
 
 class Session(_Answer):
-    """A session as seen when it was answered."""
+    """A session at the moment of the answer."""
 
     session_id: SessionId
+    channel_id: SessionId = Field(description="Equals sessionId: a session is its own channel.")
     agent_id: Uuid
     user_id: Uuid
     created_at: Timestamp
     last_activity: Timestamp = Field(description="The last heartbeat or renewal, else the creation.")
     expires_at: Timestamp = Field(description="When the session ends unless it is renewed.")
     ends_at: Timestamp = Field(description="createdAt + maxDurationMinutes: no renewal goes past it.")
+    renew_after: Timestamp | None = Field(
+        description="Until then a heartbeat is not worth its cost; null where a heartbeat can renew nothing."
+    )
+    metadata: dict[str, Any] = Field(description="As it was sent: key order, strings, integers, equal doubles.")
     timeout_config: TimeoutConfig
+    lease: Annotated[int, Field(ge=1)] = Field(description="Counts the stretches with one expiresAt; events carry it.")
     renewal_count: Count
+    metadata_version: Annotated[str, Field(pattern="^[0-9a-f]{16}$")] = Field(
+        description="Changes when the metadata does."
+    )
     time_remaining: Annotated[int, Field(ge=0, le=_LONGEST_MS)] = Field(description="Milliseconds until expiresAt.")
     is_near_expiration: bool = Field(description="0 < timeRemaining <= warningThresholdMinutes.")
-    metadata: dict[str, Any] = Field(description="As it was sent: key order, strings, integers, equal doubles.")
 
 
 class PageStats(_Answer):
@@ -121,7 +127,7 @@ class Health(_Answer):
     status: Literal["healthy", "degraded"]
     timestamp: Timestamp
     active_sessions: Count | None = Field(description="The last count, at most six minutes old.")
-    expiring_soon: Count | None = Field(description="Likewise, of those whose warning or expiry is close.")
+    expiring_soon: Count | None = Field(description="The same count, of the sessions whose warning or expiry is close.")
     last_sweep_at: Timestamp | None
     sweep_lag_seconds: Annotated[float, Field(ge=0)] | None
 
@@ -157,12 +163,19 @@ class ExpiredDetails(_Answer):
 
     expires_at: Timestamp
     reason: Literal["idle_timeout", "max_duration"]
+    session_id: SessionId = Field(default_factory=str, description="Where an Idempotency-Key led to the session.")
 
 
 class RenewalDetails(_Answer):
     """The end that no renewal passes."""
 
     ends_at: Timestamp
+
+
+class DifferingDetails(_Answer):
+    """What differs from the request that used the key first."""
+
+    differing: Annotated[list[Literal["agentId", "userId", "metadata", "timeoutConfig"]], Field(min_length=1)]
 
 
 class _Error(_Answer):
@@ -172,24 +185,30 @@ class _Error(_Answer):
     timestamp: Timestamp
 
 
-_ERRORS: Final[Mapping[str, tuple[int, str, type[_Answer] | None]]] = {
-    "VALIDATION_ERROR": (
-        400,
-        "The request breaks a rule; `details.fields` has every field at fault.",
-        ValidationDetails,
-    ),
-    "UNAUTHORIZED": (401, "The event carries no tenant.", None),
-    "SESSION_NOT_FOUND": (404, "Unknown, deleted, malformed id, or another tenant's: all alike.", None),
-    "ROUTE_NOT_FOUND": (404, "There is no such path.", None),
-    "METHOD_NOT_ALLOWED": (405, "The path exists, the verb does not; `Allow` has those that do.", None),
-    "SESSION_EXPIRED": (410, "The session is over; remembered for a day, then 404.", ExpiredDetails),
-    "PAYLOAD_TOO_LARGE": (413, f"The body has more than {MAX_BODY_BYTES} bytes.", None),
-    "SESSION_RENEWAL_FAILED": (422, "The session already lasts to the end of its duration.", RenewalDetails),
-    "IDEMPOTENCY_KEY_REUSED": (422, "The key was used before with a different request.", None),
-    "INTERNAL_SERVER_ERROR": (500, "Something went wrong; the log has it under the request id.", None),
-    "SERVICE_UNAVAILABLE": (503, "The store throttles or cannot be reached, or five racing attempts lost.", None),
+_DETAILS_OF: Final[Mapping[str, type[_Answer]]] = {
+    "VALIDATION_ERROR": ValidationDetails,
+    "SESSION_EXPIRED": ExpiredDetails,
+    "SESSION_RENEWAL_FAILED": RenewalDetails,
+    "IDEMPOTENCY_KEY_REUSED": DifferingDetails,
 }
-"""Every code of ours: its status, what it means, and what its details are."""
+
+
+class _Meaning(NamedTuple):
+    """What the document has of one code: its status, and the first line of its error's docstring."""
+
+    status: int
+    text: str
+
+
+def _meanings() -> dict[str, _Meaning]:
+    """Every code of the error tree; where several errors share one, the one nearest to the root explains it."""
+    found: dict[str, _Meaning] = {}
+    for kind, status in sorted(STATUS.items(), key=lambda entry: len(entry[0].__mro__)):
+        found.setdefault(kind.code, _Meaning(status, str(inspect.getdoc(kind)).partition("\n")[0]))
+    return dict(sorted(found.items(), key=lambda entry: entry[1].status))
+
+
+_ERRORS: Final = _meanings()
 
 
 def _error_model(code: str, meaning: str, details: type[_Answer] | None) -> type[BaseModel]:
@@ -205,7 +224,9 @@ def _error_model(code: str, meaning: str, details: type[_Answer] | None) -> type
     return body
 
 
-_ERROR_MODELS: Final = {code: _error_model(code, meaning, details) for code, (_, meaning, details) in _ERRORS.items()}
+_ERROR_MODELS: Final = {
+    code: _error_model(code, meaning, _DETAILS_OF.get(code)) for code, (_, meaning) in _ERRORS.items()
+}
 _MODELS: Final[list[type[BaseModel]]] = [
     Session,
     SessionPage,
@@ -214,63 +235,18 @@ _MODELS: Final[list[type[BaseModel]]] = [
     Unhealthy,
     GatewayMessage,
     *_ERROR_MODELS.values(),
+    _REQUESTS.create,
+    _REQUESTS.patch,
 ]
 
 # --- schemas ----------------------------------------------------------------------------------------------------------
-
-
-def _request_schemas() -> dict[str, Any]:
-    """The request models' own schemas, with the bounds that they take from the settings."""
-    created = CreateSessionRequest.model_json_schema(by_alias=True)
-    timeouts = TimeoutFields.model_json_schema(by_alias=True)
-    bounds: dict[str, dict[str, Any]] = {
-        "timeoutMinutes": _limits(TimeoutConfig, "timeout_minutes"),
-        "autoRenew": {"type": "boolean"},
-        "maxDurationMinutes": _limits(TimeoutConfig, "max_duration_minutes"),
-        "warningThresholdMinutes": _limits(TimeoutConfig, "warning_threshold_minutes"),
-    }
-    defaults = {
-        "timeoutMinutes": _SETTINGS.session_default_timeout_minutes,
-        "autoRenew": True,
-        "maxDurationMinutes": _SETTINGS.session_max_duration_minutes,
-        "warningThresholdMinutes": _SETTINGS.session_warning_threshold_minutes,
-    }
-    described = {name: {"description": field["description"]} for name, field in timeouts["properties"].items()}
-    config = {
-        "type": "object",
-        "description": "Omitted settings take the service's defaults. maxDurationMinutes is at least timeoutMinutes "
-        "(its default grows with it), warningThresholdMinutes at most timeoutMinutes.",
-        "properties": {name: described[name] | bounds[name] | {"default": defaults[name]} for name in bounds},
-    }
-    patch = {
-        "type": "object",
-        "description": "Omitted settings keep the session's own value; the merged config is checked as at creation.",
-        "properties": {name: described[name] | bounds[name] for name in bounds},
-    }
-    created["properties"]["metadata"] |= {
-        "default": {},
-        "description": f"Any JSON object of at most {MAX_METADATA_BYTES} bytes as compact JSON, {MAX_METADATA_DEPTH} "
-        f"levels and integers of {MAX_INTEGER_DIGITS} digits. null means omitted.",
-    }
-    created["properties"]["timeoutConfig"] = {
-        "anyOf": [{"$ref": "#/components/schemas/NewTimeoutConfig"}, {"type": "null"}],
-        "description": "null means omitted.",
-    }
-    del created["$defs"]
-    return {"CreateSession": created, "NewTimeoutConfig": config, "TimeoutPatch": patch}
-
-
-def _limits(model: type[BaseModel], field: str) -> dict[str, Any]:
-    """Type and bounds of a number."""
-    schema = model.model_json_schema(by_alias=False)["properties"][field]
-    return {name: schema[name] for name in ("type", "minimum", "maximum")}
 
 
 def _schemas() -> dict[str, Any]:
     _, found = models_json_schema(
         [(model, "validation") for model in _MODELS], by_alias=True, ref_template="#/components/schemas/{model}"
     )
-    schemas: dict[str, Any] = _without_titles(found["$defs"] | _request_schemas())
+    schemas: dict[str, Any] = _without_titles(found["$defs"])
     return dict(sorted(schemas.items()))
 
 
@@ -303,16 +279,20 @@ _NOW: Final = "2026-06-27T08:00:00.000Z"
 _ID: Final = "3f0b1c52-9d4e-4a67-8c1b-72e5a0d94f36"
 _SESSION: Final[dict[str, Any]] = {
     "sessionId": _ID,
+    "channelId": _ID,
     **{name: _sent("create-full")[name] for name in ("agentId", "userId")},
     "createdAt": _NOW,
     "lastActivity": _NOW,
     "expiresAt": "2026-06-27T09:00:00.000Z",
     "endsAt": "2026-06-27T16:00:00.000Z",
+    "renewAfter": None,
+    "metadata": _sent("create-full")["metadata"],
     "timeoutConfig": _sent("create-full")["timeoutConfig"],
+    "lease": 1,
     "renewalCount": 0,
+    "metadataVersion": metadata_version(compact(_sent("create-full")["metadata"])),
     "timeRemaining": 3_600_000,
     "isNearExpiration": False,
-    "metadata": _sent("create-full")["metadata"],
 }
 _PAGE: Final = {
     "sessions": [_SESSION],
@@ -343,6 +323,7 @@ _DETAILS: Final[Mapping[str, Any]] = {
     },
     "SESSION_EXPIRED": {"expiresAt": "2026-06-27T07:30:00.000Z", "reason": "idle_timeout"},
     "SESSION_RENEWAL_FAILED": {"endsAt": "2026-06-27T08:05:00.000Z"},
+    "IDEMPOTENCY_KEY_REUSED": {"differing": ["metadata"]},
 }
 
 
@@ -361,7 +342,7 @@ def _example(model: str, status: int) -> Any:
     """An example of a refusal's body."""
     for code, found in _ERROR_MODELS.items():
         if found.__name__ == model:
-            error = {"code": code, "message": _ERRORS[code][1], "timestamp": _NOW}
+            error = {"code": code, "message": _ERRORS[code].text, "timestamp": _NOW}
             return {"success": False, "error": error | ({"details": _DETAILS[code]} if code in _DETAILS else {})}
     return {"message": _GATEWAY_SAYS[status]}
 
@@ -370,10 +351,10 @@ def _example(model: str, status: int) -> Any:
 
 _OUR_HEADERS: Final = {name: _ref("headers", name) for name in ("x-request-id", "cache-control")}
 _BY_GATEWAY: Final = {
-    401: "No key, says the gateway.",
-    403: "The key is unknown, revoked or expired, says the gateway.",
+    401: "The gateway answers so where there is no key.",
+    403: "The gateway answers so where the key is unknown, revoked or expired.",
     413: "The body is over the gateway's own limit.",
-    429: "Too many requests, says the gateway.",
+    429: "The gateway has too many requests.",
     431: "The headers are over the gateway's own limit.",
     500: "The gateway could not ask the function or the authorizer.",
     503: "The function did not answer the gateway in time.",
@@ -394,8 +375,8 @@ def _answer(description: str, model: str, headers: Mapping[str, Any] | None = No
 
 def _refusals(*codes: str, keyed: bool = True) -> dict[str, Any]:
     """The error answers of an operation: ours by their codes, and those that the gateway makes itself."""
-    statuses = _codes_by_status(*codes, *_EVERYWHERE, *(["UNAUTHORIZED"] if keyed else []))
-    by_gateway = {413, 429, 431, *([403] if keyed else [])}
+    statuses = _codes_by_status(*codes, *_EVERYWHERE, *(["UNAUTHORIZED", "FORBIDDEN"] if keyed else []))
+    by_gateway = {413, 429, 431}
     return {
         str(status): _ref("responses", _refusal_name(status, statuses.get(status, [])))
         for status in sorted(statuses.keys() | by_gateway)
@@ -405,7 +386,7 @@ def _refusals(*codes: str, keyed: bool = True) -> dict[str, Any]:
 def _codes_by_status(*codes: str) -> dict[int, list[str]]:
     found: dict[int, list[str]] = {}
     for code in codes:
-        found.setdefault(_ERRORS[code][0], []).append(code)
+        found.setdefault(_ERRORS[code].status, []).append(code)
     return found
 
 
@@ -416,7 +397,7 @@ def _refusal_name(status: int, codes: list[str]) -> str:
 
 def _refusal(status: int, codes: list[str]) -> dict[str, Any]:
     """Everything that one status may mean."""
-    meanings = [f"`{code}`: {_ERRORS[code][1]}" for code in codes]
+    meanings = [f"`{code}`: {_ERRORS[code].text}" for code in codes]
     names = [_ERROR_MODELS[code].__name__ for code in codes]
     headers: dict[str, Any] = {}
     if status in _BY_GATEWAY:
@@ -443,9 +424,7 @@ def _refusal(status: int, codes: list[str]) -> dict[str, Any]:
 
 def _responses() -> dict[str, Any]:
     """The answers that several operations share, and those that belong to none."""
-    shared = [(status, [code]) for code, (status, _, _) in _ERRORS.items()] + [
-        (status, []) for status in (403, 413, 429, 431)
-    ]
+    shared = [(status, [code]) for code, (status, _) in _ERRORS.items()] + [(status, []) for status in (413, 429, 431)]
     return {_refusal_name(status, codes): _refusal(status, codes) for status, codes in shared}
 
 
@@ -470,8 +449,8 @@ _PARAMETERS: Final = {
         "name": "sessionId",
         "in": "path",
         "required": True,
-        "description": "As createSession gave it. Whatever has another form is an unknown session.",
-        "schema": {"type": "string", "format": "uuid", "pattern": _SESSION_ID_PATTERN},
+        "description": "As createSession gave it, in any case of letters. An id of another form is an unknown session.",
+        "schema": {"type": "string", "format": "uuid", "pattern": UUID_PATTERN},
         "example": _ID,
     },
     "idempotencyKey": {
@@ -491,6 +470,13 @@ _PARAMETERS: Final = {
         }
         for name in ("userId", "agentId")
     },
+    "madeWithKey": {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "Lists just the live session that was made with this key, or none. Without other filters.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": IDEMPOTENCY_KEY_PATTERN},
+        "example": "checkout-7d1f0c9a",
+    },
     "limit": {
         "name": "limit",
         "in": "query",
@@ -500,8 +486,8 @@ _PARAMETERS: Final = {
     "cursor": {
         "name": "cursor",
         "in": "query",
-        "description": "The nextCursor of the page before, for the same filters.",
-        "schema": {"type": "string", "pattern": _CURSOR_PATTERN},
+        "description": "The nextCursor of the page before, for the same filters; empty for the first page.",
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]*$"},
     },
 }
 _DESCRIPTION: Final = """\
@@ -512,25 +498,26 @@ Numbers show the bounds of a deployment with the default settings.
 
 Every path tolerates a trailing slash and answers OPTIONS with the verbs it knows; HEAD answers as GET without a body;
 another verb is a 405 with `Allow`, another path a 404 `ROUTE_NOT_FOUND`. Bodies of heartbeat, renew, DELETE and GET are
-ignored. Unknown fields are ignored. Answers of the form `{"message": "..."}` are the gateway's own."""
+ignored. Unknown fields are ignored, but a timeout setting beside timeoutConfig, and a patch of unknown fields only, is
+a 400. Answers of the form `{"message": "..."}` are the gateway's own."""
 
 
 def _operation(name: str, summary: str, responses: dict[str, Any], **rest: Any) -> dict[str, Any]:
     return {"operationId": name, "summary": summary, **rest, "responses": dict(sorted(responses.items()))}
 
 
-def _seen(description: str, *, location: bool = False) -> dict[str, Any]:
+def _session_answer(description: str, *, location: bool = False) -> dict[str, Any]:
     """An answer with a session."""
     headers = {"location": _ref("headers", "location")} if location else {}
     return _answer(description, "Session", headers)
 
 
-def _json_body(schema: str, examples: Mapping[str, Any]) -> dict[str, Any]:
+def _json_body(model: type[BaseModel], examples: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "required": True,
         "content": {
             "application/json": {
-                "schema": _ref("schemas", schema),
+                "schema": _ref("schemas", model.__name__),
                 "examples": {name: {"value": value} for name, value in examples.items()},
             }
         },
@@ -538,7 +525,7 @@ def _json_body(schema: str, examples: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _collection() -> dict[str, Any]:
-    created = _seen("The new session.", location=True)
+    created = _session_answer("The new session.", location=True)
     created["links"] = {
         name: {"operationId": name, "parameters": {"sessionId": "$response.body#/sessionId"}}
         for name in ("getSession", "heartbeat", "renewSession", "patchTimeout", "deleteSession")
@@ -548,18 +535,20 @@ def _collection() -> dict[str, Any]:
             "createSession",
             "Create a session",
             {
-                "200": _seen("The session that this Idempotency-Key has made, as it is now.", location=True),
+                "200": _session_answer("The session that this Idempotency-Key has made, as it is now.", location=True),
                 "201": created,
                 **_refusals("VALIDATION_ERROR", "SESSION_EXPIRED", "PAYLOAD_TOO_LARGE", "IDEMPOTENCY_KEY_REUSED"),
             },
             parameters=[_ref("parameters", "idempotencyKey")],
-            requestBody=_json_body("CreateSession", {"minimal": _sent("create-minimal"), "full": _sent("create-full")}),
+            requestBody=_json_body(
+                _REQUESTS.create, {"minimal": _sent("create-minimal"), "full": _sent("create-full")}
+            ),
         ),
         "get": _operation(
             "listSessions",
             "List live sessions",
             {"200": _answer("A page.", "SessionPage"), **_refusals("VALIDATION_ERROR")},
-            parameters=[_ref("parameters", name) for name in ("userId", "agentId", "limit", "cursor")],
+            parameters=[_ref("parameters", name) for name in ("userId", "agentId", "limit", "cursor", "madeWithKey")],
         ),
     }
 
@@ -570,7 +559,10 @@ def _session() -> dict[str, Any]:
         "get": _operation(
             "getSession",
             "Read a session",
-            {"200": _seen("The session. Reading is no activity."), **_refusals("SESSION_NOT_FOUND", "SESSION_EXPIRED")},
+            {
+                "200": _session_answer("The session. Reading is no activity."),
+                **_refusals("SESSION_NOT_FOUND", "SESSION_EXPIRED"),
+            },
         ),
         "delete": _operation(
             "deleteSession",
@@ -635,7 +627,7 @@ def document() -> dict[str, Any]:
                 _operation(
                     "heartbeat",
                     "Record activity, and renew where autoRenew is on",
-                    {"200": _seen("The session after it."), **_refusals(*gone)},
+                    {"200": _session_answer("The session after it."), **_refusals(*gone)},
                 ),
             ),
             f"{by_id}/renew": _action(
@@ -643,7 +635,7 @@ def document() -> dict[str, Any]:
                 _operation(
                     "renewSession",
                     "Renew, even where autoRenew is off",
-                    {"200": _seen("The renewed session."), **_refusals(*gone, "SESSION_RENEWAL_FAILED")},
+                    {"200": _session_answer("The renewed session."), **_refusals(*gone, "SESSION_RENEWAL_FAILED")},
                 ),
             ),
             f"{by_id}/timeout": _action(
@@ -652,10 +644,10 @@ def document() -> dict[str, Any]:
                     "patchTimeout",
                     "Change timeout settings",
                     {
-                        "200": _seen("The session under its new settings. A patch is no activity."),
+                        "200": _session_answer("The session under its new settings. A patch is no activity."),
                         **_refusals(*gone, "VALIDATION_ERROR", "PAYLOAD_TOO_LARGE"),
                     },
-                    requestBody=_json_body("TimeoutPatch", {"some": _sent("patch"), "none": {}}),
+                    requestBody=_json_body(_REQUESTS.patch, {"some": _sent("patch"), "none": {}}),
                 ),
             ),
         },

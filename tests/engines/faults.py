@@ -132,6 +132,13 @@ def unprocessed_keys(
     return _Refuse("batch_get_item", times, which, skip)
 
 
+def unprocessed_writes(
+    times: int | None = 1, *, skip: int = 0, which: Callable[[Mapping[str, Any]], bool] = _any_entry
+) -> Hook:
+    """BatchWriteItem leaves this many requests (of those that `which` picks) under UnprocessedItems."""
+    return _Refuse("batch_write_item", times, which, skip)
+
+
 def statements_throttled(
     times: int | None = 1, *, skip: int = 0, which: Callable[[Mapping[str, Any]], bool] = _any_entry
 ) -> Hook:

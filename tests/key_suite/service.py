@@ -43,6 +43,21 @@ def test_a_new_key_lets_its_tenant_in(service: KeyService) -> None:
     assert made.record.last_four == made.text[-4:]
 
 
+@pytest.mark.parametrize("scope", ["full", "client", "agent"])
+def test_a_key_keeps_its_scope_when_it_is_read_listed_and_rotated(service: KeyService, scope: str) -> None:
+    made = service.create("acme", "ci", scope=scope)
+    found = service.verify(made.text).key
+    assert found is not None
+    assert found.scope == made.record.scope == scope
+    assert service.rotate("acme", found.key_id, 0).record.scope == scope
+
+
+@pytest.mark.parametrize("scope", ["", "admin", "Full", "full "])
+def test_an_unknown_scope_makes_no_key(service: KeyService, scope: str) -> None:
+    with pytest.raises(InvalidKeyRequest, match="full, client, agent"):
+        service.create("acme", "ci", scope=scope)
+
+
 def test_two_keys_of_one_tenant_are_not_alike(service: KeyService) -> None:
     assert service.create("acme", "ci").text != service.create("acme", "ci").text
 

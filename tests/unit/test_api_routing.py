@@ -1,4 +1,4 @@
-"""Paths, verbs, headers and query strings: what the function itself decides about them (API.md section 3)."""
+"""Paths, verbs, headers and query strings: what the function itself decides about them (docs/contract.md, Routes)."""
 
 from typing import Any
 
@@ -113,6 +113,28 @@ def test_a_percent_encoded_id_is_the_id(world: World) -> None:
         assert world.patch(form).status == 200
     deleted = world.delete(encoded)
     assert deleted.json["data"]["sessionId"] == session_id
+
+
+def test_an_id_is_compared_without_case(world: World) -> None:
+    session_id = world.new()["sessionId"]
+    for ask in (World.get, World.heartbeat, World.renew, World.patch):
+        answer = ask(world, session_id.upper())
+        assert answer.status == 200
+        assert answer.json["sessionId"] == session_id
+    assert world.delete(session_id.title()).json["data"]["sessionId"] == session_id
+    assert world.get(session_id).status == 404
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("scope", [None, "full", "nonsense"])
+def test_health_needs_no_key_whatever_the_verb_the_slash_and_the_scope(
+    world: World, path: str, method: str, scope: str | None
+) -> None:
+    for tenant in ("acme", None):
+        answer = world.call("health", method=method, path=BASE + path, tenant=tenant, scope=scope)
+        assert answer.status == 200
+        assert (answer.text == "") == (method == "HEAD")
 
 
 MALFORMED_IDS = [

@@ -52,8 +52,20 @@ def test_a_good_key_is_authorized_with_its_tenant_and_nothing_but_strings(keys: 
     made = keys.create("acme", "ci")
     assert ask(made.text) == {
         "isAuthorized": True,
-        "context": {"tenantId": "acme", "keyId": made.record.key_id},
+        "context": {"tenantId": "acme", "keyId": made.record.key_id, "scope": "full"},
     }
+
+
+@pytest.mark.parametrize("scope", ["client", "agent"])
+def test_the_scope_of_a_key_is_handed_on(keys: KeyService, scope: str) -> None:
+    assert ask(keys.create("acme", "ci", scope=scope).text)["context"]["scope"] == scope
+
+
+def test_a_key_made_before_there_were_scopes_may_do_everything(keys: KeyService, dynamo: FakeDynamo) -> None:
+    made = keys.create("acme", "ci")
+    [item] = dynamo.items(TABLE)
+    assert "scope" not in item
+    assert ask(made.text)["context"]["scope"] == "full"
 
 
 def test_the_api_function_finds_its_tenant_in_the_context(keys: KeyService, dynamo: FakeDynamo) -> None:

@@ -1,5 +1,6 @@
-"""POST /: API.md section 1, without the metadata and the idempotency key, which have files of their own."""
+"""POST /: docs/contract.md, Create a session; metadata and the idempotency key have files of their own."""
 
+import hashlib
 import json
 import re
 from datetime import datetime
@@ -7,22 +8,26 @@ from typing import Any
 
 import pytest
 
-from tests.unit.world import AGENT, BASE, TABLE, USER, World, sample
+from tests.unit.world import AGENT, BASE, MINUTE, START_MS, TABLE, USER, World, at, sample
 
-FIELDS = {
+FIELDS = [
     "sessionId",
+    "channelId",
     "agentId",
     "userId",
     "createdAt",
     "lastActivity",
     "expiresAt",
     "endsAt",
+    "renewAfter",
     "metadata",
     "timeoutConfig",
+    "lease",
     "renewalCount",
+    "metadataVersion",
     "timeRemaining",
     "isNearExpiration",
-}
+]
 DEFAULTS = {"timeoutMinutes": 30, "autoRenew": True, "maxDurationMinutes": 720, "warningThresholdMinutes": 5}
 UUID_V4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 ODD_UUIDS = [
@@ -67,12 +72,15 @@ def test_agent_and_user_alone_give_the_defaults_and_exactly_thirty_minutes(world
 
 def test_a_new_session_has_every_field_and_no_other(world: World) -> None:
     session = world.call("create-minimal").json
-    assert session.keys() == FIELDS
+    assert list(session) == FIELDS
+    assert session["channelId"] == session["sessionId"]
     assert session["agentId"] == AGENT
     assert session["userId"] == USER
     assert session["createdAt"] == session["lastActivity"] == "2026-06-27T08:00:00.000Z"
     assert session["expiresAt"] == "2026-06-27T08:30:00.000Z"
     assert session["endsAt"] == "2026-06-27T20:00:00.000Z"
+    assert session["renewAfter"] == "2026-06-27T08:11:00.000Z"
+    assert session["lease"] == 1
     assert session["renewalCount"] == 0
     assert session["timeRemaining"] == 30 * 60_000
     assert session["isNearExpiration"] is False
@@ -192,7 +200,7 @@ def test_unknown_fields_are_ignored_wherever_they_stand(world: World) -> None:
         timeoutConfig={"timeoutMinutes": 10, "timeout_minutes": "x", "extra": None},
     )
     assert answer.status == 201
-    assert answer.json.keys() == FIELDS
+    assert list(answer.json) == FIELDS
     assert answer.json["timeoutConfig"] == DEFAULTS | {"timeoutMinutes": 10}
     assert answer.json["sessionId"] != "mine"
 
@@ -248,11 +256,15 @@ def test_a_refusal_names_field_rule_and_value(world: World) -> None:
         ({"timeoutMinutes": 720}, (720, 720, 5)),
         ({"timeoutMinutes": 721}, (721, 721, 5)),
         ({"timeoutMinutes": 1440}, (1440, 1440, 5)),
-        ({"timeoutMinutes": 5}, (5, 720, 5)),
+        ({"timeoutMinutes": 5}, (5, 720, 2.5)),
+        ({"timeoutMinutes": 9}, (9, 720, 4.5)),
+        ({"timeoutMinutes": 8}, (8, 720, 4)),
+        ({"timeoutMinutes": 10}, (10, 720, 5)),
+        ({"timeoutMinutes": 5, "warningThresholdMinutes": 5}, (5, 720, 5)),
         ({"timeoutMinutes": 60, "maxDurationMinutes": 60, "warningThresholdMinutes": 60}, (60, 60, 60)),
         ({"maxDurationMinutes": 30}, (30, 30, 5)),
         ({"maxDurationMinutes": 2880}, (30, 2880, 5)),
-        ({"timeoutMinutes": 5, "maxDurationMinutes": 5}, (5, 5, 5)),
+        ({"timeoutMinutes": 5, "maxDurationMinutes": 5}, (5, 5, 2.5)),
         ({"warningThresholdMinutes": 1}, (30, 720, 1)),
         ({"warningThresholdMinutes": 30}, (30, 720, 30)),
         ({"timeoutMinutes": 7.5, "maxDurationMinutes": 7.5, "warningThresholdMinutes": 1.25}, (7.5, 7.5, 1.25)),
@@ -295,6 +307,30 @@ def test_a_refusal_by_another_field_names_that_field_and_its_value(world: World)
         assert "timeoutMinutes 60" in answer.fault(f"timeoutConfig.{field}")["message"]
 
 
+@pytest.mark.parametrize("value", [4, 29, 2881, "60"])
+@pytest.mark.parametrize("timeout", [{}, {"timeoutMinutes": 30}])
+def test_a_refused_duration_names_the_bound_that_really_holds(world: World, timeout: Any, value: Any) -> None:
+    answer = world.create(timeoutConfig=timeout | {"maxDurationMinutes": value})
+    assert "from timeoutMinutes 30 to 2880" in answer.fault("timeoutConfig.maxDurationMinutes")["message"]
+
+
+@pytest.mark.parametrize("value", [0.5, 31, None])
+def test_a_refused_threshold_names_the_bound_that_really_holds(world: World, value: Any) -> None:
+    answer = world.create(timeoutConfig={"warningThresholdMinutes": value})
+    assert "from 1 to timeoutMinutes 30" in answer.fault("timeoutConfig.warningThresholdMinutes")["message"]
+
+
+@pytest.mark.parametrize("field", list(DEFAULTS))
+@pytest.mark.parametrize("value", [10, True, None, "x"])
+def test_a_timeout_setting_beside_timeout_config_is_refused_and_the_message_names_its_place(
+    world: World, field: str, value: Any
+) -> None:
+    answer = world.create(**{field: value, "userId": 7})
+    assert answer.fields == [field, "userId"]
+    assert f"timeoutConfig.{field}" in answer.fault(field)["message"]
+    assert answer.fault(field)["value"] == value
+
+
 def test_beside_a_timeout_at_fault_the_others_are_held_to_their_own_range(world: World) -> None:
     sent = {"timeoutMinutes": 1, "maxDurationMinutes": 4, "warningThresholdMinutes": 1441}
     answer = world.create(timeoutConfig=sent)
@@ -323,6 +359,54 @@ def test_time_remaining_counts_down_and_is_near_expiration_within_the_threshold(
     assert (seen["timeRemaining"], seen["isNearExpiration"]) == (1, True)
 
 
+def test_the_version_of_the_metadata_depends_on_the_stored_text_alone(world: World) -> None:
+    session = world.create(metadata={"größe": 1.5}).json
+    assert session["metadataVersion"] == hashlib.sha256('{"größe":1.5}'.encode()).hexdigest()[:16]
+    world.clock.advance(minutes=1)
+    world.heartbeat(session["sessionId"])
+    assert world.get(session["sessionId"]).json["metadataVersion"] == session["metadataVersion"]
+    assert world.create(metadata={"größe": 1.25}).json["metadataVersion"] != session["metadataVersion"]
+
+
+def test_the_lease_counts_renewals_and_patches_that_move_the_expiry(world: World) -> None:
+    session_id = world.new()["sessionId"]
+    world.clock.advance(minutes=1)
+    assert world.heartbeat(session_id).json["lease"] == 2
+    assert world.patch(session_id, {"timeoutMinutes": 60}).json["lease"] == 3
+    assert world.patch(session_id, {"autoRenew": False}).json["lease"] == 3
+
+
+@pytest.mark.parametrize(
+    "settings, minutes",
+    [
+        ({}, 11),
+        ({"timeoutMinutes": 60, "warningThresholdMinutes": 10}, 23.5),
+        ({"timeoutMinutes": 9, "warningThresholdMinutes": 5}, 0.5),
+        ({"timeoutMinutes": 8, "warningThresholdMinutes": 5}, 0),
+        ({"timeoutMinutes": 5}, 0),
+        ({"timeoutMinutes": 1440}, None),
+        ({"autoRenew": False}, None),
+        ({"timeoutMinutes": 30, "maxDurationMinutes": 30}, None),
+    ],
+)
+def test_renew_after_is_half_way_to_the_earliest_warning(
+    world: World, settings: dict[str, Any], minutes: float | None
+) -> None:
+    session = world.new(**settings)
+    assert session["renewAfter"] == (None if minutes is None else at(START_MS + round(minutes * MINUTE)))
+
+
+def test_renew_after_counts_from_the_last_renewal_and_is_null_at_the_cap(world: World) -> None:
+    session_id = world.new(maxDurationMinutes=40)["sessionId"]
+    world.clock.advance(minutes=5)
+    assert world.heartbeat(session_id).json["renewAfter"] == at(START_MS + 16 * MINUTE)
+    world.clock.advance(minutes=15)
+    capped = world.heartbeat(session_id).json
+    assert capped["expiresAt"] == capped["endsAt"]
+    assert capped["renewAfter"] is None
+    assert world.patch(session_id, {"maxDurationMinutes": 700}).json["renewAfter"] == at(START_MS + 31 * MINUTE)
+
+
 def test_reading_is_no_activity(world: World) -> None:
     created = world.new()
     world.clock.advance(minutes=20)
@@ -346,6 +430,8 @@ def test_bounds_and_defaults_are_the_deployments() -> None:
     }
     assert world.new(timeoutMinutes=100)["timeoutConfig"]["maxDurationMinutes"] == 100
     assert world.new(timeoutMinutes=2, warningThresholdMinutes=2)["timeRemaining"] == 120_000
+    assert world.new(timeoutMinutes=2)["timeoutConfig"]["warningThresholdMinutes"] == 1
+    assert world.new(timeoutMinutes=5)["timeoutConfig"]["warningThresholdMinutes"] == 2.5
     assert world.new(maxDurationMinutes=200)["timeoutConfig"]["maxDurationMinutes"] == 200
     for refused in ({"timeoutMinutes": 1.9}, {"timeoutMinutes": 101}, {"maxDurationMinutes": 201}):
         assert world.create(timeoutConfig=refused).status == 400

@@ -1,4 +1,4 @@
-"""The Idempotency-Key of POST / (API.md section 1)."""
+"""The Idempotency-Key of POST / (docs/contract.md, Create a session)."""
 
 import re
 from typing import Any
@@ -56,7 +56,6 @@ def test_a_repeat_is_compared_with_the_request_and_not_with_the_session_as_patch
     [
         {"agentId": USER},
         {"userId": AGENT},
-        {"agentId": AGENT.upper()},
         {"metadata": {"a": 2}},
         {"metadata": {"a": 1, "b": None}},
         {"metadata": {"a": 1.5}},
@@ -76,6 +75,53 @@ def test_the_same_key_with_a_different_request_is_refused(world: World, changed:
     answer = world.create(key="k", **(sent | changed))
     assert answer.code == "IDEMPOTENCY_KEY_REUSED"
     assert world.get(first.json["sessionId"]).json == first.json
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"agentId": USER},
+        {"userId": AGENT},
+        {"metadata": {"a": 2}},
+        {"timeoutConfig": {"timeoutMinutes": 31}},
+        {"agentId": USER, "timeoutConfig": None},
+        {"agentId": USER, "userId": AGENT, "metadata": None, "timeoutConfig": {"autoRenew": True}},
+    ],
+    ids=repr,
+)
+def test_a_refusal_names_what_differs_and_nothing_else(world: World, changed: dict[str, Any]) -> None:
+    sent: dict[str, Any] = {"metadata": {"a": 1}, "timeoutConfig": {"timeoutMinutes": 30}}
+    world.create(key="k", **sent)
+    answer = world.create(key="k", **(sent | changed))
+    assert answer.details == {"differing": list(changed)}
+    assert all(name in answer.json["error"]["message"] for name in changed)
+
+
+def test_the_case_of_agent_and_user_makes_no_different_request(world: World) -> None:
+    first = world.create(key="k")
+    again = world.create(key="k", agentId=AGENT.upper(), userId=USER.upper())
+    assert again.status == 200
+    assert again.json == first.json
+
+
+@pytest.mark.parametrize("field", ["metadata", "timeoutConfig"])
+@pytest.mark.parametrize("empty", [None, {}])
+def test_null_empty_and_omitted_are_one_request(world: World, field: str, empty: Any) -> None:
+    world.create(key="k")
+    assert world.create(key="k", **{field: empty}).status == 200
+
+
+def test_what_stands_for_a_request_takes_no_more_room_than_one_hash(world: World) -> None:
+    session_id = world.create(key="k", metadata={"a": 1}).json["sessionId"]
+    assert len(world.item(session_id)["requestHash"]["B"]) == 32
+
+
+def test_a_session_made_before_its_parts_were_hashed_differs_in_all_of_them(world: World) -> None:
+    session_id = world.create(key="k").json["sessionId"]
+    item = world.item(session_id) | {"requestHash": {"B": bytes(range(32))}}
+    world.dynamo.put_item(TableName=TABLE, Item=item)
+    answer = world.create(key="k")
+    assert answer.details == {"differing": ["agentId", "userId", "metadata", "timeoutConfig"]}
 
 
 def test_the_order_of_keys_makes_no_different_request(world: World) -> None:
@@ -153,7 +199,13 @@ def test_a_repeat_of_an_expired_session_is_gone(world: World) -> None:
     world.clock.advance(minutes=30)
     answer = world.create(key="k")
     assert answer.code == "SESSION_EXPIRED"
-    assert answer.details == {"expiresAt": first["expiresAt"], "reason": "idle_timeout"}
+    assert answer.details == {
+        "expiresAt": first["expiresAt"],
+        "reason": "idle_timeout",
+        "sessionId": first["sessionId"],
+    }
+    assert "Idempotency-Key" in answer.json["error"]["message"]
+    assert "Idempotency-Key" not in world.get(first["sessionId"]).json["error"]["message"]
 
 
 def test_a_different_request_is_refused_after_the_expiry_too(world: World) -> None:

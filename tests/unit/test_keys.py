@@ -1,4 +1,4 @@
-"""API keys: their form, what they cost and what happens when the store fails (API.md section 7).
+"""API keys: their form, what they cost and what happens when the store fails (docs/contract.md, Callers and tenants).
 
 What the management of keys does is a suite of its own, here on the fake and on moto.
 """

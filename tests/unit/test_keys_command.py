@@ -121,11 +121,29 @@ def test_a_list_shows_ids_and_states_and_no_key(target: Target) -> None:
     target.run("create", "--tenant", "globex")
     out, err = target.run("list", "--tenant", "acme")
     head, row = out.splitlines()
-    assert head.split()[:5] == ["id", "tenant", "name", "lastFour", "state"]
-    assert row.split()[:5] == [target.only_id("acme"), "acme", "ci", made[-4:], "active"]
+    assert head.split()[:6] == ["id", "tenant", "name", "scope", "lastFour", "state"]
+    assert row.split()[:6] == [target.only_id("acme"), "acme", "ci", "full", made[-4:], "active"]
     assert made[:-4] not in out
     assert made[3:-4] not in out
     assert err == ""
+
+
+@pytest.mark.parametrize("scope", ["client", "agent", "full"])
+def test_a_key_gets_its_scope_from_the_command_line_and_its_successor_has_it_too(target: Target, scope: str) -> None:
+    made = target.made("create", "--tenant", "acme", "--scope", scope)
+    successor = target.made("rotate", "--tenant", "acme", "--id", target.only_id("acme"))
+    for key in (made, successor):
+        found = target.keys.verify(key).key
+        assert found is not None
+        assert found.scope == scope
+    rows = target.run("list", "--tenant", "acme")[0].splitlines()[1:]
+    assert [row.split()[3] for row in rows] == [scope, scope]
+
+
+def test_a_scope_that_does_not_exist_is_refused(target: Target) -> None:
+    with pytest.raises(SystemExit):
+        target.run("create", "--tenant", "acme", "--scope", "admin")
+    assert target.keys.of_tenant("acme") == []
 
 
 def test_a_tenant_without_keys_has_an_empty_list(target: Target) -> None:

@@ -1,4 +1,4 @@
-"""GET /: live sessions of the caller's tenant in pages (API.md section 3)."""
+"""GET /: live sessions of the caller's tenant in pages (docs/contract.md, Routes)."""
 
 import base64
 import itertools
@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.engines import faults
-from tests.unit.world import AGENT, BASE, MINUTE, NOWHERE, TABLE, USER, World
+from tests.unit.world import AGENT, BASE, MINUTE, NOWHERE, TABLE, USER, Answer, World
 
 OTHER = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"
 TENANT_SHARDS = 4
@@ -298,12 +298,13 @@ def test_a_cursor_cannot_be_changed_in_any_place(world: World, cursor: str) -> N
 
 def test_a_cursor_cannot_be_cut_or_lengthened(world: World, cursor: str) -> None:
     octets = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-    for forged in (*(octets[:length] for length in range(len(octets))), octets + b"\0", octets + b" ", octets * 2):
+    for forged in (*(octets[:length] for length in range(1, len(octets))), octets + b"\0", octets + b" ", octets * 2):
         assert refused(world, cursor=base64.urlsafe_b64encode(forged).decode().rstrip("="))
 
 
 @given(
-    text=st.text(max_size=200) | st.binary(max_size=200).map(lambda octets: base64.urlsafe_b64encode(octets).decode())
+    text=st.text(min_size=1, max_size=200)
+    | st.binary(min_size=1, max_size=200).map(lambda octets: base64.urlsafe_b64encode(octets).decode())
 )
 @settings(max_examples=50)
 def test_garbage_is_no_cursor(text: str) -> None:
@@ -312,11 +313,75 @@ def test_garbage_is_no_cursor(text: str) -> None:
     assert refused(world, cursor=text)
 
 
+def test_an_empty_cursor_is_no_cursor(world: World, cursor: str) -> None:
+    assert world.page(cursor="", limit="1").json == world.page(limit="1").json
+
+
 def test_a_cursor_tells_nothing_of_the_tenant(world: World) -> None:
     for _ in range(2):
         world.create(tenant="tenant-8f2")
     cursor = world.page(tenant="tenant-8f2", limit="1").json["nextCursor"]
     assert b"tenant-8f2" not in base64.urlsafe_b64decode(cursor + "==")
+
+
+# --- the session of an Idempotency-Key
+
+
+def page_of_key(world: World, key: str, *, tenant: str = "acme", **query: str) -> Answer:
+    return world.call("list", headers={"idempotency-key": key}, query=query, tenant=tenant)
+
+
+def test_a_list_with_a_key_has_just_the_session_that_was_made_with_it_in_one_read(world: World) -> None:
+    new_sessions(world, 3)
+    made = world.create(key="k").json
+    with world.counted() as calls:
+        page = page_of_key(world, "k")
+    assert calls == {"get_item": 1}
+    assert page.json["sessions"] == [made]
+    assert page.json["total"] == 1
+    assert "nextCursor" not in page.json
+
+
+def test_a_list_with_a_key_finds_a_session_before_the_index_does() -> None:
+    world = World(index_lag_ms=60_000)
+    made = world.create(key="k").json
+    assert page_of_key(world, "k").json["sessions"] == [made]
+    assert world.page().json["sessions"] == []
+
+
+def test_a_list_with_a_key_is_empty_where_no_live_session_of_the_tenant_was_made_with_it(world: World) -> None:
+    ended, expired = world.create(key="ended").json, world.create(key="expired").json
+    world.delete(ended["sessionId"])
+    assert ids(page_of_key(world, "expired").json) == [expired["sessionId"]]
+    assert page_of_key(world, "expired", tenant="globex").json["sessions"] == []
+    world.clock.advance(minutes=30)
+    for key in ("ended", "expired", "unused"):
+        page = page_of_key(world, key)
+        assert page.status == 200
+        assert page.json == {
+            "sessions": [],
+            "total": 0,
+            "stats": {"totalSessions": 0, "activeSessions": 0, "expiredSessions": 0},
+        }
+
+
+@pytest.mark.parametrize("name, value", [("userId", USER), ("agentId", AGENT), ("cursor", "x")])
+def test_a_list_with_a_key_has_no_other_filter(world: World, name: str, value: str) -> None:
+    world.create(key="k")
+    with world.counted() as calls:
+        assert page_of_key(world, "k", **{name: value}).fields == [name]
+    assert not calls
+
+
+def test_a_list_with_a_key_takes_a_limit_and_an_empty_cursor(world: World) -> None:
+    world.create(key="k")
+    assert page_of_key(world, "k", limit="1", cursor="").json["total"] == 1
+    assert page_of_key(world, "k", limit="0").fields == ["limit"]
+
+
+@pytest.mark.parametrize("key", ["", "a b", "é", "x" * 256])
+def test_a_list_with_a_malformed_key_is_refused(world: World, key: str) -> None:
+    assert page_of_key(world, key).fields == ["Idempotency-Key"]
 
 
 # --- over all pages

@@ -1,5 +1,6 @@
 """What is logged and counted of a request: one JSON line, and CloudWatch's embedded metrics beside it."""
 
+import io
 import json
 from collections.abc import Callable
 from typing import Any
@@ -122,6 +123,46 @@ def test_what_aws_said_is_in_the_log_where_health_is_unhealthy(world: World) -> 
     [line], _ = lines_of(lambda: world.call("health"))
     assert line["status"] == 503
     assert "ThrottlingException" in json.dumps(line)
+
+
+class Broken(io.StringIO):
+    """A standard output that takes nothing."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError(text)
+
+
+def test_a_done_request_stands_where_neither_line_nor_metric_can_be_written(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.call("health")  # the loggers are made
+    with everything_logged():
+        reported = io.StringIO()
+        monkeypatch.setattr("sys.stdout", Broken())
+        monkeypatch.setattr("sys.stderr", reported)
+        answer = world.create()
+        monkeypatch.undo()
+    assert answer.status == 201
+    assert reported.getvalue().count("could not be written") == 1
+    assert world.get(answer.json["sessionId"]).json == answer.json
+
+
+@pytest.mark.parametrize("written", ["line", "metric"])
+def test_a_failure_to_write_is_reported_once_and_the_next_request_counts_only_itself(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], written: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("no room left")
+
+    target = {"line": "aws_lambda_powertools.Logger.info", "metric": "aws_lambda_powertools.Metrics.flush_metrics"}
+    with monkeypatch.context() as patched:
+        patched.setattr(target[written], fail)
+        capsys.readouterr()
+        answer = world.create()
+    assert answer.status == 201
+    assert capsys.readouterr().err.count("no room left") == 1
+    _, [metric] = lines_of(world.create)
+    assert metric[metrics.SESSIONS_CREATED] == [1.0]
 
 
 def test_no_line_holds_anything_that_a_caller_sent(world: World) -> None:

@@ -1,4 +1,4 @@
-"""Metadata comes back as it was sent (API.md section 1): any JSON object within the rules, and nothing beyond them."""
+"""Metadata comes back as it was sent (docs/contract.md, Create a session)."""
 
 import json
 import math
@@ -24,8 +24,8 @@ def compact(value: object) -> str:
 
 
 def metadata_text(answer: Answer) -> str:
-    """The metadata's own characters in the answer: it is the last field of a session."""
-    return answer.text.partition('"metadata":')[2][:-1]
+    """The metadata's own characters in the answer: the timeout settings follow it."""
+    return answer.text.partition('"metadata":')[2].rpartition(',"timeoutConfig":')[0]
 
 
 class Pairs(list[tuple[str, Any]]):

@@ -1,5 +1,6 @@
 """docs/openapi.json: current, valid, and true of what the handler answers."""
 
+import inspect
 import json
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 from agent_sessions.api.http import STATUS
+from agent_sessions.errors import SessionServiceError
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 from referencing import Registry
@@ -77,6 +79,17 @@ def test_every_code_of_the_contract_is_in_it_under_its_status() -> None:
         body = DOCUMENT["components"]["responses"][name]["content"]["application/json"]["schema"]
         assert f"/{name}Answer" in json.dumps(body)
         assert status >= 400
+
+
+def test_statuses_and_meanings_are_those_of_the_error_tree() -> None:
+    for kind, status in STATUS.items():
+        if kind.code in {parent.code for parent in kind.__mro__[1:] if issubclass(parent, SessionServiceError)}:
+            continue  # its parent explains the code
+        name = "".join(word.title() for word in kind.code.split("_"))
+        meaning = str(inspect.getdoc(kind)).splitlines()[0]
+        assert DOCUMENT["components"]["responses"][name]["description"].startswith(f"`{kind.code}`: {meaning}")
+        assert DOCUMENT["components"]["schemas"][f"{name}Answer"]["description"] == meaning
+        assert STATUS_OF_CODE[kind.code] == status
 
 
 def test_every_reference_leads_somewhere_and_nothing_is_left_over() -> None:
@@ -207,10 +220,23 @@ PATHS = {
 }
 
 
+EVENT = {
+    "createSession": "create-full",
+    "listSessions": "list",
+    "getSession": "get",
+    "deleteSession": "delete",
+    "heartbeat": "heartbeat",
+    "renewSession": "renew",
+    "patchTimeout": "patch",
+}
+
+
 def without_tenant(name: str) -> Ask:
-    event = {"createSession": "create-full", "listSessions": "list", "getSession": "get", "deleteSession": "delete"}
-    event |= {"heartbeat": "heartbeat", "renewSession": "renew", "patchTimeout": "patch"}
-    return lambda world, _: world.call(event[name], tenant=None)
+    return lambda world, _: world.call(EVENT[name], tenant=None)
+
+
+def without_scope(name: str) -> Ask:
+    return lambda world, _: world.call(EVENT[name], scope="none")
 
 
 KEYED = [name for name in ASK if name != "checkHealth"]
@@ -234,6 +260,7 @@ CASES: list[tuple[str, str, Callable[[World], str], Ask]] = [
     *[(name, "404", gone, ASK[name]) for name in BY_ID],
     *[(name, "410", expired, ASK[name]) for name in BY_ID if name != "deleteSession"],
     *[(name, "401", gone, without_tenant(name)) for name in KEYED],
+    *[(name, "403", gone, without_scope(name)) for name in KEYED],
     *[(name, "503", throttled, ASK[name]) for name in KEYED],
     *[(name, "500", broken, ASK[name]) for name in KEYED],
     ("renewSession", "422", capped, ASK["renewSession"]),
@@ -321,6 +348,8 @@ VALID = {"agentId": AGENT, "userId": USER}
         {"timeoutConfig": {"autoRenew": 1}},
         {"timeoutConfig": {"maxDurationMinutes": 2880.5}},
         {"timeoutConfig": {"warningThresholdMinutes": 0.5}},
+        {"timeoutMinutes": 30},
+        {"autoRenew": None},
     ],
     ids=json.dumps,
 )
@@ -336,6 +365,8 @@ def test_the_document_and_the_handler_agree_on_what_may_be_sent(world: World, ch
         {"timeoutMinutes": 5},
         {"autoRenew": True},
         {"x": None},
+        {"x": None, "autoRenew": False},
+        {"timeoutConfig": {"timeoutMinutes": 5}},
         {"timeoutMinutes": 4},
         {"autoRenew": None},
         {"timeoutMinutes": "5"},

@@ -1,4 +1,4 @@
-"""PATCH /{id}/timeout: merging, checking and the arithmetic of API.md section 3."""
+"""PATCH /{id}/timeout: merging, checking and the arithmetic (docs/contract.md, Time)."""
 
 from typing import Any
 
@@ -66,7 +66,7 @@ def test_a_patch_is_no_activity_and_no_renewal(world: World) -> None:
     assert patched["lastActivity"] == session["lastActivity"]
     assert patched["renewalCount"] == 0
     again = world.patch(session["sessionId"], {"timeoutMinutes": 30}).json
-    assert again | {"timeRemaining": session["timeRemaining"]} == session
+    assert again | {"timeRemaining": session["timeRemaining"], "lease": 1} == session
 
 
 def test_the_end_moves_with_the_duration_and_the_expiry_stays_before_it(world: World) -> None:
@@ -99,7 +99,7 @@ def test_auto_renew_can_be_turned_off_and_on(world: World) -> None:
     assert world.heartbeat(session_id).json["renewalCount"] == 1
 
 
-@pytest.mark.parametrize("body", [{}, {"timeoutMinutes": 30}, {"unknown": 1}, {"timeoutConfig": {"timeoutMinutes": 5}}])
+@pytest.mark.parametrize("body", [{}, {"timeoutMinutes": 30}, {"autoRenew": True, "unknown": 1}])
 def test_a_patch_that_says_nothing_new_is_a_200_that_changes_nothing(world: World, body: dict[str, Any]) -> None:
     session = world.new()
     world.clock.advance(minutes=10)
@@ -108,6 +108,55 @@ def test_a_patch_that_says_nothing_new_is_a_200_that_changes_nothing(world: Worl
     assert answer.status == 200
     assert answer.json == world.get(session["sessionId"]).json
     assert world.item(session["sessionId"]) == before
+
+
+@pytest.mark.parametrize(
+    "body, field",
+    [
+        ({"timeoutConfig": {"timeoutMinutes": 60}}, "timeoutConfig"),
+        ({"timeoutConfig": None}, "timeoutConfig"),
+        ({"timeoutminutes": 60}, "body"),
+        ({"timeout_minutes": 60}, "body"),
+        ({"metadata": {}}, "body"),
+    ],
+)
+def test_a_patch_of_nothing_that_is_known_is_refused_and_names_what_is(
+    world: World, body: dict[str, Any], field: str
+) -> None:
+    session = world.new()
+    answer = world.patch(session["sessionId"], body)
+    assert answer.code == "VALIDATION_ERROR"
+    assert answer.fields == [field]
+    assert all(setting in answer.fault(field)["message"] for setting in SETTINGS)
+    assert world.get(session["sessionId"]).json == session
+
+
+def test_an_unknown_field_beside_a_known_one_is_ignored(world: World) -> None:
+    answer = world.patch(world.new()["sessionId"], {"timeoutConfig": {"timeoutMinutes": 60}, "timeoutMinutes": 45})
+    assert answer.json["timeoutConfig"]["timeoutMinutes"] == 45
+
+
+def test_a_session_that_is_gone_wins_over_a_patch_of_nothing_that_is_known(world: World) -> None:
+    session_id = world.new()["sessionId"]
+    world.clock.advance(minutes=30)
+    assert world.patch(session_id, {"unknown": 1}).code == "SESSION_EXPIRED"
+
+
+@pytest.mark.parametrize(
+    "sent, rule",
+    [
+        ({"maxDurationMinutes": 4}, "from the session's timeoutMinutes of 61 to 2880"),
+        ({"maxDurationMinutes": 2881}, "from the session's timeoutMinutes of 61 to 2880"),
+        ({"maxDurationMinutes": "x"}, "from the session's timeoutMinutes of 61 to 2880"),
+        ({"warningThresholdMinutes": 0}, "from 1 to the session's timeoutMinutes of 61"),
+        ({"timeoutMinutes": 70, "maxDurationMinutes": 69}, "from timeoutMinutes 70 to 2880"),
+        ({"timeoutMinutes": 4, "maxDurationMinutes": 4}, "from 5 to 2880"),
+    ],
+)
+def test_a_refusal_names_the_bound_that_really_holds(world: World, sent: dict[str, Any], rule: str) -> None:
+    session_id = world.new(timeoutMinutes=61)["sessionId"]
+    fault = world.patch(session_id, sent).fault(list(sent)[-1])
+    assert rule in fault["message"]
 
 
 @pytest.mark.parametrize("field", SETTINGS)

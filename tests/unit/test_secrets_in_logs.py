@@ -243,7 +243,7 @@ def test_nor_does_the_sweep(callers: Callers) -> None:
 
 def test_the_gateways_own_log_holds_no_header_no_query_and_no_body() -> None:
     known = {
-        "authorizer.error", "authorizer.keyId", "authorizer.tenantId", "error.messageString", "httpMethod",
+        "authorizer.error", "authorizer.keyId", "authorizer.tenantId", "error.message", "httpMethod",
         "identity.sourceIp", "integrationErrorMessage", "integrationLatency", "path", "requestId", "requestTime",
         "responseLatency", "responseLength", "routeKey", "status",
     }  # fmt: skip

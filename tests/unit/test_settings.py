@@ -1,4 +1,4 @@
-"""Settings: ElizaOS's names and defaults, and a stop with a reason where they make no sense (API.md section 1)."""
+"""Settings: ElizaOS's names and defaults, and a stop that names the reason where they contradict one another."""
 
 from collections.abc import Iterator
 

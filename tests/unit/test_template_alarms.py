@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from agent_sessions import metrics
 
+import template_reader
 from tests.template_reader import FUNCTIONS, Deployment
 from tests.unit.rehearsal import Rehearsal
 
@@ -162,6 +163,26 @@ def test_every_queue_of_dead_letters_has_an_alarm() -> None:
 def test_the_dashboard_shows_every_alarm() -> None:
     (widget,) = [each for each in dashboard()["widgets"] if each["type"] == "alarm"]
     assert sorted(widget["properties"]["alarms"]) == sorted(Deployment().arn(name) for name in alarms())
+
+
+PARTITIONS = [
+    ("aws", "eu-west-1", "console.aws.amazon.com"),
+    ("aws-cn", "cn-north-1", "console.amazonaws.cn"),
+    ("aws-us-gov", "us-gov-west-1", "console.amazonaws-us-gov.com"),
+]
+
+
+@pytest.mark.parametrize("partition, region, host", PARTITIONS)
+def test_the_link_to_the_dashboard_leads_to_the_console_of_its_partition(
+    partition: str, region: str, host: str
+) -> None:
+    where = template_reader.Deployment(stack="sessions", region=region, partition=partition)
+    deployed = template_reader.Template(deployment=where, as_cloudformation=True)
+    assert deployed.outputs["DashboardUrl"]["Value"] == (
+        f"https://{region}.{host}/cloudwatch/home?region={region}#dashboards/dashboard/Dashboard"
+    )
+    # An account has one set of dashboards for all regions.
+    assert deployed.resources["Dashboard"]["Properties"]["DashboardName"] == f"sessions-{region}"
 
 
 def test_no_widget_of_the_dashboard_lies_on_another() -> None:

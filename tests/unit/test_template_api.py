@@ -1,6 +1,7 @@
-"""The gateway as the design has it: three routes, one of them guarded, limits, CORS, and no way around it."""
+"""The gateway: its routes, of which one is guarded, its limits, CORS and log, and no way around it."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -23,6 +24,9 @@ def test_every_route_but_health_and_preflights_asks_for_a_key() -> None:
     assert {key: route["AuthorizationType"] for key, route in routes().items()} == {
         "$default": "CUSTOM",
         "GET /api/messaging/sessions/health": "NONE",
+        "GET /api/messaging/sessions/health/": "NONE",
+        "HEAD /api/messaging/sessions/health": "NONE",
+        "HEAD /api/messaging/sessions/health/": "NONE",
         "OPTIONS /{proxy+}": "NONE",
     }
     assert routes()["$default"]["AuthorizerId"] == "ApiKeyAuthorizer"
@@ -33,7 +37,7 @@ def test_all_routes_lead_to_the_one_function_with_events_of_version_two() -> Non
     integration = only("AWS::ApiGatewayV2::Integration")
     assert integration["IntegrationType"] == "AWS_PROXY"
     assert integration["PayloadFormatVersion"] == "2.0"
-    assert "function:SessionApiFunction/invocations" in integration["IntegrationUri"]
+    assert "function:SessionApiFunction:live/invocations" in integration["IntegrationUri"]
 
 
 def test_the_gateway_waits_a_little_longer_than_the_function_may_take() -> None:
@@ -53,8 +57,8 @@ def test_the_authorizer_answers_yes_or_no_to_the_header_and_is_remembered_for_le
 
 def test_only_this_gateway_and_this_schedule_may_call_the_functions() -> None:
     permissions = Deployment().of_type("AWS::Lambda::Permission").values()
-    assert {(each["FunctionName"], each["Principal"]) for each in permissions} == {
-        ("SessionApiFunction", "apigateway.amazonaws.com"),
+    assert {(each["FunctionName"].rpartition("function:")[2], each["Principal"]) for each in permissions} == {
+        ("SessionApiFunction:live", "apigateway.amazonaws.com"),
         ("ApiKeyAuthorizerFunction", "apigateway.amazonaws.com"),
         ("ExpirySweeperFunction", "events.amazonaws.com"),
     }
@@ -77,14 +81,58 @@ def test_the_stage_is_the_default_one_and_lets_through_what_the_parameters_say()
     assert stage["DefaultRouteSettings"]["ThrottlingBurstLimit"] == "90"
 
 
-def test_the_access_log_is_json_and_has_no_header_in_it() -> None:
+HOSTILE = ['"', "\\", '", "status": "200', "\n", "\x00", "$context.path", "é\U0001f600", "{}", ""]
+
+
+def log_line(log_format: str, value: str | None) -> str:
+    """A line as API Gateway renders it: each variable escaped for JSON, or - where it has no value.
+
+    `$context.error.messageString` is the message in quotes of its own, without a value as well as with one.
+    """
+
+    def render(found: re.Match[str]) -> str:
+        text = "-" if value is None else json.dumps(value)[1:-1]
+        return f'"{text}"' if found[0].endswith("String") else text
+
+    return re.sub(r"\$context(?:\.\w+)+", render, log_format)
+
+
+def log_formats() -> list[str]:
+    """Every log format that the template has, wherever it has one."""
+    stages = Deployment().of_type("AWS::ApiGatewayV2::Stage").values()
+    return [stage["AccessLogSettings"]["Format"] for stage in stages]
+
+
+@pytest.mark.parametrize("value", [*HOSTILE, None])
+def test_a_line_of_the_access_log_is_json_with_whatever_a_caller_sends_and_for_what_the_gateway_answers(
+    value: str | None,
+) -> None:
+    assert log_formats()
+    for log_format in log_formats():
+        line = json.loads(log_line(log_format, value))
+        assert set(line.values()) == {"-" if value is None else value}
+        assert line.keys() == json.loads(log_format).keys()
+
+
+def test_quotes_around_a_message_that_has_its_own_would_be_found() -> None:
+    with pytest.raises(ValueError, match="delimiter"):
+        json.loads(log_line('{"error":"$context.error.messageString"}', "Unauthorized"))
+
+
+def test_the_access_log_is_one_line_and_has_no_header_in_it() -> None:
     settings = only("AWS::ApiGatewayV2::Stage")["AccessLogSettings"]
     line = json.loads(settings["Format"])
+    assert "\n" not in settings["Format"]
     assert line["requestId"] == "$context.requestId"
     assert line["tenantId"] == "$context.authorizer.tenantId"
-    assert all(value.startswith("$context.") for value in line.values())
     assert not any("header" in value.lower() for value in line.values())
     assert "log-group:AccessLogGroup" in settings["DestinationArn"]
+
+
+def test_the_access_log_needs_no_line_of_its_own_in_the_policy_for_log_delivery() -> None:
+    assert Deployment().resources["AccessLogGroup"]["Properties"]["LogGroupName"] == (
+        "/aws/vendedlogs/agent-sessions/sessions"
+    )
 
 
 def test_cors_is_off_until_an_origin_is_named() -> None:

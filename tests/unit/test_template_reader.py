@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from template_reader import Deployment, Schedule, Template, TemplateError
+from template_reader import Deployment, Route, Schedule, Template, TemplateError
 
 FUNCTIONS = ["SessionApiFunction", "ExpirySweeperFunction", "ApiKeyAuthorizerFunction"]
 LOCAL = Deployment(parameters={"AmazonCaBundle": "off"})
@@ -68,6 +68,13 @@ def test_a_rule_that_is_switched_off_is_none() -> None:
     assert [rule.name for rule in template.schedules("ExpirySweeperFunction")] == ["Sweep"]
 
 
+def test_it_knows_which_routes_need_a_key() -> None:
+    routes = Template().routes()
+    assert Route("$default", needs_key=True) in routes
+    assert Route("HEAD /api/messaging/sessions/health/", needs_key=False) in routes
+    assert [route.key for route in routes if route.needs_key] == ["$default"]
+
+
 def test_it_finds_the_tables() -> None:
     assert Template().tables() == ["SessionsTable", "ApiKeysTable"]
 
@@ -89,6 +96,8 @@ def test_what_is_not_there_is_named() -> None:
 
 
 RESOURCE = """
+Mappings:
+  M: {one: {x: found}}
 Parameters:
   P: {Type: String, Default: one}
 Conditions:
@@ -113,6 +122,8 @@ Resources:
         ("A: !Join ['-', [a, !Ref P]]", "a-one"),
         ("A: !If [Is, 1, 2]", 1),
         ("A: !If [IsNot, 1, 2]", 2),
+        ("A: !FindInMap [M, !Ref P, x]", "found"),
+        ("A: !GetAtt Thing.Name", "Thing.Name"),
         ("A: !If [Both, 1, 2]", 2),
         ("A: !If [Either, 1, 2]", 1),
         ("A: [1, !Ref AWS::NoValue, true]", [1, True]),

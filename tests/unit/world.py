@@ -36,6 +36,7 @@ INSIDES: Final = re.compile(
 STATUS_OF_CODE: Final = {
     "VALIDATION_ERROR": 400,
     "UNAUTHORIZED": 401,
+    "FORBIDDEN": 403,
     "SESSION_NOT_FOUND": 404,
     "ROUTE_NOT_FOUND": 404,
     "METHOD_NOT_ALLOWED": 405,
@@ -46,7 +47,7 @@ STATUS_OF_CODE: Final = {
     "INTERNAL_SERVER_ERROR": 500,
     "SERVICE_UNAVAILABLE": 503,
 }
-"""API.md section 4."""
+"""docs/contract.md, Errors."""
 
 
 class MovableClock:
@@ -119,11 +120,12 @@ def gateway_event(
     headers: Mapping[str, str] | None = None,
     query: Mapping[str, str] | None = None,
     tenant: str | None = "acme",
+    scope: str | None = None,
 ) -> dict[str, Any]:
     """The sample event of that name with some of it replaced, as API Gateway would send it.
 
     `body` is sent as JSON; `raw` as it is, and in base64 where it is bytes. A `tenant` of None takes the authorizer's
-    context away.
+    context away; a `scope` of None is an authorizer's that knows no scopes.
     """
     event = copy.deepcopy(sample(name))
     context = event["requestContext"]
@@ -146,7 +148,7 @@ def gateway_event(
     if tenant is None:
         context.pop("authorizer", None)
     elif "authorizer" in context:
-        context["authorizer"] = {"lambda": {"tenantId": tenant}}
+        context["authorizer"] = {"lambda": {"tenantId": tenant} | ({} if scope is None else {"scope": scope})}
     return event
 
 

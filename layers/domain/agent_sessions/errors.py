@@ -1,9 +1,10 @@
 """Everything that can be refused, as one tree whose leaves carry facts. Statuses belong to `api.http`.
 
 SessionServiceError
-├── InvalidRequest            the caller sent something that breaks a rule; lists every field at fault
+├── InvalidRequest            the request breaks a rule; lists every field at fault
 ├── PayloadTooLarge           the body is over the limit
 ├── Unauthorized              the event carries no tenant
+├── Forbidden                 the key's scope does not allow the route
 ├── RouteNotFound             no such path
 ├── MethodNotAllowed          the path exists, the verb does not
 ├── SessionNotFound           unknown, deleted, retired, malformed id, or another tenant's
@@ -14,6 +15,8 @@ SessionServiceError
 └── ServiceUnavailable        a backing service throttles or cannot be reached
 
 Beside it, for whoever deploys: SettingsError.
+
+The first line of a class's docstring is its meaning in docs/openapi.json.
 """
 
 from typing import Any, Literal, NamedTuple
@@ -37,110 +40,127 @@ class FieldProblem(NamedTuple):
 
 
 class SessionServiceError(Exception):
-    """Root of the tree. `code` is the contract's word for it, `str(error)` a sentence for the caller."""
+    """Something went wrong in the service; the log has it under the request id.
+
+    The root of the tree. `code` is the contract's word for the error, `str(error)` a sentence for the caller.
+    """
 
     code: str = "INTERNAL_SERVER_ERROR"
 
 
 class InvalidRequest(SessionServiceError):
-    """The request breaks one or more rules; `problems` has them all."""
+    """The request breaks a rule; `details.fields` has every field at fault."""
 
     code = "VALIDATION_ERROR"
 
     def __init__(self, problems: list[FieldProblem]) -> None:
-        """Keep every problem; the message is made of the first few."""
+        """Keep every problem; the message is made of the first three."""
         self.problems = problems
         shown = "; ".join(f"{problem.field} {problem.message}" for problem in problems[:3])
         super().__init__(f"The request is not valid: {shown}.")
 
 
 class PayloadTooLarge(SessionServiceError):
-    """The body has more than `limit_bytes` bytes."""
+    """The body is larger than the route allows."""
 
     code = "PAYLOAD_TOO_LARGE"
 
     def __init__(self, limit_bytes: int) -> None:
         """Carry the limit, in bytes."""
         self.limit_bytes = limit_bytes
-        super().__init__(f"The body is larger than {limit_bytes} bytes.")
+        super().__init__(f"The body must have at most {limit_bytes} bytes.")
 
 
 class Unauthorized(SessionServiceError):
-    """The event names no tenant: the function has no anonymous mode."""
+    """The event carries no tenant: the function has no anonymous mode."""
 
     code = "UNAUTHORIZED"
 
     def __init__(self) -> None:
-        """Say what is missing."""
+        """Name what is missing."""
         super().__init__("The request carries no authenticated tenant.")
 
 
+class Forbidden(SessionServiceError):
+    """The key's scope does not allow this verb on this route."""
+
+    code = "FORBIDDEN"
+
+    def __init__(self, scope: str) -> None:
+        """Carry the scope of the caller's key."""
+        self.scope = scope
+        super().__init__("The scope of this API key does not allow this request.")
+
+
 class RouteNotFound(SessionServiceError):
-    """No route has this path."""
+    """There is no such path."""
 
     code = "ROUTE_NOT_FOUND"
 
     def __init__(self) -> None:
-        """Say so."""
+        """Name nothing of the path."""
         super().__init__("There is no such route.")
 
 
 class MethodNotAllowed(SessionServiceError):
-    """The path exists; `allow` are the verbs it answers."""
+    """The path exists, the verb does not; `Allow` has those that do."""
 
     code = "METHOD_NOT_ALLOWED"
 
     def __init__(self, allow: tuple[str, ...]) -> None:
-        """Carry the verbs that would have worked."""
+        """Carry the verbs that the path answers."""
         self.allow = allow
         super().__init__(f"This route answers {', '.join(allow)}.")
 
 
 class SessionNotFound(SessionServiceError):
-    """Unknown, deleted, retired, malformed or another tenant's: all alike, and it names nothing."""
+    """Unknown, deleted, long expired, malformed id, or another tenant's: all alike."""
 
     code = "SESSION_NOT_FOUND"
 
     def __init__(self) -> None:
-        """Say so."""
+        """Name no session."""
         super().__init__("There is no such session.")
 
 
 class SessionExpired(SessionServiceError):
-    """The session ended at `expires_at_ms` (epoch milliseconds) for `reason`."""
+    """The session is over; it is remembered for the retention, then 404."""
 
     code = "SESSION_EXPIRED"
 
-    def __init__(self, expires_at_ms: int, reason: ExpiryReason) -> None:
-        """Carry when it expired and why."""
+    def __init__(self, expires_at_ms: int, reason: ExpiryReason, *, of_key: str | None = None) -> None:
+        """Carry when it expired (epoch milliseconds) and why; `of_key` is its id, where a key led to it."""
         self.expires_at_ms = expires_at_ms
         self.reason = reason
-        super().__init__("The session has expired.")
+        self.of_key = of_key
+        whose = "" if of_key is None else " that was made with this Idempotency-Key"
+        super().__init__(f"The session{whose} has expired.")
 
 
 class SessionRenewalFailed(SessionServiceError):
-    """The session already lasts until `ends_at_ms` (epoch milliseconds), the end of its maximum duration."""
+    """The session already lasts to the end of its maximum duration, which no renewal can pass."""
 
     code = "SESSION_RENEWAL_FAILED"
 
     def __init__(self, ends_at_ms: int) -> None:
-        """Carry the end that no renewal can pass."""
+        """Carry that end, in epoch milliseconds."""
         self.ends_at_ms = ends_at_ms
-        super().__init__("The session has reached its maximum duration and cannot be renewed.")
+        super().__init__("The session already lasts to the end of its maximum duration: a renewal gains nothing.")
 
 
 class IdempotencyKeyReused(SessionServiceError):
-    """The key was used before with a different request."""
+    """The Idempotency-Key was used before with a different request; `details.differing` has what differs."""
 
     code = "IDEMPOTENCY_KEY_REUSED"
 
-    def __init__(self) -> None:
-        """Say so."""
-        super().__init__("This Idempotency-Key was used before with a different request.")
+    def __init__(self, differing: tuple[str, ...]) -> None:
+        """Carry the names of the fields that differ."""
+        self.differing = differing
+        super().__init__(f"This Idempotency-Key was used before with a request that differs in {', '.join(differing)}.")
 
 
 class ServiceUnavailable(SessionServiceError):
-    """A backing service throttles or cannot be reached; `retry_after_seconds` is when to try again."""
+    """The store throttles or cannot be reached, or five racing attempts lost; `Retry-After` has the seconds to wait."""
 
     code = "SERVICE_UNAVAILABLE"
 
@@ -154,7 +174,7 @@ class TooManyConflicts(ServiceUnavailable):
     """Other calls on the same session won five times in a row."""
 
     def __init__(self) -> None:
-        """Say so."""
+        """Suggest another try."""
         super().__init__("Other calls are changing this session; try again.")
 
 

@@ -27,7 +27,7 @@ SESSIONS_EXPIRING_SOON: Final = "SessionsExpiringSoon"
 
 
 class TelemetryPort(Protocol):
-    """Takes one line a request or run, and counts."""
+    """Takes one line a request or run, and counts. Neither method raises: what was done stands, logged or not."""
 
     def line(self, message: str, facts: Mapping[str, Any], crash: BaseException | None = None) -> None:
         """Write one log line, with the stack of a crash."""

@@ -1,6 +1,6 @@
 """Deployment settings, read from a mapping once and checked against one another. Knows no environment of its own.
 
-The names, defaults and bounds of the `SESSION_*` settings are ElizaOS's (API.md section 1).
+The names, defaults and bounds of the `SESSION_*` settings are ElizaOS's (docs/contract.md, Create a session).
 """
 
 from collections.abc import Mapping
@@ -52,7 +52,7 @@ class _Settings(BaseModel):
 
 
 class SessionSettings(_Settings):
-    """What the API function is told: defaults and bounds in minutes, retention, table and shards."""
+    """The settings of the API function: defaults and bounds in minutes, retention, table and shards."""
 
     sessions_table: str
     session_default_timeout_minutes: MinutesSetting = 30
@@ -72,7 +72,7 @@ class SessionSettings(_Settings):
 
     @property
     def longest_duration_minutes(self) -> Minutes:
-        """Upper bound of `maxDurationMinutes`: twice the largest timeout (API.md section 1)."""
+        """Upper bound of `maxDurationMinutes`: twice the largest timeout (docs/contract.md, Create a session)."""
         return whole(2 * self.session_max_timeout_minutes)
 
     @property
@@ -112,7 +112,7 @@ class ErasureSettings(_Settings):
 
 
 class SweepSettings(_Settings):
-    """What the sweeper is told."""
+    """The settings of the sweeper."""
 
     sessions_table: str
     events_topic_arn: str

@@ -1,6 +1,8 @@
 """Logs and metrics through Powertools: one JSON line a request, EMF for the counts. Sees no body and no metadata."""
 
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from threading import Lock
 from typing import Any, Final
 
@@ -12,7 +14,7 @@ _PUBLISHING: Final = Lock()
 
 
 class Telemetry:
-    """Writes to standard output, where Lambda's log group takes it from."""
+    """Writes to standard output, where Lambda's log group takes it from. Never raises."""
 
     def __init__(self, logger: Logger, metrics: Metrics) -> None:
         """Use a configured logger and metrics collector."""
@@ -21,15 +23,28 @@ class Telemetry:
 
     def line(self, message: str, facts: Mapping[str, Any], crash: BaseException | None = None) -> None:
         """Write one line; a `crash` makes it an error that shows the stack."""
-        if crash is None:
-            self._logger.info(message, extra=dict(facts))
-        else:
-            self._logger.error(message, extra=dict(facts), exc_info=crash)
+        try:
+            if crash is None:
+                self._logger.info(message, extra=dict(facts))
+            else:
+                self._logger.error(message, extra=dict(facts), exc_info=crash)
+        except Exception as error:  # noqa: BLE001 - the request or the run is done already
+            _report(error)
 
     def count(self, values: Mapping[str, float]) -> None:
-        """Publish metrics at once; a name that ends in `Seconds` says its unit, the others are counts."""
+        """Publish metrics at once; a name that ends in `Seconds` has that unit, the others are counts."""
         with _PUBLISHING:
-            for name, value in values.items():
-                unit = MetricUnit.Seconds if name.endswith("Seconds") else MetricUnit.Count
-                self._metrics.add_metric(name, unit, value)
-            self._metrics.flush_metrics()
+            try:
+                for name, value in values.items():
+                    unit = MetricUnit.Seconds if name.endswith("Seconds") else MetricUnit.Count
+                    self._metrics.add_metric(name, unit, value)
+                self._metrics.flush_metrics()
+            except Exception as error:  # noqa: BLE001 - the request or the run is done already
+                self._metrics.clear_metrics()  # else the next request would publish these as well
+                _report(error)
+
+
+def _report(error: Exception) -> None:
+    """Report on standard error, in one line, that a log line or a metric could not be written."""
+    with suppress(Exception):
+        sys.stderr.write(f"A log line or a metric could not be written: {error!r}\n")

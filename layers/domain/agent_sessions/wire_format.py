@@ -1,4 +1,4 @@
-"""How moments and settings are told in JSON, alike in answers and in events."""
+"""How moments and settings are written in JSON, in answers and in events."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -25,7 +25,7 @@ def timeout_config(timeout: TimeoutConfig) -> dict[str, Any]:
 
 
 def compact(value: object) -> str:
-    """Return JSON text without spaces, and without escapes for what UTF-8 can say."""
+    """Return JSON text without spaces, and without escapes for what UTF-8 can encode."""
     return _COMPACT.encode(value)
 
 

@@ -6,10 +6,11 @@ from urllib.parse import unquote
 
 from agent_sessions.api import responses
 from agent_sessions.api.json_body import read_object
-from agent_sessions.api.requests import merged_timeout, new_session
+from agent_sessions.api.requests import Requests
 from agent_sessions.clock import Clock
 from agent_sessions.erasure.service import SessionRemoval
 from agent_sessions.errors import (
+    Forbidden,
     IdempotencyKeyReused,
     InvalidRequest,
     MethodNotAllowed,
@@ -46,6 +47,7 @@ STATUS: Final[Mapping[type[SessionServiceError], int]] = {
     SessionServiceError: 500,
     InvalidRequest: 400,
     Unauthorized: 401,
+    Forbidden: 403,
     SessionNotFound: 404,
     RouteNotFound: 404,
     MethodNotAllowed: 405,
@@ -58,12 +60,26 @@ STATUS: Final[Mapping[type[SessionServiceError], int]] = {
 }
 """The HTTP status of every leaf of the error tree."""
 
+SCOPES: Final[Mapping[tuple[str, str], frozenset[str]]] = {
+    ("/", "POST"): frozenset({"full", "client"}),
+    ("/", "GET"): frozenset({"full"}),
+    ("/{id}", "GET"): frozenset({"full", "client", "agent"}),
+    ("/{id}", "DELETE"): frozenset({"full", "client"}),
+    ("/{id}/heartbeat", "POST"): frozenset({"full", "client"}),
+    ("/{id}/renew", "POST"): frozenset({"full", "client"}),
+    ("/{id}/timeout", "PATCH"): frozenset({"full", "client"}),
+}
+"""Which scopes of a key may use a verb of a route (docs/contract.md, Callers and tenants)."""
+
 Event = Mapping[str, Any]
 Response = dict[str, Any]
 
 
 class Request(NamedTuple):
-    """What the routes need of API Gateway's event (payload version 2.0)."""
+    """What the routes need of API Gateway's event (payload version 2.0).
+
+    An event without a scope comes from an authorizer that knows no scopes: its keys may do everything.
+    """
 
     method: str
     path: str
@@ -74,6 +90,7 @@ class Request(NamedTuple):
     tenant_id: str
     request_id: str
     key_id: str
+    scope: str
     session_id: str = ""
 
     @classmethod
@@ -93,16 +110,17 @@ class Request(NamedTuple):
             tenant_id=tenant_id if isinstance(tenant_id, str) else "",
             request_id=str(context.get("requestId", "")),
             key_id=str(caller.get("keyId", "")),
+            scope=str(caller.get("scope", "full")),
         )
 
 
 class Answer(NamedTuple):
-    """A status, a JSON body, headers beyond those that every answer has, and what happened, to be counted."""
+    """A status, a JSON body, headers beyond those that every answer has, and the metric that counts it."""
 
     status: int
     body: str
     headers: Mapping[str, str] | None = None
-    happened: str | None = None
+    metric: str | None = None
     crash: Exception | None = None
 
 
@@ -122,7 +140,7 @@ class Route(NamedTuple):
 
 
 class SessionApi:
-    """Answers API Gateway's events. Whatever happens, an answer in the one shape and one log line come of it."""
+    """Answers API Gateway's events: each event gets one answer in the one shape, and one log line."""
 
     def __init__(
         self,
@@ -135,12 +153,12 @@ class SessionApi:
         clock: Clock,
         telemetry: TelemetryPort,
     ) -> None:
-        """Wire the routes to the use cases; `lists` and `health` are asked for by few starts."""
+        """Wire the routes to the use cases; `lists` and `health` are built by the first request that needs them."""
         self._sessions = sessions
         self._removal = removal
         self._lists = lists
         self._health = health
-        self._settings = settings
+        self._requests = Requests(settings)
         self._clock = clock
         self._telemetry = telemetry
         self._collection = Route("/", {"GET": self._list, "POST": self._create})
@@ -170,8 +188,8 @@ class SessionApi:
             answer = self._refusal(SessionServiceError("Something went wrong on our side."), facts)
         facts |= {"status": answer.status, "milliseconds": self._clock.now_ms() - started_ms}
         self._telemetry.line("request", facts, crash)
-        if answer.happened:
-            self._telemetry.count({answer.happened: 1})
+        if answer.metric:
+            self._telemetry.count({answer.metric: 1})
         return {
             "statusCode": answer.status,
             "headers": {
@@ -196,13 +214,16 @@ class SessionApi:
             raise Unauthorized
         if route is None:
             raise RouteNotFound
-        verb = route.verbs.get("GET" if request.method == "HEAD" else request.method)
+        method = "GET" if request.method == "HEAD" else request.method
+        verb = route.verbs.get(method)
         if verb is None:
             raise MethodNotAllowed(route.allow)
+        if not route.public and request.scope not in SCOPES.get((route.name, method), ()):
+            raise Forbidden(request.scope)
         return verb(request._replace(session_id=route.session_id) if route.session_id else request)
 
     def _route(self, path: str) -> Route | None:
-        """Return the route of a path; one trailing slash is tolerated, percent escapes stand for what they say."""
+        """Return the route of a path; a trailing slash, percent escapes and the case of an id do not matter."""
         if not path.startswith(BASE_PATH):
             return None
         match path.removeprefix(BASE_PATH).removesuffix("/").split("/"):
@@ -211,9 +232,9 @@ class SessionApi:
             case ["", "health"]:
                 return self._health_route
             case ["", session_id] if session_id:
-                return self._session._replace(session_id=unquote(session_id))
+                return self._session._replace(session_id=unquote(session_id).lower())
             case ["", session_id, action] if session_id and action in self._actions:
-                return self._actions[action]._replace(session_id=unquote(session_id))
+                return self._actions[action]._replace(session_id=unquote(session_id).lower())
             case _:
                 return None
 
@@ -228,12 +249,12 @@ class SessionApi:
             if error.__cause__ is not None:
                 facts["cause"] = repr(error.__cause__)
         status = STATUS[type(error)]
-        happened = REQUEST_ERRORS if status >= 500 else None  # noqa: PLR2004 - HTTP's server errors
-        return Answer(status, responses.error_json(error, self._clock.now_ms()), headers, happened)
+        metric = REQUEST_ERRORS if status >= 500 else None  # noqa: PLR2004 - HTTP's server errors
+        return Answer(status, responses.error_json(error, self._clock.now_ms()), headers, metric)
 
     def _create(self, request: Request) -> Answer:
         body = read_object(request.body, is_base64=request.is_base64)
-        wanted = new_session(body, request.headers.get("idempotency-key"), self._settings)
+        wanted = self._requests.new_session(body, request.headers.get("idempotency-key"))
         (session, now_ms), is_new = self._sessions.create(request.tenant_id, wanted)
         return Answer(
             201 if is_new else 200,
@@ -243,7 +264,12 @@ class SessionApi:
         )
 
     def _list(self, request: Request) -> Answer:
-        return Answer(200, responses.page_json(self._lists().page(request.tenant_id, request.query)))
+        key = request.headers.get("idempotency-key")
+        if key is None:
+            page = self._lists().page(request.tenant_id, request.query)
+        else:
+            page = self._lists().page_of_key(self._sessions, request.tenant_id, key, request.query)
+        return Answer(200, responses.page_json(page))
 
     def _check_health(self, _request: Request) -> Answer:
         health = self._health().check()
@@ -251,24 +277,25 @@ class SessionApi:
         return Answer(status, responses.health_json(health), crash=health.cause)
 
     def _get(self, request: Request) -> Answer:
-        return _seen(self._sessions.get(request.tenant_id, request.session_id))
+        return _session_answer(self._sessions.get(request.tenant_id, request.session_id))
 
     def _heartbeat(self, request: Request) -> Answer:
-        return _seen(self._sessions.heartbeat(request.tenant_id, request.session_id), SESSION_HEARTBEATS)
+        return _session_answer(self._sessions.heartbeat(request.tenant_id, request.session_id), SESSION_HEARTBEATS)
 
     def _renew(self, request: Request) -> Answer:
-        return _seen(self._sessions.renew(request.tenant_id, request.session_id), SESSIONS_RENEWED)
+        return _session_answer(self._sessions.renew(request.tenant_id, request.session_id), SESSIONS_RENEWED)
 
     def _patch_timeout(self, request: Request) -> Answer:
         def merge(kept: TimeoutConfig) -> TimeoutConfig:
-            return merged_timeout(read_object(request.body, is_base64=request.is_base64), kept, self._settings)
+            return self._requests.merged_timeout(read_object(request.body, is_base64=request.is_base64), kept)
 
-        return _seen(self._sessions.patch_timeout(request.tenant_id, request.session_id, merge), SESSIONS_PATCHED)
+        patched = self._sessions.patch_timeout(request.tenant_id, request.session_id, merge)
+        return _session_answer(patched, SESSIONS_PATCHED)
 
     def _delete(self, request: Request) -> Answer:
         ended = self._removal.end(request.tenant_id, request.session_id)
-        return Answer(200, responses.deletion_json(request.session_id, ended), happened=SESSIONS_ENDED)
+        return Answer(200, responses.deletion_json(request.session_id, ended), metric=SESSIONS_ENDED)
 
 
-def _seen(snapshot: Snapshot, happened: str | None = None) -> Answer:
-    return Answer(200, responses.session_json(snapshot.session, snapshot.now_ms), happened=happened)
+def _session_answer(snapshot: Snapshot, metric: str | None = None) -> Answer:
+    return Answer(200, responses.session_json(snapshot.session, snapshot.now_ms), metric=metric)

@@ -10,7 +10,7 @@ from agent_sessions.errors import FieldProblem, InvalidRequest, PayloadTooLarge
 from agent_sessions.wire_format import compact
 
 MAX_BODY_BYTES: Final = 65_536
-"""API.md section 3: a body of more than 64 KB is refused."""
+"""A body of more than 64 KB is refused (docs/contract.md, Routes)."""
 MAX_METADATA_BYTES: Final = 10_240
 MAX_METADATA_DEPTH: Final = 100
 MAX_INTEGER_DIGITS: Final = 1_000
@@ -123,5 +123,5 @@ def _check_values(metadata: dict[str, Any]) -> None:
                     below.append(child)
                 elif isinstance(child, UnusableNumber):
                     msg = f"must hold finite doubles, and integers of at most {MAX_INTEGER_DIGITS} digits"
-                    raise ValueError(msg)  # noqa: TRY004 - as above
+                    raise ValueError(msg)  # noqa: TRY004 - one kind of refusal for all of the rules here
         level = below

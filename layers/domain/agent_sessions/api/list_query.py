@@ -1,16 +1,18 @@
-"""The query string of a list. Apart from the other requests, as few starts are asked for a list."""
+"""The request for a list. It stands apart from the other requests, as few starts serve one."""
 
 import re
 from collections.abc import Mapping
 from typing import Final
 
-from agent_sessions.api.requests import is_uuid
+from agent_sessions.api.requests import UUID_PATTERN, idempotency_key_problems
 from agent_sessions.errors import FieldProblem, InvalidRequest
 from agent_sessions.lists.pages import ListQuery, SessionList, SessionPage
+from agent_sessions.sessions.service import SessionService
 
 DEFAULT_PAGE_SIZE: Final = 50
 MAX_PAGE_SIZE: Final = 100
 _PAGE_SIZE: Final = re.compile("[0-9]{1,9}")
+_UUID: Final = re.compile(UUID_PATTERN[1:-1])
 
 
 class ListApi:
@@ -24,6 +26,28 @@ class ListApi:
         """Return the page that a query string asks for. Raises as `list_query` and `SessionList.page` do."""
         return self._sessions.page(list_query(tenant_id, parameters))
 
+    def page_of_key(
+        self, sessions: SessionService, tenant_id: str, idempotency_key: str, parameters: Mapping[str, str]
+    ) -> SessionPage:
+        """Return a page with the live session that was made with a key, or without any.
+
+        Raises:
+            InvalidRequest: the key is malformed, or the query string is, or it has a filter or a cursor.
+            ServiceUnavailable: the store does not answer.
+
+        """
+        query = list_query(tenant_id, parameters)
+        others = {"userId": query.user_id, "agentId": query.agent_id, "cursor": query.cursor}
+        problems = idempotency_key_problems(idempotency_key) + [
+            FieldProblem(name, "must be left out where the header Idempotency-Key is sent", value)
+            for name, value in others.items()
+            if value is not None
+        ]
+        if problems:
+            raise InvalidRequest(problems)
+        found = sessions.find_by_key(tenant_id, idempotency_key)
+        return SessionPage([found.session] if found else [], found.now_ms if found else 0, None)
+
 
 def list_query(tenant_id: str, parameters: Mapping[str, str]) -> ListQuery:
     """Check the query string of a list; unknown parameters are ignored.
@@ -35,7 +59,7 @@ def list_query(tenant_id: str, parameters: Mapping[str, str]) -> ListQuery:
     problems = [
         FieldProblem(name, "must be a UUID", parameters[name])
         for name in ("userId", "agentId")
-        if name in parameters and not is_uuid(parameters[name])
+        if name in parameters and not _UUID.fullmatch(parameters[name])
     ]
     limit = parameters.get("limit", str(DEFAULT_PAGE_SIZE))
     if not (_PAGE_SIZE.fullmatch(limit) and 1 <= int(limit) <= MAX_PAGE_SIZE):
@@ -47,5 +71,5 @@ def list_query(tenant_id: str, parameters: Mapping[str, str]) -> ListQuery:
         user_id=parameters.get("userId"),
         agent_id=parameters.get("agentId"),
         limit=int(limit),
-        cursor=parameters.get("cursor"),
+        cursor=parameters.get("cursor") or None,
     )

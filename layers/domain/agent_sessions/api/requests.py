@@ -1,290 +1,317 @@
-"""Requests as pydantic models: what may be sent, checked against the deployment's bounds, all faults in one answer.
+"""What callers may send: pydantic models with a deployment's settings as bounds, and the words of refusal.
 
-The bounds come with the validation context (`Rules`), as they are settings. Ranges are compared as sent, before the
-rounding to milliseconds.
+All faults of a request come in one answer. Ranges are compared as sent, before the rounding to milliseconds.
 """
 
-import hashlib
 import json
 import re
-from typing import Annotated, Any, Final, NamedTuple, TypeVar
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Any, Final
 
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     PlainValidator,
     StrictBool,
-    StrictStr,
     ValidationError,
     ValidationInfo,
-    WithJsonSchema,
+    create_model,
     field_validator,
 )
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
-from agent_sessions.api.json_body import MAX_METADATA_BYTES, metadata_json
+from agent_sessions.api.json_body import (
+    MAX_INTEGER_DIGITS,
+    MAX_METADATA_BYTES,
+    MAX_METADATA_DEPTH,
+    metadata_json,
+)
 from agent_sessions.errors import MISSING, FieldProblem, InvalidRequest
+from agent_sessions.sessions.ids import request_hash
 from agent_sessions.sessions.model import Minutes, TimeoutConfig
 from agent_sessions.sessions.service import NewSession
 from agent_sessions.settings import SessionSettings, whole
 
 UUID_PATTERN: Final = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 IDEMPOTENCY_KEY_PATTERN: Final = "^[!-~]{1,255}$"
-_UUID: Final = re.compile(UUID_PATTERN[1:-1])
 _IDEMPOTENCY_KEY: Final = re.compile(IDEMPOTENCY_KEY_PATTERN[1:-1])
-_T = TypeVar("_T")
+
+TIMEOUT_FIELDS: Final = tuple(map(to_camel, TimeoutConfig._fields))
+"""The names of the four timeout settings in JSON."""
+_ONE_OF_THE_FOUR: Final = [{"required": [name]} for name in TIMEOUT_FIELDS]
+"""JSON schemas, one of which fits where a timeout setting is present."""
+
+_WORDING: Final[Mapping[str, str]] = {
+    "missing": "is required",
+    "string_type": "must be a string",
+    "string_unicode": "must be a string of Unicode text",
+    "string_pattern_mismatch": "must be a UUID",
+    "bool_type": "must be true or false",
+    "model_type": "must be a JSON object",
+    "float_type": "must be a number from {low} to {high}",
+    "greater_than_equal": "must be from {low} to {high}",
+    "less_than_equal": "must be from {low} to {high}",
+    "timeout_bound": "must be from {low} to {high}",
+}
+"""pydantic's error types in the API's words; `{low}` and `{high}` are the bounds that really hold."""
 
 
-class Rules(NamedTuple):
-    """What a request is checked against: the settings and, for a patch, the session's own config and what is sent."""
-
-    settings: SessionSettings
-    kept: TimeoutConfig | None = None
-    sent: frozenset[str] = frozenset()
-
-    def keeps(self, field: str) -> bool:
-        """Tell whether a patch leaves `field` as it is."""
-        return self.kept is not None and field not in self.sent
-
-
-def _fault(message: str) -> PydanticCustomError:
-    # The message goes in as a value: braces in what a caller sent are no placeholders.
-    return PydanticCustomError("rule", "{message}", {"message": message})
-
-
-def _rules(info: ValidationInfo) -> Rules:
-    rules: Rules = info.context  # type: ignore[assignment] # every validation here is given its rules
-    return rules
-
-
-def is_uuid(text: str) -> bool:
-    """Tell whether `text` is a UUID, of any version and in any case."""
-    return _UUID.fullmatch(text) is not None
-
-
-def _uuid(value: str) -> str:
-    if not is_uuid(value):
-        raise _fault("must be a UUID")
-    return value
-
-
-def _number_between(value: object, low: Minutes, high: Minutes, high_name: str = "") -> Minutes:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _fault(f"must be a number from {low} to {high}")
-    if not low <= value <= high:
-        raise _fault(f"must be from {low} to {high_name}{high}")
-    return whole(value)
-
-
-def _metadata(value: object) -> str:
+def _metadata_text(value: object) -> str:
     try:
         return "{}" if value is None else metadata_json(value)
     except ValueError as error:
-        raise _fault(str(error)) from None
+        raise PydanticCustomError("metadata", "{rule}", {"rule": str(error)}) from None
 
 
-def _null_is_omitted(value: object) -> object:
-    return {} if value is None else value
+def _not_sent() -> None:
+    """Stand in for a field that was not sent; as a factory, so that no JSON schema shows it as a default."""
 
 
-Uuid = Annotated[StrictStr, AfterValidator(_uuid), Field(json_schema_extra={"format": "uuid", "pattern": UUID_PATTERN})]
+Uuid = Annotated[str, Field(strict=True, pattern=UUID_PATTERN, json_schema_extra={"format": "uuid"})]
+Metadata = Annotated[str, PlainValidator(_metadata_text)]
+_METADATA_SCHEMA: Final[dict[str, Any]] = {
+    "type": ["object", "null"],
+    "default": {},
+    "description": f"Any JSON object of at most {MAX_METADATA_BYTES} bytes as compact JSON, {MAX_METADATA_DEPTH} "
+    f"levels and integers of {MAX_INTEGER_DIGITS} digits. null means omitted.",
+}
 
 
 class TimeoutFields(BaseModel):
-    """The four timeout settings, each optional: at creation the defaults stand in, in a patch the session's own."""
+    """The timeout settings that were sent. `Requests` makes its models from this one: the fields have its bounds.
 
-    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel)
+    The validation context is the timeout in minutes that holds where none is sent.
+    """
 
-    timeout_minutes: float | None = Field(None, description="Inactivity timeout in minutes.")
-    auto_renew: StrictBool | None = Field(None, description="Renew on activity.")
-    max_duration_minutes: float | None = Field(None, description="Total lifetime from creation in minutes.")
-    warning_threshold_minutes: float | None = Field(
-        None, description="How long before expiry the warning goes out, in minutes."
-    )
+    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, defer_build=True)
 
-    @field_validator("timeout_minutes", mode="plain", json_schema_input_type=float)
+    @field_validator("max_duration_minutes", "warning_threshold_minutes", check_fields=False)
     @classmethod
-    def _timeout(cls, value: object, info: ValidationInfo) -> Minutes:
-        rules = _rules(info)
-        settings = rules.settings
-        return _number_between(value, settings.session_min_timeout_minutes, settings.session_max_timeout_minutes)
-
-    @field_validator("auto_renew", mode="before")
-    @classmethod
-    def _auto_renew(cls, value: object) -> object:
-        if not isinstance(value, bool):
-            raise _fault("must be true or false")
+    def _compare_with_timeout(cls, value: Minutes, info: ValidationInfo) -> Minutes:
+        """Refuse a duration below the timeout and a threshold above it; a timeout at fault is compared with nothing."""
+        timeout: Minutes | None = info.data.get("timeout_minutes", value)
+        if timeout is None:
+            timeout = info.context or value
+        if value < timeout if info.field_name == "max_duration_minutes" else value > timeout:
+            raise PydanticCustomError("timeout_bound", "is on the wrong side of timeoutMinutes")
         return value
 
-    @field_validator("max_duration_minutes", mode="plain", json_schema_input_type=float)
-    @classmethod
-    def _max_duration(cls, value: object, info: ValidationInfo) -> Minutes:
-        rules = _rules(info)
-        longest = rules.settings.longest_duration_minutes
-        timeout = cls._timeout_in_force(info)
-        minutes = _number_between(value, rules.settings.session_min_timeout_minutes, longest)
-        if timeout is not None and minutes < timeout:
-            raise _fault(f"must be from {_of(rules, 'timeoutMinutes')} {timeout} to {longest}")
-        return minutes
-
-    @field_validator("warning_threshold_minutes", mode="plain", json_schema_input_type=float)
-    @classmethod
-    def _warning_threshold(cls, value: object, info: ValidationInfo) -> Minutes:
-        rules = _rules(info)
-        timeout = cls._timeout_in_force(info)
-        highest = rules.settings.session_max_timeout_minutes if timeout is None else timeout
-        name = "" if timeout is None else f"{_of(rules, 'timeoutMinutes')} "
-        return _number_between(value, 1, highest, name)
-
-    @classmethod
-    def _timeout_in_force(cls, info: ValidationInfo) -> Minutes | None:
-        """Return the timeout that the other fields are measured by; None where the one sent is itself at fault."""
-        rules = _rules(info)
-        if "timeout_minutes" not in info.data:
-            return None
-        sent: Minutes | None = info.data["timeout_minutes"]
-        if sent is not None:
-            return sent
-        return rules.kept.timeout_minutes if rules.kept else rules.settings.session_default_timeout_minutes
-
-    def at_creation(self, settings: SessionSettings) -> TimeoutConfig:
-        """Fill up with the service's defaults, which give way to a timeout beyond them (API.md section 1)."""
-        timeout: Minutes = _or(self.timeout_minutes, settings.session_default_timeout_minutes)
-        return TimeoutConfig(
-            timeout_minutes=timeout,
-            auto_renew=_or(self.auto_renew, instead=True),
-            max_duration_minutes=_or(self.max_duration_minutes, max(settings.session_max_duration_minutes, timeout)),
-            warning_threshold_minutes=_or(
-                self.warning_threshold_minutes, min(settings.session_warning_threshold_minutes, timeout)
-            ),
-        )
-
-    def merged_into(self, kept: TimeoutConfig) -> TimeoutConfig:
-        """Put what was sent in place of the session's own settings."""
-        return TimeoutConfig(
-            timeout_minutes=_or(self.timeout_minutes, kept.timeout_minutes),
-            auto_renew=_or(self.auto_renew, kept.auto_renew),
-            max_duration_minutes=_or(self.max_duration_minutes, kept.max_duration_minutes),
-            warning_threshold_minutes=_or(self.warning_threshold_minutes, kept.warning_threshold_minutes),
-        )
-
     def as_sent(self) -> dict[str, Any]:
-        """Return the fields that were sent, by their names in JSON."""
-        return {_NAME_IN_JSON[name]: getattr(self, name) for name in self.model_fields_set}
+        """Return the settings that were sent, by their names in `TimeoutConfig`."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
 
 
-_NAME_IN_JSON: Final = {name: to_camel(name) for name in TimeoutFields.model_fields}
-"""Made once: pydantic makes such a name with five regular expressions, 0.1 Mi of every create."""
+class CreateFields(BaseModel):
+    """The body of `POST /`. `Requests` makes its model from this one: the timeout settings get its bounds."""
 
-
-class CreateSessionRequest(BaseModel):
-    """The body of `POST /api/messaging/sessions`."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel)
+    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, defer_build=True)
 
     agent_id: Uuid
     user_id: Uuid
-    metadata: Annotated[
-        str,
-        PlainValidator(_metadata),
-        WithJsonSchema({"type": ["object", "null"], "description": f"At most {MAX_METADATA_BYTES} bytes of JSON."}),
-    ] = Field("{}")
-    timeout_config: Annotated[
-        TimeoutFields, BeforeValidator(_null_is_omitted, json_schema_input_type=TimeoutFields | None)
-    ] = Field(default_factory=TimeoutFields)
+    metadata: Metadata = Field("{}", json_schema_extra=_METADATA_SCHEMA)
+    timeout_config: TimeoutFields | None = None
 
 
-def new_session(body: dict[str, Any], idempotency_key: str | None, settings: SessionSettings) -> NewSession:
-    """Check a create request.
+class Requests:
+    """Checks requests against the bounds of one deployment."""
 
-    Raises:
-        InvalidRequest: with every field at fault, the header included.
+    def __init__(self, settings: SessionSettings) -> None:
+        """Make the model of a create at once, as every start needs it; a patch's is made when one comes."""
+        self._settings = settings
+        self.new_timeouts = self._timeout_model(
+            "NewTimeoutConfig",
+            "Omitted settings take the service's defaults. maxDurationMinutes and its default are at least "
+            "timeoutMinutes; warningThresholdMinutes is at most timeoutMinutes, and its default at most half of it.",
+            defaults=self._defaults(settings.session_default_timeout_minutes)._asdict(),
+        )
+        optional_timeouts: Any = self.new_timeouts | None
+        self.create = create_model(
+            "CreateSession",
+            __base__=CreateFields,
+            __doc__="A new session. The timeout settings stand in timeoutConfig, not beside it.",
+            __cls_kwargs__={"defer_build": False, "json_schema_extra": {"not": {"anyOf": _ONE_OF_THE_FOUR}}},
+            timeout_config=(optional_timeouts, Field(None, description="null means omitted.")),
+        )
 
-    """
-    problems: list[FieldProblem] = []
-    if idempotency_key is not None and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
-        problems.append(FieldProblem("Idempotency-Key", "must be 1 to 255 visible ASCII characters", idempotency_key))
-    try:
-        request = CreateSessionRequest.model_validate(body, context=Rules(settings))
-    except ValidationError as error:
-        raise InvalidRequest(problems + _problems(error)) from None
-    if problems:
-        raise InvalidRequest(problems)
-    return NewSession(
-        agent_id=request.agent_id,
-        user_id=request.user_id,
-        metadata_json=request.metadata,
-        timeout=request.timeout_config.at_creation(settings),
-        request_hash=_request_hash(request, body.get("metadata")),
-        idempotency_key=idempotency_key,
-    )
+    @cached_property
+    def patch(self) -> type[TimeoutFields]:
+        """The model of a patch of the timeout settings."""
+        return self._timeout_model(
+            "TimeoutPatch",
+            "Omitted settings keep the session's own value; the merged config is checked as at creation. "
+            "A body that is not empty has at least one of the four.",
+            json_schema_extra={"anyOf": [{"maxProperties": 0}, *_ONE_OF_THE_FOUR]},
+        )
+
+    def new_session(self, body: dict[str, Any], idempotency_key: str | None) -> NewSession:
+        """Check a create request.
+
+        Raises:
+            InvalidRequest: with every field at fault, the header included.
+
+        """
+        problems = idempotency_key_problems(idempotency_key)
+        problems += [
+            FieldProblem(name, f"must stand inside timeoutConfig, as timeoutConfig.{name}", body[name])
+            for name in TIMEOUT_FIELDS
+            if name in body
+        ]
+        default = self._settings.session_default_timeout_minutes
+        try:
+            request = self.create.model_validate(body, context=default)
+        except ValidationError as error:
+            sent = body.get("timeoutConfig")
+            in_force = _timeout_in_words(sent if isinstance(sent, dict) else {}, f"timeoutMinutes {default}")
+            raise InvalidRequest(problems + self._problems(error, in_force)) from None
+        if problems:
+            raise InvalidRequest(problems)
+        timeouts = request.timeout_config.as_sent() if request.timeout_config else {}
+        return NewSession(
+            agent_id=request.agent_id,
+            user_id=request.user_id,
+            metadata_json=request.metadata,
+            timeout=self._defaults(timeouts.get("timeout_minutes", default))._replace(**timeouts),
+            request_hash=request_hash(
+                request.agent_id.lower(),
+                request.user_id.lower(),
+                _sorted_json(body.get("metadata") or {}),
+                _sorted_json(timeouts),
+            ),
+            idempotency_key=idempotency_key,
+        )
+
+    def merged_timeout(self, body: dict[str, Any], kept: TimeoutConfig) -> TimeoutConfig:
+        """Check a patch against the session's own settings and return the config that would be in force.
+
+        Raises:
+            InvalidRequest: with every field at fault; a conflict names the field sent and the kept value.
+
+        """
+        if body and not any(name in body for name in TIMEOUT_FIELDS):
+            raise InvalidRequest([_unknown_patch(body)])
+        problems: list[FieldProblem] = []
+        merged = kept
+        try:
+            merged = kept._replace(**self.patch.model_validate(body, context=kept.timeout_minutes).as_sent())
+        except ValidationError as error:
+            own = f"the session's timeoutMinutes of {kept.timeout_minutes}"
+            problems = self._problems(error, _timeout_in_words(body, own))
+        if "timeoutMinutes" in body and not any(problem.field == "timeoutMinutes" for problem in problems):
+            problems = _conflicts_with_kept(body, kept) + problems
+        if problems:
+            raise InvalidRequest(problems)
+        return merged
+
+    def _timeout_model(
+        self, name: str, description: str, defaults: Mapping[str, Any] | None = None, **config: object
+    ) -> type[TimeoutFields]:
+        """Make a model of the four settings. `defaults` are for its JSON schema: what is not sent stays unset."""
+        shortest = self._settings.session_min_timeout_minutes
+        longest = self._settings.session_max_timeout_minutes
+        kinds = {
+            "timeout_minutes": (_minutes(shortest, longest), "Inactivity timeout in minutes."),
+            "auto_renew": (StrictBool, "Renew on activity."),
+            "max_duration_minutes": (
+                _minutes(shortest, self._settings.longest_duration_minutes),
+                "Total lifetime from creation in minutes.",
+            ),
+            "warning_threshold_minutes": (
+                _minutes(1, longest),
+                "How long before expiry the warning goes out, in minutes.",
+            ),
+        }
+        fields: dict[str, Any] = {
+            field: (
+                kind,
+                Field(
+                    default_factory=_not_sent,
+                    description=meaning,
+                    json_schema_extra={"default": defaults[field]} if defaults else None,
+                ),
+            )
+            for field, (kind, meaning) in kinds.items()
+        }
+        return create_model(name, __base__=TimeoutFields, __doc__=description, __cls_kwargs__=config, **fields)
+
+    def _defaults(self, timeout: Minutes) -> TimeoutConfig:
+        """Return the service's defaults, which give way to this timeout (docs/contract.md, Create a session).
+
+        A timeout of 5 minutes has a threshold of 2.5; one of 1,000 a duration of 1,000.
+        """
+        settings = self._settings
+        return TimeoutConfig(
+            timeout_minutes=timeout,
+            auto_renew=True,
+            max_duration_minutes=max(settings.session_max_duration_minutes, timeout),
+            warning_threshold_minutes=whole(min(settings.session_warning_threshold_minutes, max(1, timeout / 2))),
+        )
+
+    def _problems(self, error: ValidationError, timeout_in_force: str) -> list[FieldProblem]:
+        """Put pydantic's errors into the API's words. `timeout_in_force` names the bound of the other settings."""
+        faults = error.errors(include_url=False)
+        settings = self._settings
+        shortest: Minutes | str = settings.session_min_timeout_minutes
+        longest: Minutes | str = settings.session_max_timeout_minutes
+        bounds = {"timeoutMinutes": (shortest, longest)}
+        if not any(fault["loc"][-1] == "timeoutMinutes" for fault in faults):
+            shortest = longest = timeout_in_force
+        bounds["maxDurationMinutes"] = (shortest, settings.longest_duration_minutes)
+        bounds["warningThresholdMinutes"] = (1, longest)
+        problems = []
+        for fault in faults:
+            low, high = bounds.get(str(fault["loc"][-1]), (0, 0))
+            words = _WORDING.get(fault["type"])
+            problems.append(
+                FieldProblem(
+                    field=".".join(str(part) for part in fault["loc"]),
+                    message=words.format(low=low, high=high) if words else fault["msg"],
+                    value=MISSING if fault["type"] == "missing" else fault["input"],
+                )
+            )
+        return problems
 
 
-def merged_timeout(body: dict[str, Any], kept: TimeoutConfig, settings: SessionSettings) -> TimeoutConfig:
-    """Check a patch against the session's own settings and return the config that would be in force.
-
-    Raises:
-        InvalidRequest: with every field at fault; a conflict names the field sent and the kept value.
-
-    """
-    rules = Rules(settings, kept, frozenset(body))
-    problems: list[FieldProblem] = []
-    merged = kept
-    try:
-        merged = TimeoutFields.model_validate(body, context=rules).merged_into(kept)
-    except ValidationError as error:
-        problems = _problems(error)
-    if "timeoutMinutes" in body and not any(problem.field == "timeoutMinutes" for problem in problems):
-        problems = _conflicts(body["timeoutMinutes"], rules, kept) + problems
-    if problems:
-        raise InvalidRequest(problems)
-    return merged
+def idempotency_key_problems(key: str | None) -> list[FieldProblem]:
+    """Return what is wrong with the header `Idempotency-Key`, where it was sent."""
+    if key is None or _IDEMPOTENCY_KEY.fullmatch(key):
+        return []
+    return [FieldProblem("Idempotency-Key", "must be 1 to 255 visible ASCII characters", key)]
 
 
-def _conflicts(timeout: Minutes, rules: Rules, kept: TimeoutConfig) -> list[FieldProblem]:
-    """Hold a timeout in range against the settings that the session keeps."""
-    if rules.keeps("maxDurationMinutes") and timeout > kept.max_duration_minutes:
+def _minutes(low: Minutes, high: Minutes) -> Any:  # noqa: ANN401 - a type made at run time
+    return Annotated[float, Field(strict=True, ge=low, le=high), AfterValidator(whole)]
+
+
+def _timeout_in_words(sent: Mapping[str, Any], otherwise: str) -> str:
+    """Name the timeout that was sent and its value, or return `otherwise` where none was."""
+    return f"timeoutMinutes {sent['timeoutMinutes']}" if "timeoutMinutes" in sent else otherwise
+
+
+def _unknown_patch(body: Mapping[str, Any]) -> FieldProblem:
+    """Describe a patch without any known field."""
+    names = ", ".join(TIMEOUT_FIELDS)
+    if "timeoutConfig" in body:
+        rule = f"must be left out: {names} stand at the top of the body"
+        return FieldProblem("timeoutConfig", rule, body["timeoutConfig"])
+    return FieldProblem("body", f"must be empty or have at least one of {names}", dict(body))
+
+
+def _conflicts_with_kept(body: Mapping[str, Any], kept: TimeoutConfig) -> list[FieldProblem]:
+    """Compare a timeout in range with the settings that the session keeps."""
+    timeout = body["timeoutMinutes"]
+    if "maxDurationMinutes" not in body and timeout > kept.max_duration_minutes:
         rule = f"must be at most the session's maxDurationMinutes of {kept.max_duration_minutes}"
         return [FieldProblem("timeoutMinutes", rule, timeout)]
-    if rules.keeps("warningThresholdMinutes") and timeout < kept.warning_threshold_minutes:
+    if "warningThresholdMinutes" not in body and timeout < kept.warning_threshold_minutes:
         rule = f"must be at least the session's warningThresholdMinutes of {kept.warning_threshold_minutes}"
         return [FieldProblem("timeoutMinutes", rule, timeout)]
     return []
 
 
-def _problems(error: ValidationError) -> list[FieldProblem]:
-    return [
-        FieldProblem(
-            ".".join(str(part) for part in fault["loc"]),
-            _MESSAGES.get(fault["type"], fault["msg"]),
-            MISSING if fault["type"] == "missing" else fault["input"],
-        )
-        for fault in error.errors(include_url=False)
-    ]
-
-
-_MESSAGES: Final = {
-    "missing": "is required",
-    "string_type": "must be a string",
-    "string_unicode": "must be a string of Unicode text",
-    "model_type": "must be a JSON object",
-}
-
-
-def _request_hash(request: CreateSessionRequest, metadata: object) -> bytes:
-    """Return SHA-256 over what was sent, without regard to the order of keys: what makes two requests the same."""
-    sent = [request.agent_id, request.user_id, metadata or {}, request.timeout_config.as_sent()]
-    return hashlib.sha256(json.dumps(sent, sort_keys=True, separators=(",", ":")).encode()).digest()
-
-
-def _or(value: _T | None, instead: _T) -> _T:
-    return instead if value is None else value
-
-
-def _of(rules: Rules, field: str) -> str:
-    """Name the field that a bound comes from, and say so where it is a kept one."""
-    return f"the session's {field} of" if rules.keeps(field) else f"{field}"
+# `json.dumps` would make one for each text.
+_sorted_json: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+"""JSON that is the same whatever the order of keys."""

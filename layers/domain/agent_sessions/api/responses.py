@@ -1,16 +1,19 @@
 """Bodies of answers. Metadata is spliced in as the text that was stored, so that it comes back as it was sent."""
 
+import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
 from agent_sessions.erasure.service import Ended
 from agent_sessions.errors import (
     MISSING,
     FieldProblem,
+    IdempotencyKeyReused,
     InvalidRequest,
     SessionExpired,
     SessionRenewalFailed,
     SessionServiceError,
 )
+from agent_sessions.sessions.leases import renew_after_ms
 from agent_sessions.sessions.model import Session
 from agent_sessions.wire_format import compact, timeout_config, timestamp
 
@@ -19,25 +22,37 @@ if TYPE_CHECKING:
     from agent_sessions.sweep.health import Health
 
 MAX_VALUE_CHARACTERS: Final = 100
-"""A value longer than this is cut before it is echoed (API.md section 4)."""
+"""A value longer than this is cut before it is echoed (docs/contract.md, Errors)."""
 
 
 def session_json(session: Session, now_ms: int) -> str:
-    """Return a session as seen at `now_ms` (API.md section 2)."""
-    body = {
+    """Return a session as seen at `now_ms` (docs/contract.md, The Session)."""
+    renew_after = renew_after_ms(session)
+    before_metadata = {
         "sessionId": session.session_id,
+        "channelId": session.session_id,
         "agentId": session.agent_id,
         "userId": session.user_id,
         "createdAt": timestamp(session.created_at_ms),
         "lastActivity": timestamp(session.last_activity_ms),
         "expiresAt": timestamp(session.expires_at_ms),
         "endsAt": timestamp(session.ends_at_ms),
+        "renewAfter": None if renew_after is None else timestamp(renew_after),
+    }
+    after_metadata = {
         "timeoutConfig": timeout_config(session.timeout),
+        "lease": session.lease,
         "renewalCount": session.renewal_count,
+        "metadataVersion": metadata_version(session.metadata_json),
         "timeRemaining": session.time_remaining_ms(now_ms),
         "isNearExpiration": session.is_near_expiration(now_ms),
     }
-    return f'{compact(body)[:-1]},"metadata":{session.metadata_json}}}'
+    return f'{compact(before_metadata)[:-1]},"metadata":{session.metadata_json},{compact(after_metadata)[1:]}'
+
+
+def metadata_version(metadata_json: str) -> str:
+    """Return what changes when the metadata does: 16 hexadecimal digits of the stored text's SHA-256."""
+    return hashlib.sha256(metadata_json.encode()).hexdigest()[:16]
 
 
 def page_json(page: "SessionPage") -> str:
@@ -70,7 +85,7 @@ def deletion_json(session_id: str, ended: Ended) -> str:
 
 
 def health_json(health: "Health") -> str:
-    """Return the service's state (API.md section 6)."""
+    """Return the service's state (docs/contract.md, Health)."""
     swept_at_ms = health.last_sweep_at_ms
     return compact(
         {
@@ -86,15 +101,18 @@ def health_json(health: "Health") -> str:
 
 def error_json(error: SessionServiceError, now_ms: int) -> str:
     """Return the one error shape."""
-    body: dict[str, Any] = {"code": error.code, "message": printable(str(error)), "timestamp": timestamp(now_ms)}
     details = _details(error)
+    message = printable(str(error))
+    if isinstance(error, SessionRenewalFailed):
+        message = f"{message} It ends at {details['endsAt']}."
+    body: dict[str, Any] = {"code": error.code, "message": message, "timestamp": timestamp(now_ms)}
     if details:
         body["details"] = details
     return compact({"success": False, "error": body})
 
 
 def printable(text: str) -> str:
-    """Return `text` with lone surrogates escaped, as UTF-8 has no way to say them."""
+    """Return `text` with lone surrogates escaped, as UTF-8 cannot encode them."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -102,8 +120,11 @@ def _details(error: SessionServiceError) -> dict[str, Any]:
     match error:
         case InvalidRequest(problems=problems):
             return {"fields": [_field(problem) for problem in problems]}
-        case SessionExpired(expires_at_ms=expires_at_ms, reason=reason):
-            return {"expiresAt": timestamp(expires_at_ms), "reason": reason}
+        case SessionExpired(expires_at_ms=expires_at_ms, reason=reason, of_key=session_id):
+            details = {"expiresAt": timestamp(expires_at_ms), "reason": reason}
+            return details if session_id is None else details | {"sessionId": session_id}
+        case IdempotencyKeyReused(differing=differing):
+            return {"differing": list(differing)}
         case SessionRenewalFailed(ends_at_ms=ends_at_ms):
             return {"endsAt": timestamp(ends_at_ms)}
         case _:

@@ -1,4 +1,4 @@
-"""What subscribers are told: CloudEvents 1.0 in structured JSON mode (API.md section 5). Knows no topic."""
+"""What subscribers receive: CloudEvents 1.0 in structured JSON mode (docs/contract.md, Events). Knows no topic."""
 
 from collections.abc import Sequence
 from enum import Enum
@@ -21,7 +21,7 @@ class SessionEvent(NamedTuple):
 
 
 class PublishOutcome(Enum):
-    """How an event fared: `REFUSED` means that the topic will not take it, however often it is sent."""
+    """The outcome of a publication; `REFUSED` means that the topic will never take this event."""
 
     SENT = "sent"
     BUSY = "busy"
@@ -37,10 +37,10 @@ class EventPublisher(Protocol):
 
 
 def session_event(kind: EventKind, session: Session, now_ms: int, source: str) -> SessionEvent:
-    """Tell of `session`'s present lease at `now_ms`.
+    """Make the event about `session`'s present lease at `now_ms`.
 
-    The id is the same for every telling of the same fact, so that a subscriber can drop repeats. The creation time is
-    part of it, as an idempotency key can bring a deleted session's id back. Metadata stays out: it may be personal.
+    The same fact always has the same id, so that a subscriber can drop repeats. The creation time is part of it, as an
+    idempotency key can bring a deleted session's id back. Metadata is left out: it may be personal.
     """
     event_id = f"{session.session_id}:{session.created_at_ms}:{session.lease}:{kind}"
     event_type = TYPE_PREFIX + kind
@@ -57,6 +57,7 @@ def session_event(kind: EventKind, session: Session, now_ms: int, source: str) -
             "tenantId": session.tenant_id,
             "agentId": session.agent_id,
             "userId": session.user_id,
+            "createdAt": timestamp(session.created_at_ms),
             "lease": session.lease,
             "expiresAt": timestamp(session.expires_at_ms),
             "endsAt": timestamp(session.ends_at_ms),

@@ -1,4 +1,4 @@
-"""The gateway's question whether a caller may come in: its event (payload version 2.0) in, a simple response out."""
+"""API Gateway's authorizer: its event (payload version 2.0) in, a simple response out."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,18 +8,18 @@ from agent_sessions.metrics import TelemetryPort
 
 
 class ApiKeyAuthorizer:
-    """Answers API Gateway's authorizer events and writes a line for each, in which no key stands."""
+    """Answers API Gateway's authorizer events and logs one line for each, without the key."""
 
     def __init__(self, keys: KeyService, telemetry: TelemetryPort) -> None:
-        """Ask `keys`."""
+        """Check keys by `keys`."""
         self._keys = keys
         self._telemetry = telemetry
 
     def handle(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Answer one question: yes with the tenant that the key belongs to, or no.
+        """Answer one event: authorized with the tenant, id and scope of the key, or not authorized.
 
         Raises:
-            ServiceUnavailable: the store does not answer. The gateway makes a 500 of it: nobody comes in.
+            ServiceUnavailable: the store does not answer. The gateway answers 500: nobody comes in.
 
         """
         allowed, reason, key = self._keys.verify(_presented_key(event))
@@ -29,11 +29,11 @@ class ApiKeyAuthorizer:
         self._telemetry.line("key", facts)
         if key is None or not allowed:
             return {"isAuthorized": False}
-        return {"isAuthorized": True, "context": {"tenantId": key.tenant_id, "keyId": key.key_id}}
+        return {"isAuthorized": True, "context": {"tenantId": key.tenant_id, "keyId": key.key_id, "scope": key.scope}}
 
 
 def _presented_key(event: Mapping[str, Any]) -> str:
-    """Return the value that the gateway remembers our answer by, so that no answer serves another key."""
+    """Return the value by which the gateway remembers the answer, so that no answer serves another key."""
     sources = event.get("identitySource") or [""]
     return sources[0] if isinstance(sources, list) and isinstance(sources[0], str) else ""
 

@@ -1,4 +1,4 @@
-"""The operator's commands for keys, as JSON: what `make api-key` sends, to a table or to the local stack.
+"""The operator's commands for keys, as JSON: `make api-key` sends them to a table or to the local stack.
 
 Knows neither AWS nor HTTP.
 """
@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from agent_sessions.keys.service import ApiKey, ApiKeyError, KeyService, NewKey
+from agent_sessions.keys.service import ApiKey, ApiKeyError, KeyService, NewKey, Scope
 from agent_sessions.wire_format import timestamp
 
 Json = dict[str, Any]
@@ -26,6 +26,7 @@ class Create(_Command):
     action: Literal["create"]
     tenant: str
     name: str = "default"
+    scope: Scope = "full"
     days: Annotated[float, Field(gt=0, le=3650)] | None = None
 
 
@@ -37,7 +38,7 @@ class List(_Command):
 
 
 class Revoke(_Command):
-    """End a key: the tenant's one of this id, or `leaked`, a key itself."""
+    """End a key: the one of this tenant and id, or the one whose text is `leaked`."""
 
     action: Literal["revoke"]
     tenant: str = ""
@@ -46,7 +47,7 @@ class Revoke(_Command):
 
 
 class Rotate(_Command):
-    """Make a successor of a key, which goes on for a while."""
+    """Make a successor of a key, which goes on working for a while."""
 
     action: Literal["rotate"]
     tenant: str
@@ -59,7 +60,7 @@ _COMMAND: Final[TypeAdapter[Create | List | Revoke | Rotate]] = TypeAdapter(Comm
 
 
 def answer(keys: KeyService, body: bytes, now_ms: int) -> tuple[int, Json]:
-    """Carry out a command that came as JSON; return an HTTP status and what to say."""
+    """Carry out a command that came as JSON; return an HTTP status and the answer."""
     try:
         return 200, execute(keys, _COMMAND.validate_json(body), now_ms)
     except ValidationError as error:
@@ -73,7 +74,7 @@ def execute(keys: KeyService, command: Create | List | Revoke | Rotate, now_ms: 
     match command:
         case Create():
             lifetime_ms = None if command.days is None else round(command.days * 24 * _MS_PER_HOUR)
-            return _made(keys.create(command.tenant, command.name, lifetime_ms), now_ms)
+            return _made(keys.create(command.tenant, command.name, lifetime_ms, command.scope), now_ms)
         case Rotate():
             return _made(keys.rotate(command.tenant, command.id, round(command.overlap_hours * _MS_PER_HOUR)), now_ms)
         case Revoke():
@@ -94,6 +95,7 @@ def _record(key: ApiKey, now_ms: int) -> Json:
         "id": key.key_id,
         "tenant": key.tenant_id,
         "name": key.name,
+        "scope": key.scope,
         "lastFour": key.last_four,
         "state": key.state(now_ms),
         **{name: timestamp(at_ms) for name, at_ms in moments.items() if at_ms is not None},

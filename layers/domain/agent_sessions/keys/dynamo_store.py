@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 _KEY_HASH: Final = "keyHash"
 _TENANT_INDEX: Final = "byTenant"
 _TTL: Final = "purgeAt"
+_DEFAULT_SCOPE: Final = "full"
+"""The scope of an item without one."""
 
 Item = dict[str, Any]
 
@@ -82,7 +84,7 @@ class DynamoKeyStore:
         return _from_item(answer["Attributes"])
 
     def retire(self, key_hash: str, now_ms: int, expires_at_ms: int, replaced_by: str) -> bool:
-        """Let an active key without a successor expire and name its successor; False where it is no such key."""
+        """Let an active key without a successor expire and name its successor; False where there is no such key."""
         try:
             with translated():
                 self._client.update_item(
@@ -115,6 +117,8 @@ def _item(key: ApiKey) -> Item:
         "lastFour": {"S": key.last_four},
         "createdAt": _number(key.created_at_ms),
     }
+    if key.scope != _DEFAULT_SCOPE:
+        item["scope"] = {"S": key.scope}
     if key.expires_at_ms is not None:
         item |= {"expiresAt": _number(key.expires_at_ms), _TTL: _purge_at(key.expires_at_ms)}
     return item
@@ -130,6 +134,7 @@ def _from_item(item: Item) -> ApiKey:
         expires_at_ms=_optional(item, "expiresAt"),
         revoked_at_ms=_optional(item, "revokedAt"),
         replaced_by=item["replacedBy"]["S"] if "replacedBy" in item else None,
+        scope=item["scope"]["S"] if "scope" in item else _DEFAULT_SCOPE,
     )
 
 

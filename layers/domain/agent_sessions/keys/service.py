@@ -1,4 +1,4 @@
-"""API keys: what they look like, which let a caller in, and the use cases of whoever hands them out.
+"""API keys: what they look like, which let a caller in, and the use cases of the operator who makes them.
 
 Knows neither AWS nor HTTP. A key is stored as its SHA-256 and nothing else: the hash finds the record, and with 160
 random bits behind it nobody can search for the key, so the slow hash that a password needs would only cost time.
@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol, get_args
 
 from agent_sessions.clock import Clock
 
@@ -32,14 +32,16 @@ _TENANT_ID: Final = re.compile(TENANT_ID_PATTERN[1:-1])
 _KEY_ID: Final = re.compile("[0-9a-f]{16}")
 
 KeyState = Literal["active", "expired", "revoked"]
+Scope = Literal["full", "client", "agent"]
+"""What a key may do; `api.http` has the routes of each scope."""
 
 
 class ApiKeyError(Exception):
-    """Root of what the management of keys refuses; the message is for the operator."""
+    """A command about keys is refused; the message is for the operator."""
 
 
 class InvalidKeyRequest(ApiKeyError):
-    """What was asked for breaks a rule."""
+    """The command breaks a rule."""
 
 
 class UnknownKey(ApiKeyError):
@@ -61,7 +63,7 @@ def key_text(secret: bytes) -> str:
 
 
 def is_key(text: str) -> bool:
-    """Tell whether `text` could be one of ours."""
+    """Return whether `text` has the form of a key."""
     return _KEY.fullmatch(text) is not None
 
 
@@ -71,7 +73,10 @@ def key_hash(text: str) -> str:
 
 
 class ApiKey(NamedTuple):
-    """What is kept of a key. All `_ms` values are epoch milliseconds; `replaced_by` is the id of its successor."""
+    """The record of a key. All `_ms` values are epoch milliseconds; `replaced_by` is the id of its successor.
+
+    `scope` is a `Scope`; any other text that is found in the table is handed on, and allows nothing.
+    """
 
     key_hash: str
     tenant_id: str
@@ -81,14 +86,15 @@ class ApiKey(NamedTuple):
     expires_at_ms: int | None = None
     revoked_at_ms: int | None = None
     replaced_by: str | None = None
+    scope: str = "full"
 
     @property
     def key_id(self) -> str:
-        """What people and logs call the key: the beginning of its hash, which says nothing about the key."""
+        """The beginning of the key's hash: it names the key to people and in logs, and gives nothing of it away."""
         return self.key_hash[:KEY_ID_CHARACTERS]
 
     def state(self, now_ms: int) -> KeyState:
-        """Tell whether the key lets a caller in at `now_ms` and, if not, why."""
+        """Return the key's state at `now_ms`: only an active key lets a caller in."""
         if self.revoked_at_ms is not None:
             return "revoked"
         if self.expires_at_ms is not None and self.expires_at_ms <= now_ms:
@@ -98,7 +104,7 @@ class ApiKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """A key that was just made: `text` is to be shown once, and is kept out of what prints this."""
+    """A key that was just made. Its `text` must be shown once; no representation of this object contains it."""
 
     text: str = field(repr=False)
     record: ApiKey
@@ -132,7 +138,7 @@ class KeyStore(Protocol):
         ...
 
     def retire(self, key_hash: str, now_ms: int, expires_at_ms: int, replaced_by: str) -> bool:
-        """Let an active key without a successor expire and name its successor; False where it is no such key."""
+        """Let an active key without a successor expire and name its successor; False where there is no such key."""
         ...
 
 
@@ -146,7 +152,7 @@ class KeyService:
         self._secret = secret
 
     def verify(self, text: str) -> Verdict:
-        """Judge what a caller sent: one hash and one read, whatever it is, so that the time taken tells nothing.
+        """Check what a caller sent: one hash and one read, whatever it is, so that the time taken reveals nothing.
 
         Raises:
             ServiceUnavailable: the store does not answer; nobody comes in then.
@@ -158,20 +164,22 @@ class KeyService:
         state = key.state(self._clock.now_ms())
         return Verdict(allowed=state == "active", reason=state, key=key)
 
-    def create(self, tenant_id: str, name: str, lifetime_ms: int | None = None) -> NewKey:
+    def create(self, tenant_id: str, name: str, lifetime_ms: int | None = None, scope: str = "full") -> NewKey:
         """Make a key for a tenant, for ever or for `lifetime_ms`.
 
         Raises:
-            InvalidKeyRequest: tenant, name or lifetime break a rule.
+            InvalidKeyRequest: tenant, name, lifetime or scope break a rule.
             ServiceUnavailable: the store does not answer.
 
         """
         if not _TENANT_ID.fullmatch(tenant_id):
-            raise InvalidKeyRequest("A tenant is named by 1 to 64 letters, digits, dots, underscores and hyphens.")
+            raise InvalidKeyRequest("The tenant must have 1 to 64 letters, digits, dots, underscores or hyphens.")
         if not (0 < len(name) <= MAX_NAME_CHARACTERS and name.isprintable()):
-            raise InvalidKeyRequest(f"A key's name has 1 to {MAX_NAME_CHARACTERS} printable characters.")
+            raise InvalidKeyRequest(f"The name must have 1 to {MAX_NAME_CHARACTERS} printable characters.")
         if lifetime_ms is not None and lifetime_ms <= 0:
-            raise InvalidKeyRequest("A key's lifetime is longer than nothing.")
+            raise InvalidKeyRequest("The lifetime must be more than zero.")
+        if scope not in get_args(Scope):
+            raise InvalidKeyRequest(f"The scope must be one of {', '.join(get_args(Scope))}.")
         now_ms = self._clock.now_ms()
         text = key_text(self._secret())
         record = ApiKey(
@@ -181,6 +189,7 @@ class KeyService:
             last_four=text[-4:],
             created_at_ms=now_ms,
             expires_at_ms=None if lifetime_ms is None else now_ms + lifetime_ms,
+            scope=scope,
         )
         self._store.add(record)
         return NewKey(text, record)
@@ -195,10 +204,10 @@ class KeyService:
         return self._store.of_tenant(tenant_id)
 
     def revoke(self, tenant_id: str, key_id: str) -> ApiKey:
-        """End the tenant's key of this id for good; once more changes nothing.
+        """End the tenant's key of this id for good; a second time changes nothing.
 
         Raises:
-            InvalidKeyRequest: no id at all.
+            InvalidKeyRequest: the id is malformed.
             UnknownKey: the tenant has no such key.
             ServiceUnavailable: the store does not answer.
 
@@ -209,29 +218,29 @@ class KeyService:
         """End a key that was found where it should not be, from the key itself.
 
         Raises:
-            InvalidKeyRequest: no key of ours by its looks.
+            InvalidKeyRequest: the text does not have the form of a key.
             UnknownKey: there is no such key.
             ServiceUnavailable: the store does not answer.
 
         """
         if not is_key(text):
-            raise InvalidKeyRequest(f"This does not look like a key: {PREFIX} and 32 characters.")
+            raise InvalidKeyRequest(f"A key must be {PREFIX} and 32 characters of base32.")
         return self._revoked(key_hash(text))
 
     def rotate(self, tenant_id: str, key_id: str, overlap_ms: int) -> NewKey:
-        """Make a successor of the same name and lifetime, and let the old key go on for `overlap_ms` at most.
+        """Make a successor of the same name, lifetime and scope; the old key works for `overlap_ms` more, at most.
 
-        The new key is written first: whatever happens in between, the caller's key goes on working.
+        The new key is written first: whatever happens in between, one of the caller's keys works.
 
         Raises:
-            InvalidKeyRequest: no id at all, or a negative overlap.
+            InvalidKeyRequest: the id is malformed, or the overlap negative.
             UnknownKey: the tenant has no such key.
             KeyNotActive: it was revoked, has expired, or was rotated before.
             ServiceUnavailable: the store does not answer.
 
         """
         if overlap_ms < 0:
-            raise InvalidKeyRequest("Two keys overlap for some time, or for none.")
+            raise InvalidKeyRequest(f"The overlap must be zero or more, not {overlap_ms} ms.")
         old = self._find(tenant_id, key_id)
         now_ms = self._clock.now_ms()
         lifetime_ms = None if old.expires_at_ms is None else old.expires_at_ms - old.created_at_ms
@@ -240,7 +249,7 @@ class KeyService:
             until_ms = min(until_ms, old.expires_at_ms)
         if old.replaced_by is not None or old.state(now_ms) != "active":
             raise KeyNotActive("Only an active key that was not rotated before can be rotated.")
-        new = self.create(old.tenant_id, old.name, lifetime_ms)
+        new = self.create(old.tenant_id, old.name, lifetime_ms, old.scope)
         if not self._store.retire(old.key_hash, now_ms, until_ms, new.record.key_id):
             self._store.revoke(new.record.key_hash, now_ms)
             raise KeyNotActive("The key was revoked or rotated in the meantime; the new key was revoked unseen.")
@@ -248,7 +257,7 @@ class KeyService:
 
     def _find(self, tenant_id: str, key_id: str) -> ApiKey:
         if not _KEY_ID.fullmatch(key_id):
-            raise InvalidKeyRequest(f"A key's id has {KEY_ID_CHARACTERS} hexadecimal digits; list shows it.")
+            raise InvalidKeyRequest(f"The id must have {KEY_ID_CHARACTERS} hexadecimal digits; list shows it.")
         for key in self._store.of_tenant(tenant_id):
             if key.key_id == key_id:
                 return key

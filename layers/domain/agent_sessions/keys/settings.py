@@ -1,7 +1,7 @@
-"""What the authorizer and the command for keys are told: one setting, read by hand.
+"""The one setting of the authorizer and of the command for keys, read by hand.
 
 pydantic, which reads the settings of the other functions, would be a third of the authorizer's cold start (331 of 928
-Mi), and a caller whose key the gateway does not remember waits for that before the API's own.
+million instructions), and a caller whose key the gateway does not remember waits for that before the API's own.
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,13 @@
-"""Session ids: 122 bits in the form of a UUID v4, random or derived. Knows neither storage nor HTTP."""
+"""Session ids, random or derived from a key, and hashes of create requests. Knows neither storage nor HTTP."""
 
 import hashlib
 import os
 import re
+from typing import Final
+
+REQUEST_PARTS: Final = ("agentId", "userId", "metadata", "timeoutConfig")
+"""What makes two create requests the same one, in the order of their hashes."""
+_PART_BYTES: Final = 8
 
 _SESSION_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
@@ -24,6 +29,24 @@ def session_id_for_key(tenant_id: str, idempotency_key: str) -> str:
     """
     text = f"{len(tenant_id)}:{tenant_id}:{idempotency_key}"
     return _as_uuid4(hashlib.sha256(text.encode()).digest()[:16])
+
+
+def request_hash(agent_id: str, user_id: str, metadata: str, timeout_config: str) -> bytes:
+    """Return what stands for a create request: the first 8 bytes of the SHA-256 of each of its four parts."""
+    parts = (agent_id, user_id, metadata, timeout_config)
+    return b"".join(hashlib.sha256(part.encode()).digest()[:_PART_BYTES] for part in parts)
+
+
+def differing_parts(one: bytes, other: bytes) -> tuple[str, ...]:
+    """Name the parts in which two requests differ, from their hashes.
+
+    A hash made before there were four parts has as many bytes, and differs in all of them.
+    """
+    return tuple(
+        part
+        for number, part in enumerate(REQUEST_PARTS)
+        if one[number * _PART_BYTES :][:_PART_BYTES] != other[number * _PART_BYTES :][:_PART_BYTES]
+    )
 
 
 def is_session_id(text: str) -> bool:

@@ -11,7 +11,7 @@ A lease is one stretch with one `expires_at_ms`. What holds after every function
 """
 
 from enum import Enum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from agent_sessions.errors import SessionExpired, SessionNotFound, SessionRenewalFailed
 from agent_sessions.sessions.model import Session, TimeoutConfig, warning_due_ms
@@ -30,6 +30,23 @@ class RenewalPath(Enum):
     """As `TO_CAP`, but less than the threshold is left: the warning is due at once."""
     ACTIVITY_ONLY = "activity_only"
     """A heartbeat that renews nothing: `autoRenew` is off, or the cap is reached."""
+
+
+WARNED_EARLY_MS: Final = 180_000
+"""How long before its time a warning may go out, at most, in milliseconds."""
+
+
+def renew_after_ms(session: Session) -> int | None:
+    """Return the moment until which a heartbeat is not worth its cost, or None where a heartbeat can renew nothing.
+
+    It lies half-way between the last renewal and the earliest moment at which the warning may go out. Renewed at 0 with
+    a timeout of 30 minutes and a threshold of 5, a session may be warned from minute 22 on: the answer is minute 11.
+    With a timeout of 7 and a threshold of 5 it may be warned at once: the answer is the renewal itself.
+    """
+    if not session.timeout.auto_renew or session.capped:
+        return None
+    warned_from_ms = session.warning_at_ms - WARNED_EARLY_MS
+    return session.renewed_at_ms + max(0, warned_from_ms - session.renewed_at_ms) // 2
 
 
 def check_alive(session: Session, now_ms: int, retention_ms: int) -> None:

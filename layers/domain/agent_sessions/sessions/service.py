@@ -9,10 +9,11 @@ from agent_sessions.errors import (
     IdempotencyKeyReused,
     InvalidRequest,
     ServiceUnavailable,
+    SessionExpired,
     SessionNotFound,
     TooManyConflicts,
 )
-from agent_sessions.sessions.ids import is_session_id, new_attempt, session_id_for_key
+from agent_sessions.sessions.ids import differing_parts, is_session_id, new_attempt, session_id_for_key
 from agent_sessions.sessions.leases import Patch, Renewal, RenewalPath, check_alive, next_attempt, patch_of
 from agent_sessions.sessions.model import MS_PER_MINUTE, Session, TimeoutConfig, purge_at_seconds, warning_due_ms
 
@@ -84,7 +85,7 @@ class SessionStore(Protocol):
 
 
 class NewSession(NamedTuple):
-    """A checked request for a session. `request_hash` stands for what was sent, to tell a repeat from a reuse."""
+    """A checked request for a session. `request_hash`, made by `ids.request_hash`, recognises a repeat of it."""
 
     agent_id: str
     user_id: str
@@ -139,8 +140,8 @@ class SessionService:
         """Make a session or, on a repeated idempotency key, return the one that was made.
 
         Raises:
-            IdempotencyKeyReused: the key was used with a different request.
-            SessionExpired: the session that the key made is over.
+            IdempotencyKeyReused: the key was used with a different request; names the parts that differ.
+            SessionExpired: the session that the key made is over; names that session.
             ServiceUnavailable: the store does not answer.
 
         """
@@ -172,14 +173,27 @@ class SessionService:
             if held.is_retired(now_ms, self._retention_ms):
                 continue
             if held.request_hash != request.request_hash:
-                raise IdempotencyKeyReused
-            check_alive(held, now_ms, self._retention_ms)
+                raise IdempotencyKeyReused(differing_parts(held.request_hash, request.request_hash))
+            if held.is_expired(now_ms):
+                raise SessionExpired(held.expires_at_ms, held.reason, of_key=held.session_id)
             return Creation(Snapshot(held, now_ms), is_new=False)
         raise TooManyConflicts
 
     def _find_after_lost_answer(self, session_id: str) -> Session | None:
         self._clock.sleep(LOST_ANSWER_SECONDS * self._jitter())
         return self._store.get(session_id)
+
+    def find_by_key(self, tenant_id: str, idempotency_key: str) -> Snapshot | None:
+        """Read the live session that was made with a key, or return None. One consistent read.
+
+        Raises:
+            ServiceUnavailable: the store does not answer.
+
+        """
+        try:
+            return self.get(tenant_id, session_id_for_key(tenant_id, idempotency_key))
+        except (SessionNotFound, SessionExpired):
+            return None
 
     def get(self, tenant_id: str, session_id: str) -> Snapshot:
         """Read a live session; no activity.

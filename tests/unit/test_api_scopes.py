@@ -1,0 +1,70 @@
+"""What a key may do by its scope (docs/contract.md, Callers and tenants), checked before anything is read."""
+
+from collections.abc import Callable
+from typing import Any, get_args
+
+import pytest
+from agent_sessions.api.http import SCOPES
+from agent_sessions.keys.service import Scope
+
+from tests.unit.world import BASE, Answer, World
+
+Ask = Callable[..., Answer]
+ROUTES: dict[str, tuple[Ask, set[str]]] = {
+    "create": (lambda world, _, **scope: world.call("create-minimal", **scope), {"full", "client"}),
+    "list": (lambda world, _, **scope: world.call("list", **scope), {"full"}),
+    "list by key": (
+        lambda world, _, **scope: world.call("list", headers={"idempotency-key": "k"}, query={}, **scope),
+        {"full"},
+    ),
+    "get": (World.get, {"full", "client", "agent"}),
+    "head": (lambda world, it, **scope: world.get(it, method="HEAD", **scope), {"full", "client", "agent"}),
+    "heartbeat": (World.heartbeat, {"full", "client"}),
+    "renew": (World.renew, {"full", "client"}),
+    "patch": (World.patch, {"full", "client"}),
+    "delete": (World.delete, {"full", "client"}),
+}
+CASES = [(route, scope) for route in ROUTES for scope in ("full", "client", "agent", "", "Full", "admin", "none")]
+
+
+@pytest.mark.parametrize("route, scope", CASES)
+def test_a_scope_allows_its_routes_and_no_others_and_nothing_is_read_for_them(
+    world: World, route: str, scope: str
+) -> None:
+    ask, allowed = ROUTES[route]
+    session_id = world.new()["sessionId"]
+    with world.counted() as calls:
+        answer = ask(world, session_id, scope=scope)
+    if scope in allowed:
+        assert answer.status in {200, 201}
+        assert calls
+    else:
+        assert answer.status == 403
+        assert answer.text == "" or answer.code == "FORBIDDEN"
+        assert not calls
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_an_authorizer_that_knows_no_scopes_lets_its_keys_do_everything(world: World, route: str) -> None:
+    assert ROUTES[route][0](world, world.new()["sessionId"], scope=None).status in {200, 201}
+
+
+@pytest.mark.parametrize("scope", [None, 7, ["full"], {"full": True}])
+def test_a_scope_that_is_no_text_allows_nothing(world: World, scope: Any) -> None:
+    from functions.session_api import app  # noqa: PLC0415
+    from tests.unit.world import gateway_event  # noqa: PLC0415
+
+    event = gateway_event("list", scope="")
+    event["requestContext"]["authorizer"]["lambda"]["scope"] = scope
+    assert app.handler(event, None)["statusCode"] == 403
+
+
+def test_a_wrong_verb_and_an_unknown_path_are_answered_as_ever(world: World) -> None:
+    assert world.call("get", method="PUT", path=BASE, scope="none").status == 405
+    assert world.call("get", path=f"{BASE}/x/y/z", scope="none").status == 404
+    assert world.call("get", method="OPTIONS", path=BASE, scope="none").status == 204
+
+
+def test_the_scopes_of_the_routes_are_those_that_a_key_can_have() -> None:
+    assert set().union(*SCOPES.values()) == set(get_args(Scope))
+    assert all("full" in scopes for scopes in SCOPES.values())

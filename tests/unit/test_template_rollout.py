@@ -1,0 +1,144 @@
+"""A deployment reaches the gateway: each change of the API function makes a version, and the alias moves to it."""
+
+import copy
+import json
+from typing import Any, Final
+
+import pytest
+from cfnlint.api import lint  # type: ignore[import-untyped]
+from cfnlint.config import ManualArgs  # type: ignore[import-untyped]
+from cfnlint.schema import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untyped]
+
+from template_reader import expand
+from tests.template_reader import REGION, Deployment, template
+
+FUNCTION: Final = "SessionApiFunction"
+OTHER_VALUES: Final = {
+    "CorsAllowOrigins": "https://app.example.com",
+    "DomainName": "sessions.example.com",
+    "DomainCertificateArn": "arn:aws:acm:eu-west-1:123456789012:certificate/1",
+    "DomainHostedZoneId": "Z1",
+    "EventSource": "/elsewhere",
+    "EventsEmail": "ops@example.com",
+    "EventsHttpsEndpoint": "https://example.com/events",
+    "EventsQueueArn": "arn:aws:sqs:eu-west-1:123456789012:warnings",
+    "EventsFilterPolicy": '{"type":["x"]}',
+    "KmsKeyArn": "arn:aws:kms:eu-west-1:123456789012:key/1",
+    "AlarmEmail": "ops@example.com",
+}
+"""For parameters whose declaration does not give a second value."""
+
+
+def another_value(parameter: str) -> str:
+    declared = template()["Parameters"][parameter]
+    if "AllowedValues" in declared:
+        return str(next(value for value in declared["AllowedValues"] if value != declared["Default"]))
+    if declared["Type"] == "Number":
+        return str(declared["Default"] + 1)
+    return OTHER_VALUES[parameter]
+
+
+def version(body: dict[str, Any]) -> str:
+    """The logical id of the version that the alias serves."""
+    resources = expand(body)["Resources"]
+    (alias,) = [each["Properties"] for each in resources.values() if each["Type"] == "AWS::Lambda::Alias"]
+    logical_id: str = alias["FunctionVersion"]["Fn::GetAtt"][0]
+    assert resources[logical_id]["Type"] == "AWS::Lambda::Version"
+    return logical_id
+
+
+def description(**parameters: str) -> str:
+    (properties,) = Deployment(**parameters).of_type("AWS::Lambda::Version").values()
+    text: str = properties["Description"]
+    return text
+
+
+@pytest.mark.parametrize(
+    "resource, name, value",
+    [
+        ("DomainLayer", "ContentUri", "s3://packaged/another.zip"),
+        ("DependenciesLayer", "ContentUri", "s3://packaged/another.zip"),
+        (FUNCTION, "CodeUri", "s3://packaged/another.zip"),
+        (FUNCTION, "Timeout", 11),
+    ],
+)
+def test_a_changed_layer_code_or_property_makes_a_new_version(resource: str, name: str, value: object) -> None:
+    changed = copy.deepcopy(template())
+    changed["Resources"][resource]["Properties"][name] = value
+    assert version(changed) != version(template())
+
+
+def test_the_same_template_keeps_its_version() -> None:
+    assert version(copy.deepcopy(template())) == version(template())
+
+
+@pytest.mark.parametrize("parameter", template()["Parameters"])
+def test_a_parameter_makes_a_new_version_exactly_where_it_changes_the_function(parameter: str) -> None:
+    """Lambda refuses to publish a second version of an unchanged function: so neither too few nor too many."""
+    changed = {parameter: another_value(parameter)}
+    before, after = (each.resources[FUNCTION]["Properties"] for each in (Deployment(), Deployment(**changed)))
+    assert (description() != description(**changed)) == (before != after)
+
+
+def test_a_version_with_another_description_replaces_the_one_before() -> None:
+    schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema(REGION, "AWS::Lambda::Version").schema
+    assert "/properties/Description" in schema["createOnlyProperties"]
+
+
+def test_the_longest_description_of_a_version_is_one_that_lambda_takes() -> None:
+    longest = {
+        name: max((str(value) for value in declared["AllowedValues"]), key=len)
+        if "AllowedValues" in declared
+        else str(declared.get("MaxValue", 10**9))
+        for name, declared in template()["Parameters"].items()
+        if "AllowedValues" in declared or declared["Type"] == "Number"
+    }
+    assert len(description(**longest)) <= 256
+
+
+def test_the_gateway_calls_the_alias_and_may() -> None:
+    deployment = Deployment()
+    (alias,) = deployment.of_type("AWS::Lambda::Alias").values()
+    address = f"{deployment.arn(FUNCTION)}:{alias['Name']}"
+    (integration,) = deployment.of_type("AWS::ApiGatewayV2::Integration").values()
+    assert f"/functions/{address}/invocations" in integration["IntegrationUri"]
+    assert deployment.resources["SessionApiPermission"]["Properties"]["FunctionName"] == address
+    assert deployment.resources["SessionApiIntegration"]["DependsOn"] == "SessionApiPermission"
+
+
+def kinds(resources: dict[str, Any]) -> set[str]:
+    return {resource["Type"] for resource in resources.values()}
+
+
+def test_a_rollout_at_once_needs_no_codedeploy() -> None:
+    resources = expand(template())["Resources"]
+    assert not [kind for kind in kinds(resources) if kind.startswith("AWS::CodeDeploy::")]
+
+
+@pytest.mark.parametrize("rollout", template()["Parameters"]["GradualRollout"]["AllowedValues"][1:])
+def test_a_rollout_in_steps_goes_back_when_the_alarm_for_5xx_goes_off(rollout: str) -> None:
+    resources = expand(template(), {"GradualRollout": rollout})["Resources"]
+    (alias,) = [each for each in resources.values() if each["Type"] == "AWS::Lambda::Alias"]
+    assert "CodeDeployLambdaAliasUpdate" in alias["UpdatePolicy"]
+    (group,) = [each["Properties"] for each in resources.values() if each["Type"] == "AWS::CodeDeploy::DeploymentGroup"]
+    assert "ApiServerErrorsAlarm" in json.dumps(group["AlarmConfiguration"])
+    assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"]
+    assert rollout in json.dumps(group["DeploymentConfigName"])
+
+
+def test_the_template_with_a_rollout_in_steps_lints() -> None:
+    expanded = expand(template(), {"GradualRollout": "Canary10Percent10Minutes"})
+    matches = lint(json.dumps(expanded), config=ManualArgs(regions=[REGION]))
+    assert [f"{each.rule.id} {each.path}: {each.message}" for each in matches] == []
+
+
+def test_snapshots_and_warm_instances_come_with_their_parameters_alone() -> None:
+    def made(**parameters: str) -> tuple[str, object]:
+        deployment = Deployment(**parameters)
+        (alias,) = deployment.of_type("AWS::Lambda::Alias").values()
+        snap_start: str = deployment.resources[FUNCTION]["Properties"]["SnapStart"]["ApplyOn"]
+        return snap_start, alias.get("ProvisionedConcurrencyConfig")
+
+    assert made() == ("None", None)
+    assert made(ApiSnapStart="on") == ("PublishedVersions", None)
+    assert made(ApiProvisionedConcurrency="5") == ("None", {"ProvisionedConcurrentExecutions": "5"})

@@ -11,8 +11,9 @@ export SAM_CLI_TELEMETRY := 0
 # What `make run` takes. From the command line (make run PORT=8080) or from the environment.
 PORT ?= 3000
 HOST ?= 127.0.0.1
-STORE ?= moto
+STORE ?= memory
 AUTH ?=
+ALLOW_HOSTS ?=
 
 # What the test targets hand on: make test-unit ARGS="-k renew".
 ARGS ?=
@@ -33,8 +34,8 @@ help: ## list what can be made
 # --- what a person wants ---------------------------------------------------------------------------------------------
 
 .PHONY: run
-run: .venv/.run $(if $(filter dynamodb-local,$(STORE)),.cache/dynamodb-local/.fetched) ## the local stack (PORT=3000 HOST=127.0.0.1 STORE=moto|dynamodb-local AUTH=1)
-	@PORT='$(PORT)' HOST='$(HOST)' STORE='$(STORE)' AUTH='$(AUTH)' exec $(BIN)/python -m local
+run: .venv/.run $(if $(filter dynamodb-local,$(STORE)),.cache/dynamodb-local/.fetched) ## the local stack (PORT=3000 HOST=127.0.0.1 STORE=memory|dynamodb-local AUTH=1 ALLOW_HOSTS=name,...)
+	@PORT='$(PORT)' HOST='$(HOST)' STORE='$(STORE)' AUTH='$(AUTH)' ALLOW_HOSTS='$(ALLOW_HOSTS)' exec $(BIN)/python -m local
 
 .PHONY: test
 test: test-needs ## all tests there are

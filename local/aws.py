@@ -1,11 +1,11 @@
-"""AWS inside this process: boto3's own clients, answered by moto. Nothing of it can reach a real account.
+"""SNS and SQS inside this process: boto3's own clients, answered by moto. Nothing can reach a real account.
 
-moto's backends lose updates when two threads use them, so one thread does all their work, in the order it comes.
-boto3's part of a call (checking, signing, reading the answer) stays in the thread of the caller.
+moto's backends lose updates when two threads use them, so a lock lets one request at a time into them. boto3's part of
+a call (checking, signing, reading the answer) needs no lock.
 """
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,11 +15,8 @@ from botocore.config import Config
 from moto import mock_aws
 from moto.core.models import botocore_stubber
 
-from local import faster_moto
-
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSPreparedRequest, AWSResponse
-    from types_boto3_dynamodb import DynamoDBClient
     from types_boto3_sns import SNSClient
     from types_boto3_sqs import SQSClient
 
@@ -28,11 +25,11 @@ ACCOUNT = "123456789012"
 
 
 class NotEmbeddedError(Exception):
-    """A call went to something that moto does not stand in for; it was not sent."""
+    """A call went to a service that moto does not replace; it was not sent."""
 
 
 def forget_real_accounts() -> None:
-    """Take profiles, keys and endpoints of real accounts out of this process's environment; give it made-up ones."""
+    """Take profiles, keys and endpoints of real accounts out of this process's environment; set made-up ones."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     os.environ |= {
@@ -52,10 +49,10 @@ class EmbeddedAws:
         """Nothing runs before `start`."""
         self._mock = mock_aws()
         self._running = ExitStack()
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="moto")
+        self._one_at_a_time = threading.Lock()
         self._session = botocore.session.Session()
         emitter = self._session.get_component("event_emitter")
-        emitter.unregister("before-send", botocore_stubber)  # moto's own way in, in the thread of the caller
+        emitter.unregister("before-send", botocore_stubber)  # moto's own hook, which takes no lock
         emitter.register("before-send", self._answer)
         self._boto3 = boto3.session.Session(
             aws_access_key_id="local",
@@ -65,7 +62,7 @@ class EmbeddedAws:
         )
 
     def __enter__(self) -> Self:
-        """Start empty."""
+        """Start without any topic or queue."""
         self.start()
         return self
 
@@ -74,18 +71,12 @@ class EmbeddedAws:
         self.stop()
 
     def start(self) -> None:
-        """Let moto stand in for AWS in the whole process, from an empty start."""
+        """Let moto answer for AWS in the whole process, from an empty start."""
         self._running.enter_context(self._mock)
-        self._running.enter_context(faster_moto.improved(ACCOUNT, REGION))
 
     def stop(self) -> None:
-        """Give the process back."""
+        """Undo `start`."""
         self._running.close()
-        self._worker.shutdown()
-
-    def dynamodb(self) -> "DynamoDBClient":
-        """A client of DynamoDB."""
-        return self._boto3.client("dynamodb", config=_config())
 
     def sns(self) -> "SNSClient":
         """A client of SNS."""
@@ -96,8 +87,9 @@ class EmbeddedAws:
         return self._boto3.client("sqs", config=_config())
 
     def _answer(self, event_name: str, request: "AWSPreparedRequest", **_: Any) -> "AWSResponse":
-        """Stand in for the network: hand the finished request to moto in its thread."""
-        answer = self._worker.submit(botocore_stubber, event_name, request).result()
+        """Take the place of the network: give the finished request to moto."""
+        with self._one_at_a_time:
+            answer = botocore_stubber(event_name, request)
         if answer is None:
             message = f"{request.url} is not part of the local stack"
             raise NotEmbeddedError(message)
@@ -105,5 +97,5 @@ class EmbeddedAws:
 
 
 def _config() -> Config:
-    """Parameters are checked against AWS's own models: what passes here, AWS reads. Repeats would only hide faults."""
+    """Parameters are checked against AWS's own models, and a call is not repeated: that would only hide faults."""
     return Config(parameter_validation=True, retries={"mode": "standard", "total_max_attempts": 1}, proxies={})

@@ -1,4 +1,4 @@
-"""Starts the local stack and says what to try."""
+"""Starts the local stack and prints what to try."""
 
 import os
 import signal
@@ -8,6 +8,7 @@ import types
 from agent_sessions.errors import SettingsError
 
 from local.dynamodb_local import DynamoDbLocalError
+from local.kept import KeptDataError
 from local.options import OptionError, Options
 from local.server import CannotListenError, Server, listen, url_of
 from local.stack import LOG_DIR, LocalStack
@@ -27,21 +28,21 @@ def run() -> int:
     stack = LocalStack(options, log_file=LOG_DIR / f"functions-{listener.getsockname()[1]}.log")
     try:
         with listener, stack.running():
-            stack.say(_greeting(stack, url_of(listener)))
+            stack.show(_greeting(stack, url_of(listener)))
             signal.signal(signal.SIGTERM, _interrupt)
             Server(stack).run(sockets=[listener])
     except KeyboardInterrupt:
         pass
-    except (SettingsError, DynamoDbLocalError, OtherSchemaError) as error:
+    except (SettingsError, DynamoDbLocalError, KeptDataError, OtherSchemaError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    stack.say("\nThe local stack has ended.")
+    stack.show("\nThe local stack has ended.")
     return 0
 
 
 def _greeting(stack: LocalStack, url: str) -> str:
     options = stack.options
-    where = "in memory" if options.store == "moto" else f"in {stack.data_dir} (DynamoDB Local)"
+    where = "in memory" if options.store == "memory" else f"in {stack.data_dir} (DynamoDB Local)"
     key = f" \\\n    -H 'x-api-key: {stack.key}'" if stack.key else ""
     lines = [
         "",
@@ -63,6 +64,8 @@ def _greeting(stack: LocalStack, url: str) -> str:
     if not options.is_loopback:
         warning = "Anyone who reaches this machine can use it" + ("." if options.auth else ", and needs no key.")
         lines[2:2] = [f"WARNING: it listens on {options.host}. {warning}"]
+    if options.store == "dynamodb-local":
+        lines[2:2] = ["WARNING: DynamoDB Local listens on all addresses of this machine and asks for no key."]
     return "\n".join(lines)
 
 

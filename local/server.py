@@ -52,7 +52,7 @@ _LARGEST_HEAD: Final = 256 * 1024
 _STREAM_SECONDS: Final = 0.2
 _EVENTS_SHOWN: Final = 200
 _ADDRESS: Final = re.compile(r"^https?://[^/]*", re.IGNORECASE)
-_OWN_PAGES: Final = re.compile(r"https?://(localhost|127\.[0-9.]+|\[::1\]|[a-z0-9.-]+\.localhost)(:\d+)?")
+_PAGE_OF: Final = re.compile(r"https?://([^/]+)")
 
 
 class CannotListenError(Exception):
@@ -127,9 +127,27 @@ def application(stack: LocalStack) -> ASGIApp:
         path = scope["path"]
         is_own = path.startswith(("/_local/", "/docs/")) or path == "/docs"
         is_page = path == "/" and scope["method"] in {"GET", "HEAD"}
-        await (own if is_own or is_page else api)(scope, receive, send)
+        host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
+        if not stack.options.answers_to(host):
+            await _other_host(host)(scope, receive, send)
+            return
+        try:
+            await (own if is_own or is_page else api)(scope, receive, send)
+        except asyncio.CancelledError:  # the server ends, and has waited long enough for a sweep or a move
+            if not stack.ending.is_set():
+                raise
+            await JSONResponse({"message": "Service Unavailable"}, HTTPStatus.SERVICE_UNAVAILABLE)(scope, receive, send)
 
     return dispatch
+
+
+def _other_host(host: str) -> Response:
+    """Refuse a request that was sent to a name of which this stack knows nothing."""
+    message = (
+        f"The local stack does not answer to the host {host!r}. It answers to 127.0.0.1, localhost, [::1], HOST, and "
+        "the names in ALLOW_HOSTS: make run ALLOW_HOSTS=name,other-name"
+    )
+    return JSONResponse({"message": message}, HTTPStatus.MISDIRECTED_REQUEST)
 
 
 def _own_application(stack: LocalStack) -> Starlette:
@@ -285,8 +303,7 @@ class _LocalRoutes:
 
     async def _changed(self, request: Request, change: Callable[[bytes], Any]) -> Response:
         """Carry out a change in a thread, as it may take long."""
-        origin = request.headers.get("origin")
-        if origin is not None and not _OWN_PAGES.fullmatch(origin) and not origin.endswith(f"//{request.url.netloc}"):
+        if not self._may_change(request.headers.get("origin")):
             return JSONResponse({"message": "Forbidden"}, HTTPStatus.FORBIDDEN)
         body = await request.body()
         try:
@@ -298,6 +315,13 @@ class _LocalRoutes:
             return self._refusal(error)
         except Exception as error:  # noqa: BLE001 - whatever the sweeper failed with is told: here there are no secrets
             return self._refusal(SessionServiceError(f"{type(error).__name__}: {error}"))
+
+    def _may_change(self, origin: str | None) -> bool:
+        """Whether a caller may change something: a program, or a page whose host is on the same list as the Host."""
+        if origin is None:
+            return True
+        page = _PAGE_OF.fullmatch(origin)
+        return page is not None and self._stack.options.answers_to(page.group(1))
 
     async def refuse(self, _request: Request, error: Exception) -> Response:
         """Answer an address or a verb that there is not, in the API's shape."""

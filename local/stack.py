@@ -3,13 +3,12 @@
 Knows no HTTP server; `server` puts one in front of it.
 """
 
-import json
 import os
 import re
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -26,14 +25,16 @@ from botocore.config import Config
 from local import dynamodb_local
 from local.aws import ACCOUNT, REGION, EmbeddedAws, forget_real_accounts
 from local.clock import MovableClock
+from local.dynamo.client import MemoryDynamo
 from local.events import EventInbox
 from local.functions import FunctionLog, LambdaFunction, redirected_output
 from local.gateway import Authorizer, Cors, Gateway, HttpAnswer, HttpRequest
+from local.kept import KeptFolder
 from local.options import Options
 from local.schedule import Move, Scheduler, Turnstile
 from local.store import LocalStore
 from local.watch import SessionWatch
-from template_reader import Deployment, Template
+from template_reader import Deployment, Schedule, Template
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -41,14 +42,10 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).resolve().parent.parent
 LOG_DIR: Final = ROOT / ".cache" / "local"
 DATA_DIR: Final = ROOT / ".cache" / "local" / "data"
-_OFFSET_FILE: Final = "clock.json"
 
 TENANT: Final = "local"
 _FUNCTIONS: Final = ("SessionApiFunction", "ExpirySweeperFunction", "ApiKeyAuthorizerFunction")
-_MOTO_PARAMETERS: Final = {"DueShards": "1", "TenantShards": "1", "SweepThreads": "1"}
-"""moto does one thing at a time and reads the whole table for every query: shards would only make it slower."""
-_POOL: Final = 16
-"""Calls of the API at a time with DynamoDB Local. With moto it is one, which could not do two at once."""
+_CALLS_AT_A_TIME: Final = 16
 
 
 class LocalStack:
@@ -70,6 +67,7 @@ class LocalStack:
         self.ending = threading.Event()
         self._log_file = log_file
         self.data_dir = data_dir
+        self._kept = None if options.store == "memory" else KeptFolder(data_dir)
         self._turnstile = Turnstile()
         self._gateway: Gateway
         self._scheduler: Scheduler
@@ -91,16 +89,20 @@ class LocalStack:
         Raises:
             SettingsError: settings from the environment contradict one another.
             DynamoDbLocalError: DynamoDB Local cannot be had.
-            OtherSchemaError: its kept tables are not those of the template.
+            KeptDataError: another stack uses the kept data, or the clock beside them is damaged.
+            OtherSchemaError: the kept tables are not those of the template.
 
         """
         self._cleanup.callback(_restore_environment, dict(os.environ))
-        template = _template_with_settings(os.environ, _MOTO_PARAMETERS if self.options.store == "moto" else {})
+        template = _template_with_settings(os.environ)
+        if self._kept is not None:
+            self._cleanup.enter_context(self._kept.locked())
+        self.clock = MovableClock(offset_ms=0 if self._kept is None else self._kept.offset_ms())
         forget_real_accounts()
         os.environ.pop("AWS_LAMBDA_RUNTIME_API", None)
         self.log = self._cleanup.enter_context(redirected_output(self._log_file))
         aws = self._cleanup.enter_context(EmbeddedAws())
-        dynamodb = self._dynamodb(aws)
+        dynamodb = self._dynamodb()
         sns = aws.sns()
         topic_arn = sns.create_topic(Name="local-SessionEventsTopic")["TopicArn"]
         tables = {name: f"local-{name}" for name in template.tables()}
@@ -114,27 +116,26 @@ class LocalStack:
         )
         environ = _environment(template)
         os.environ |= {name: value for name, value in environ.items() if name.startswith("POWERTOOLS_")}
-        self.clock = MovableClock(offset_ms=self._kept_offset_ms())
         wire(Wiring(environ=environ, clock=self.clock, clients={"dynamodb": dynamodb, "sns": sns}))
         store = LocalStore(dynamodb, tables, due_shards=int(environ["DUE_SHARDS"]))
         store.create_missing(template)
         self.watch = SessionWatch(store.read, self.clock)
         self.inbox = EventInbox(sns, aws.sqs(), topic_arn, self._take_event)
-        if self.options.store != "moto":
+        if self._kept is not None:
             self.watch.touch(store.session_ids())
-        # Settings that contradict one another are told now, not at the first request.
+        # Settings that contradict one another are refused now, not at the first request.
         self.settings = SessionSettings.from_env(environ)
-        self._callers = ThreadPoolExecutor(1 if self.options.store == "moto" else _POOL, thread_name_prefix="api")
+        self._callers = ThreadPoolExecutor(_CALLS_AT_A_TIME, thread_name_prefix="api")
         self._cleanup.callback(self._callers.shutdown, cancel_futures=True)
         self._gateway = self._make_gateway(template)
         self._scheduler = Scheduler(
             sweeper=_function(template, "ExpirySweeperFunction"),
-            rules=template.schedules("ExpirySweeperFunction"),
+            rules=_counted_at_every_sweep(template.schedules("ExpirySweeperFunction")),
             clock=self.clock,
             next_due_ms=store.next_due_ms,
             look_ahead_ms=int(environ["SWEEP_LOOK_AHEAD_SECONDS"]) * 1000,
             after_run=self._after_run,
-            on_failure=self._tell_failure,
+            on_failure=self._report_failure,
             turnstile=self._turnstile,
         )
         self._scheduler.start()
@@ -159,10 +160,10 @@ class LocalStack:
         """Answer a request to the API."""
         with self._turnstile.shared():
             answer = self._gateway.answer(request)
-            told = timestamp(self.clock.now_ms())[11:19]
+            time = timestamp(self.clock.now_ms())[11:19]
         if request.method not in {"GET", "HEAD", "OPTIONS"}:
             self.watch.touch(_sessions_named_by(request, answer))
-        self.say(f"  {told}  {request.method:<6} {request.path}  {answer.status}")
+        self.show(f"  {time}  {request.method:<6} {request.path}  {answer.status}")
         return answer
 
     def advance(self, by_ms: int) -> Move:
@@ -181,7 +182,7 @@ class LocalStack:
         """Sweep now."""
         return self._scheduler.sweep()
 
-    def say(self, line: str) -> None:
+    def show(self, line: str) -> None:
         """Show a line in the terminal, as long as somebody reads there."""
         try:
             print(line, file=self.terminal, flush=True)
@@ -209,48 +210,43 @@ class LocalStack:
             cors=Cors.from_properties(cors),
             authorizer=authorizer,
             tenant_id=TENANT,
-            on_failure=self._tell_failure,
+            on_failure=self._report_failure,
         )
 
-    def _dynamodb(self, aws: EmbeddedAws) -> "DynamoDBClient":
-        if self.options.store == "moto":
-            return aws.dynamodb()
+    def _dynamodb(self) -> "DynamoDBClient":
+        if self._kept is None:
+            return MemoryDynamo(self.clock).as_client()
         server = dynamodb_local.DynamoDbLocal(data_dir=self.data_dir)
         self._cleanup.enter_context(server)
         return server.client(Config(parameter_validation=True))
 
     def _take_event(self, event: dict[str, Any]) -> None:
         self.watch.touch([event["subject"]])
-        self.say(f"  {event['time'][11:19]}  event  {event['type'].rpartition('.')[2]} {event['subject']}")
+        self.show(f"  {event['time'][11:19]}  event  {event['type'].rpartition('.')[2]} {event['subject']}")
 
-    def _tell_failure(self, failure: BaseException) -> None:
-        self.say(f"  a function failed: {type(failure).__name__}: {failure}  (its log is in {self.log.path})")
-
-    def _kept_offset_ms(self) -> int:
-        """How far ahead the clock was when the kept data were written: they must not lie in the future."""
-        file = self.data_dir / _OFFSET_FILE
-        if self.options.store == "moto" or not file.exists():
-            return 0
-        return int(json.loads(file.read_text(encoding="utf-8"))["offsetMs"])
+    def _report_failure(self, failure: BaseException) -> None:
+        self.show(f"  a function failed: {type(failure).__name__}: {failure}  (its log is in {self.log.path})")
 
     def _after_run(self) -> None:
         self.inbox.collect()
         self._keep_offset()
 
     def _keep_offset(self) -> None:
-        if self.options.store == "moto":
-            return
-        file = self.data_dir / _OFFSET_FILE
-        new = file.with_suffix(".new")
-        new.write_text(json.dumps({"offsetMs": self.clock.offset_ms}), encoding="utf-8")
-        new.replace(file)
+        if self._kept is not None:
+            self._kept.keep_offset(self.clock.offset_ms)
 
 
-def _template_with_settings(environ: Mapping[str, str], own: Mapping[str, str]) -> Template:
-    """The template, with our own parameters and the SESSION_* settings of the environment in place of its defaults."""
+def _counted_at_every_sweep(rules: Iterable[Schedule]) -> list[Schedule]:
+    """The rules of the template, with the gauge counted after each sweep: on one machine a count costs nothing."""
+    by_interval = sorted(rules, key=lambda rule: rule.every_minutes)
+    return [rule._replace(every_minutes=by_interval[0].every_minutes) for rule in by_interval]
+
+
+def _template_with_settings(environ: Mapping[str, str]) -> Template:
+    """The template, with the SESSION_* settings of the environment in place of its defaults."""
     template = Template()
     # Amazon's certificates come with the built layer, and are for Amazon's own addresses.
-    parameters = {"AmazonCaBundle": "off", **own}
+    parameters = {"AmazonCaBundle": "off"}
     for function in _FUNCTIONS:
         for variable, parameter in template.parameter_of(function).items():
             if variable.startswith("SESSION_") and environ.get(variable):

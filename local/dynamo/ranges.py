@@ -38,6 +38,12 @@ class Range:
         }
         return parts.get(self.test.operator, (first, behind))
 
+    def ends_at(self, value: Any, *, backwards: bool) -> bool:
+        """Whether nothing of a table can follow an item with this sort key, because it lies on the last bound."""
+        if self.test is None or self.test.operator not in ("BETWEEN", ">=" if backwards else "<="):
+            return False
+        return bool(value == self.bounds[0 if backwards else -1])
+
     def holds(self, value: Any) -> bool:
         """Whether the condition holds for a value of the range key."""
         if self.test is None:

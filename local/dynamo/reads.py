@@ -109,13 +109,20 @@ def query(table: Table, request: Request, now_ms: Callable[[], int]) -> Response
     start = request.get("ExclusiveStartKey")
     if start is not None:
         position = start_position(table, source, start, hash_value, within)
+        if source is table and within.ends_at(position[0], backwards=backwards):
+            raise validation("The provided starting key does not match the range key predicate")
         if backwards:
             high = min(high, bisect_left(positions, position))
         else:
             low = max(low, bisect_right(positions, position))
     order = range(high - 1, low - 1, -1) if backwards else range(low, high)
     found = (source.item_at(positions[at]) for at in order)
-    return _page(request, plan, values, found, table=table, source=source)
+    response = _page(request, plan, values, found, table=table, source=source)
+    if source is table and "LastEvaluatedKey" in response:
+        last, _ = positions[order[response["ScannedCount"] - 1]]
+        if table.range_name is None or within.ends_at(last, backwards=backwards):
+            del response["LastEvaluatedKey"]
+    return response
 
 
 def scan(table: Table, request: Request) -> Response:
@@ -182,16 +189,21 @@ def _page(
     select = request.get("Select", "ALL_ATTRIBUTES")
     examined: list[Item] = []
     size = 0
+    goes_on = False
     for item in found:
         examined.append(item)
         size += size_of_item(item)
-        if len(examined) >= limit or size >= _PAGE_BYTES:
+        if len(examined) >= limit:
+            goes_on = True  # perhaps to an empty page, as in DynamoDB
+            break
+        if size >= _PAGE_BYTES:
+            goes_on = next(found, None) is not None
             break
     matching = [item for item in examined if plan.filter is None or plan.filter(item, values)]
     response: Response = {"Count": len(matching), "ScannedCount": len(examined)}
     if select != "COUNT":
         response["Items"] = [_projected(item, plan.projection) for item in matching]
-    if examined and (len(examined) >= limit or size >= _PAGE_BYTES):
+    if goes_on:
         response["LastEvaluatedKey"] = given({name: examined[-1][name] for name in source.key_names})
     if "ReturnConsumedCapacity" in request:
         units = read_units(size, consistent=bool(request.get("ConsistentRead")))

@@ -114,14 +114,12 @@ def batch(find_table: FindTable, request: Request) -> list[tuple[str, Mapping[st
 
 
 def _batched(table: Table, entry: Mapping[str, Any]) -> Write:
-    if entry.keys() == {"PutRequest"}:
-        return put(table, entry["PutRequest"])
-    if entry.keys() == {"DeleteRequest"}:
-        return delete(table, entry["DeleteRequest"])
-    unknown = entry.keys() - {"PutRequest", "DeleteRequest"}
-    if unknown:
-        raise ParamValidationError(report=f"Unknown parameter in a request of a batch: {sorted(unknown)}")
-    raise validation("Supplied write request must contain exactly one of PutRequest and DeleteRequest")
+    members = {kind: one.keys() for kind, one in entry.items()}
+    if not members.items() <= {"PutRequest": {"Item"}, "DeleteRequest": {"Key"}}.items():
+        raise ParamValidationError(report=f"Unknown or missing parameter in a request of a batch: {members}")
+    if len(entry) != 1:
+        raise validation("Supplied write request must contain exactly one of PutRequest and DeleteRequest")
+    return put(table, entry["PutRequest"]) if "PutRequest" in entry else delete(table, entry["DeleteRequest"])
 
 
 def _must_be_distinct(writes: Sequence[Write]) -> None:

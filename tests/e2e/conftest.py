@@ -40,7 +40,7 @@ class LocalServer:
 @pytest.fixture(scope="session")
 def local_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
     """`make run AUTH=1` on a free port. What it prints tells where it is, as it tells a person."""
-    environ = os.environ | {"PORT": "0", "HOST": "127.0.0.1", "STORE": "moto", "AUTH": "1", "PYTHONUNBUFFERED": "1"}
+    environ = os.environ | {"PORT": "0", "HOST": "127.0.0.1", "STORE": "memory", "AUTH": "1", "PYTHONUNBUFFERED": "1"}
     errors = tmp_path_factory.mktemp("local") / "errors.log"
     with errors.open("w") as stderr:
         process = subprocess.Popen(

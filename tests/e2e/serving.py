@@ -48,8 +48,9 @@ class Serving:
         self.port = port
         self.calls: Counter[str] = Counter()
         """Calls to DynamoDB that requests made so far, as `table operation`."""
-        client = bootstrap._wiring.clients["dynamodb"]
-        client.meta.events.register("before-parameter-build.dynamodb.*", self._count)
+        engine = bootstrap._wiring.clients["dynamodb"]
+        self._answer = engine._answer
+        engine._answer = self._counted
 
     def send(
         self,
@@ -99,11 +100,12 @@ class Serving:
         yield calls
         calls.update(self.calls - before)
 
-    def _count(self, params: Mapping[str, Any], model: Any, **_: Any) -> None:
-        if not threading.current_thread().name.startswith("api"):
-            return  # the sweeper, whose minute may come at any time
-        tables = [params["TableName"]] if "TableName" in params else list(params.get("RequestItems", ["several"]))
-        self.calls[f"{tables[0].removeprefix('local-')} {model.name}"] += 1
+    def _counted(self, name: str, request: Mapping[str, Any], do: Any) -> Any:
+        if threading.current_thread().name.startswith("api"):  # not the sweeper, whose minute may come at any time
+            tables = list(request.get("RequestItems", [request.get("TableName", "several")]))
+            operation = "".join(word.capitalize() for word in name.split("_"))
+            self.calls[f"{tables[0].removeprefix('local-')} {operation}"] += 1
+        return self._answer(name, request, do)
 
 
 @contextmanager

@@ -72,7 +72,8 @@ def test_a_taken_port_is_one_clear_sentence(stack: Process) -> None:
 @pytest.mark.parametrize(
     "environ, said",
     [
-        ({"STORE": "postgres"}, "error: STORE is moto or dynamodb-local, not 'postgres'.\n"),
+        ({"STORE": "postgres"}, "error: STORE is memory or dynamodb-local, not 'postgres'.\n"),
+        ({"STORE": "moto"}, "error: STORE=moto is now called STORE=memory, which is the default.\n"),
         ({"AUTH": "maybe"}, "error: AUTH is 1 or 0, not 'maybe'.\n"),
         ({"PORT": "http"}, "error: PORT is a number from 0 to 65535 (0 takes a free one), not 'http'.\n"),
         (

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from template_reader import Template
 from tests.e2e.serving import Serving, serving
 from tests.unit.world import AGENT, BASE, USER
 
@@ -90,7 +91,8 @@ def test_to_the_next_event(stack: Serving) -> None:
 def test_a_forced_sweep_answers_what_the_function_answered(stack: Serving) -> None:
     swept = stack.send("POST", "/_local/sweep").json
     assert swept["claimed"] is True
-    assert swept["shards"] == [0]
+    deployed = Template().environment("ExpirySweeperFunction")["DUE_SHARDS"]
+    assert swept["shards"] == list(range(int(deployed)))
 
 
 def test_health_is_good_after_a_long_move(stack: Serving) -> None:
@@ -217,13 +219,44 @@ def test_addresses_of_its_own_are_refused_in_the_apis_shape(stack: Serving, meth
     assert (reply.status == 405) == ("allow" in reply.headers)
 
 
+@pytest.mark.parametrize(
+    "method, path",
+    [
+        ("POST", "/_local/keys"),
+        ("GET", "/_local/events"),
+        ("GET", "/"),
+        ("GET", "/docs"),
+        ("POST", BASE),
+        ("GET", BASE),
+    ],
+)
+def test_a_page_whose_name_was_rebound_to_this_machine_gets_nothing(stack: Serving, method: str, path: str) -> None:
+    name = f"rebound.example:{stack.port}"
+    command = {"action": "create", "tenant": "acme", "name": "stolen"}
+    reply = stack.send(method, path, command, headers={"host": name, "origin": f"http://{name}"})
+    assert reply.status == 421
+    assert "rebound.example" in reply.json["message"]
+    assert "ALLOW_HOSTS" in reply.json["message"]
+
+
+def test_the_counts_of_health_follow_every_sweep(stack: Serving) -> None:
+    stack.send("POST", "/_local/sweep")
+    before = stack.send("GET", f"{BASE}/health").json["activeSessions"]
+    create(stack)
+    stack.send("POST", "/_local/sweep")
+    assert stack.send("GET", f"{BASE}/health").json["activeSessions"] == before + 1
+    create(stack)
+    stack.send("POST", "/_local/clock", {"advanceMinutes": 1})
+    assert stack.send("GET", f"{BASE}/health").json["activeSessions"] == before + 2
+
+
 @pytest.mark.parametrize("origin", ["https://elsewhere.example", "null", "http://127.0.0.1.example"])
 def test_a_web_page_of_elsewhere_cannot_move_the_clock(stack: Serving, origin: str) -> None:
     reply = stack.send("POST", "/_local/clock", {"advanceMinutes": 1}, headers={"origin": origin})
     assert reply.status == 403
 
 
-@pytest.mark.parametrize("origin", ["http://localhost:5173", "http://127.0.0.1:8080", "http://app.localhost"])
+@pytest.mark.parametrize("origin", ["http://localhost:5173", "http://127.0.0.1:8080", "http://[::1]"])
 def test_one_of_this_machine_can(stack: Serving, origin: str) -> None:
     assert stack.send("POST", "/_local/clock", {"advanceMinutes": 1}, headers={"origin": origin}).status == 200
 

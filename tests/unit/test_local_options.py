@@ -12,7 +12,7 @@ from local.options import OptionError, Options
 
 
 def test_the_defaults_need_nothing() -> None:
-    assert Options.from_env({}) == Options("127.0.0.1", 3000, "moto", auth=False)
+    assert Options.from_env({}) == Options("127.0.0.1", 3000, "memory", auth=False)
     assert Options.from_env({"PORT": "", "HOST": "", "STORE": "", "AUTH": ""}) == Options()
 
 
@@ -31,14 +31,39 @@ def test_each_can_be_set() -> None:
         ("PORT", "65536", "PORT is a number"),
         ("PORT", "-1", "PORT is a number"),
         ("PORT", "٣", "PORT is a number"),
-        ("STORE", "postgres", "STORE is moto or dynamodb-local, not 'postgres'"),
+        ("STORE", "postgres", "STORE is memory or dynamodb-local, not 'postgres'"),
+        ("STORE", "moto", "STORE=moto is now called STORE=memory"),
         ("AUTH", "maybe", "AUTH is 1 or 0, not 'maybe'"),
+        ("ALLOW_HOSTS", "http://box", "ALLOW_HOSTS is a list of host names without ports"),
+        ("ALLOW_HOSTS", "box:3000", "ALLOW_HOSTS is a list of host names without ports"),
     ],
 )
 def test_what_an_option_may_not_be_is_said_in_a_sentence(name: str, value: str, said: str) -> None:
     with pytest.raises(OptionError) as refused:
         Options.from_env({name: value})
     assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "host, answered",
+    [
+        ("127.0.0.1:3000", True),
+        ("LocalHost", True),
+        ("[::1]:80", True),
+        ("fd00::1", False),
+        ("[fd00::1]:3000", True),
+        ("box:3000", True),
+        ("Lab.example", True),
+        ("lab.example.evil.test", False),
+        ("evil.test:3000", False),
+        ("localhost.evil.test", False),
+        ("127.0.0.1@evil.test", False),
+        ("", False),
+    ],
+)
+def test_it_answers_to_its_own_names_and_those_that_are_allowed(host: str, answered: bool) -> None:  # noqa: FBT001
+    options = Options.from_env({"HOST": "fd00::1", "ALLOW_HOSTS": "box, lab.EXAMPLE"})
+    assert options.answers_to(host) is answered
 
 
 @pytest.mark.parametrize("text, on", [("1", True), ("yes", True), ("TRUE", True), ("0", False), ("off", False)])

@@ -1,0 +1,38 @@
+"""A stack that is stopped in the middle of a sweep ends without a traceback."""
+
+import http.client
+import logging
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.serving import serving
+
+
+def test_a_sweep_that_outlasts_the_server_is_answered_and_leaves_no_traceback(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, ended = threading.Event(), threading.Event()
+    statuses: list[int] = []
+
+    def call(port: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection.request("POST", "/_local/sweep")
+        statuses.append(connection.getresponse().status)
+        connection.close()
+        ended.set()
+
+    with caplog.at_level(logging.ERROR, logger="uvicorn.error"), serving(tmp_path, auth=False) as running:
+
+        def sweep() -> None:
+            begun.set()
+            ended.wait(30)
+
+        monkeypatch.setattr(running.stack, "sweep", sweep)
+        caller = threading.Thread(target=call, args=(running.port,))
+        caller.start()
+        assert begun.wait(30)
+    caller.join()
+    assert statuses == [503]
+    assert not [record for record in caplog.records if record.exc_info]

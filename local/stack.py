@@ -31,6 +31,7 @@ from local.functions import FunctionLog, LambdaFunction, redirected_output
 from local.gateway import Authorizer, Cors, Gateway, HttpAnswer, HttpRequest
 from local.kept import KeptFolder
 from local.options import Options
+from local.queue import LocalQueue
 from local.schedule import Move, Scheduler, Turnstile
 from local.store import LocalStore
 from local.watch import SessionWatch
@@ -44,7 +45,7 @@ LOG_DIR: Final = ROOT / ".cache" / "local"
 DATA_DIR: Final = ROOT / ".cache" / "local" / "data"
 
 TENANT: Final = "local"
-_FUNCTIONS: Final = ("SessionApiFunction", "ExpirySweeperFunction", "ApiKeyAuthorizerFunction")
+_FUNCTIONS: Final = ("SessionApiFunction", "ExpirySweeperFunction", "ApiKeyAuthorizerFunction", "EraserFunction")
 _CALLS_AT_A_TIME: Final = 16
 
 
@@ -71,6 +72,8 @@ class LocalStack:
         self._turnstile = Turnstile()
         self._gateway: Gateway
         self._scheduler: Scheduler
+        self._queue: LocalQueue
+        self._eraser: Callable[[dict[str, Any]], Any]
         self._callers: ThreadPoolExecutor
         self._cleanup = ExitStack()
 
@@ -116,7 +119,10 @@ class LocalStack:
         )
         environ = _environment(template)
         os.environ |= {name: value for name, value in environ.items() if name.startswith("POWERTOOLS_")}
-        wire(Wiring(environ=environ, clock=self.clock, clients={"dynamodb": dynamodb, "sns": sns}))
+        self._queue = LocalQueue(self.clock, self._report_failure)
+        self._eraser = _function(template, "EraserFunction")
+        clients = {"dynamodb": dynamodb, "sns": sns, "sqs": self._queue}
+        wire(Wiring(environ=environ, clock=self.clock, clients=clients))
         store = LocalStore(dynamodb, tables, due_shards=int(environ["DUE_SHARDS"]))
         store.create_missing(template)
         self.watch = SessionWatch(store.read, self.clock)
@@ -228,6 +234,7 @@ class LocalStack:
         self.show(f"  a function failed: {type(failure).__name__}: {failure}  (its log is in {self.log.path})")
 
     def _after_run(self) -> None:
+        self._queue.deliver(self._eraser)
         self.inbox.collect()
         self._keep_offset()
 

@@ -33,6 +33,7 @@ OPERATIONS = {
     "dynamodb": (
         "BatchExecuteStatement",
         "BatchGetItem",
+        "BatchWriteItem",
         "DeleteItem",
         "GetItem",
         "PutItem",
@@ -41,6 +42,7 @@ OPERATIONS = {
     ),
     "lambda": ("Invoke",),
     "sns": ("PublishBatch",),
+    "sqs": ("SendMessage",),
 }
 
 # What no function reads, as patterns below the folder of the packages, each with what it is.

@@ -144,7 +144,7 @@ class Caller:
         chance = self._rng.random()
         try:
             if chance < 0.05:
-                self._delete(service, session_id)
+                self._delete(session_id)
                 return
             if chance < 0.25:
                 snapshot = service.patch_timeout(TENANT, session_id, self._changed_timeout)
@@ -158,13 +158,13 @@ class Caller:
         except (SessionExpired, SessionNotFound):
             self._day.refusals += 1
             if self._key is not None or self._rng.random() < 0.1:
-                self._delete(service, session_id)
+                self._delete(session_id)
         else:
             self._carry_on(snapshot.session)
 
-    def _delete(self, service: SessionService, session_id: str) -> None:
+    def _delete(self, session_id: str) -> None:
         try:
-            service.delete(TENANT, session_id)
+            self._day.removal.end(TENANT, session_id)
         except SessionNotFound:
             return
         if self._key is not None:

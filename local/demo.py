@@ -1,4 +1,4 @@
-"""`make demo`: one session's life against a local stack, told as a time line; an hour passes in a few seconds."""
+"""`make demo`: one session's life against a local stack, printed as a time line; an hour passes in a few seconds."""
 
 import argparse
 import http.client
@@ -27,7 +27,7 @@ Json = dict[str, Any]
 
 
 class DemoError(Exception):
-    """The story took another turn; the message says which."""
+    """The session did something else; the message names it."""
 
 
 class Client:
@@ -73,7 +73,7 @@ class Story:
     """The time line: what happens, at what time by the stack's clock."""
 
     def __init__(self, client: Client, out: TextIO) -> None:
-        """Tell it of one session, made by `create`, to `out`."""
+        """Print to `out` what happens to one session, which `create` makes."""
         self._client = client
         self._out = out
         self._id = ""
@@ -89,37 +89,37 @@ class Story:
         )
         self._id = session["sessionId"]
         self._client.new_events(self._id)
-        self._tell(session["createdAt"], "POST /", f"a session of 30 minutes; it expires at {_time(session)}")
+        self._print(session["createdAt"], "POST /", f"a session of 30 minutes; it expires at {_time(session)}")
 
     def wait(self, minutes: int) -> None:
-        """Let time pass; tell the events that it brings."""
+        """Let time pass; print the events that it brings."""
         self._client.call("POST", "/_local/clock", {"advanceMinutes": minutes})
         print(f"{'':10}⋮ {minutes} minutes", file=self._out)
         for event in self._client.new_events(self._id):
             kind = event["type"].rpartition(".")[2]
             end = f"{event['data']['expiresAt'][11:19]}, {event['data']['reason']}"
-            said = f"ends at {end}" if kind == "expiring" else f"ended at {end}"
-            self._tell(event["time"], f"event {kind}", said, mark="★")
+            text = f"ends at {end}" if kind == "expiring" else f"ended at {end}"
+            self._print(event["time"], f"event {kind}", text, mark="★")
 
     def act(self, what: str, why: str) -> None:
         """Send a heartbeat or renew."""
         session = self._client.call("POST", f"{BASE_PATH}/{self._id}/{what}")
-        self._tell(session["lastActivity"], f"POST /{what}", f"{why}; it now expires at {_time(session)}")
+        self._print(session["lastActivity"], f"POST /{what}", f"{why}; it now expires at {_time(session)}")
 
     def end(self) -> None:
         """See that it is over."""
         error = self._client.call("GET", f"{BASE_PATH}/{self._id}", expected=410)["error"]
-        self._tell(error["timestamp"], "GET /", f"410 {error['code']}, {error['details']['reason']}")
+        self._print(error["timestamp"], "GET /", f"410 {error['code']}, {error['details']['reason']}")
 
-    def _tell(self, time: str, what: str, said: str, mark: str = "●") -> None:
-        print(f"{time[11:19]}  {mark} {what:<16} {said}", file=self._out)
+    def _print(self, time: str, what: str, text: str, mark: str = "●") -> None:
+        print(f"{time[11:19]}  {mark} {what:<16} {text}", file=self._out)
 
 
-def tell(client: Client, out: TextIO) -> None:
-    """Tell the story: create, heartbeat, warning, renewal, warning, expiry.
+def play(client: Client, out: TextIO) -> None:
+    """Play the story: create, heartbeat, warning, renewal, warning, expiry.
 
     Raises:
-        DemoError: it took another turn.
+        DemoError: the session did something else.
 
     """
     story = Story(client, out)
@@ -127,7 +127,7 @@ def tell(client: Client, out: TextIO) -> None:
     story.wait(20)
     story.act("heartbeat", "somebody types")
     story.wait(26)
-    story.act("renew", "the warning was heard")
+    story.act("renew", "the warning arrived")
     story.wait(32)
     story.end()
 
@@ -155,7 +155,7 @@ def own_stack() -> Iterator[str]:
 
 
 def main() -> int:
-    """Tell the story against a stack that runs, or one of its own."""
+    """Play the story against a stack that runs, or one of its own."""
     parser = argparse.ArgumentParser(prog="python -m local.demo", description=__doc__)
     parser.add_argument("--url", help="a stack that runs, such as http://127.0.0.1:3000; without it, one of its own")
     parser.add_argument("--key", help="an API key, where that stack asks for one")
@@ -163,10 +163,10 @@ def main() -> int:
     out = sys.stdout  # before a stack takes it for its functions' log
     try:
         if options.url:
-            tell(Client(options.url.rstrip("/"), options.key), out)
+            play(Client(options.url.rstrip("/"), options.key), out)
         else:
             with own_stack() as url:
-                tell(Client(url), out)
+                play(Client(url), out)
     except DemoError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

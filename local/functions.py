@@ -118,9 +118,9 @@ class FunctionLog:
         except ValueError:
             entry = {"message": line}
         facts = {name: entry[name] for name in ("route", "request_id", "error") if name in entry}
-        said = " ".join([str(entry.get("message")), *(f"{name}={value}" for name, value in facts.items())])
+        text = " ".join([str(entry.get("message")), *(f"{name}={value}" for name, value in facts.items())])
         stack = f"\n{entry['exception']}" if "exception" in entry else ""
-        print(f"  {entry.get('level', 'ERROR')} in the function: {said}{stack}", file=self._terminal, flush=True)
+        print(f"  {entry.get('level', 'ERROR')} in the function: {text}{stack}", file=self._terminal, flush=True)
 
 
 _LOG: Final = FunctionLog()

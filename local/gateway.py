@@ -208,7 +208,7 @@ class Gateway:
         if until_ms <= now_ms:
             try:
                 verdict = self._authorizer.function(authorizer_event(event, key))
-            except Exception as failure:  # noqa: BLE001 - likewise
+            except Exception as failure:  # noqa: BLE001 - whatever a function raises is a 500
                 self._on_failure(failure)
                 return refusal(HTTPStatus.INTERNAL_SERVER_ERROR)
             self._remembered = {known: entry for known, entry in self._remembered.items() if entry[0] > now_ms} | {

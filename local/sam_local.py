@@ -22,16 +22,16 @@ _QUICKLY = Config(connect_timeout=2, read_timeout=10, retries={"total_max_attemp
 
 def names(env_file: Path = ENV_FILE) -> tuple[dict[str, str], str]:
     """What the env file calls the tables, by logical id, and the topic."""
-    told: dict[str, dict[str, str]] = json.loads(env_file.read_text(encoding="utf-8"))
+    env: dict[str, dict[str, str]] = json.loads(env_file.read_text(encoding="utf-8"))
     tables = {
-        "SessionsTable": told["SessionApiFunction"]["SESSIONS_TABLE"],
-        "ApiKeysTable": told["ApiKeyAuthorizerFunction"]["API_KEYS_TABLE"],
+        "SessionsTable": env["SessionApiFunction"]["SESSIONS_TABLE"],
+        "ApiKeysTable": env["ApiKeyAuthorizerFunction"]["API_KEYS_TABLE"],
     }
-    return tables, told["ExpirySweeperFunction"]["EVENTS_TOPIC_ARN"]
+    return tables, env["ExpirySweeperFunction"]["EVENTS_TOPIC_ARN"]
 
 
 def make(dynamodb: Any, sns: Any) -> list[str]:
-    """Make what is missing, and say what was made."""
+    """Make what is missing; return the names of what was made."""
     tables, topic_arn = names()
     there = set(dynamodb.list_tables()["TableNames"])
     missing = {logical_id: name for logical_id, name in tables.items() if name not in there}

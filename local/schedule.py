@@ -197,7 +197,7 @@ class Scheduler:
     def _move(self, start_ms: int, target_ms: int, *, until_event: bool) -> Move:
         move = Move(start_ms, start_ms)
         self.progress = Progress(start_ms, None if until_event else target_ms)
-        # The last run of each rule is never left out: health and the gauge tell of it.
+        # The last run of each rule is never left out: health and the gauge report it.
         last_ms = {rule.every_minutes: _minute_of(target_ms, rule.every_minutes) for rule in self._rules}
         minute_ms: int | None = self._done_ms + MS_PER_MINUTE
         try:
@@ -220,7 +220,7 @@ class Scheduler:
         return move
 
     def _run_minute(self, minute_ms: int, move: Move) -> bool:
-        """Run what the rules say for this minute; tell whether the sweep did all there was to do."""
+        """Run the rules of this minute; return whether the sweep did all there was to do."""
         settled = False
         self._done_ms = minute_ms
         for rule in self._rules:

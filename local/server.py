@@ -95,7 +95,7 @@ def url_of(listener: socket.socket) -> str:
 
 
 class Server(uvicorn.Server):
-    """uvicorn, told to end the streams that pages hold open before it waits for its connections."""
+    """uvicorn, which ends the streams that pages hold open before it waits for its connections."""
 
     def __init__(self, stack: LocalStack) -> None:
         """Serve the stack."""
@@ -221,7 +221,7 @@ class _LocalRoutes:
         self._stack = stack
 
     async def clock(self, request: Request) -> Response:
-        """Tell or move the clock."""
+        """Return the clock, or move it."""
         if request.method == "GET":
             return JSONResponse(self._clock())
 
@@ -245,7 +245,7 @@ class _LocalRoutes:
         return JSONResponse({"events": self._stack.inbox.events()})
 
     async def subscription(self, request: Request) -> Response:
-        """Tell or set the filter policy of the subscriber."""
+        """Return the filter policy of the subscriber, or set it."""
         if request.method == "GET":
             return JSONResponse({"filterPolicy": self._stack.inbox.filter_policy})
 
@@ -269,15 +269,15 @@ class _LocalRoutes:
 
         def manage(body: bytes) -> Response:
             try:
-                status, said = answer_key_command(bootstrap.api_keys(), body, self._stack.clock.now_ms())
+                status, answer = answer_key_command(bootstrap.api_keys(), body, self._stack.clock.now_ms())
             except ServiceUnavailable as error:
                 return JSONResponse({"error": str(error)}, HTTPStatus.SERVICE_UNAVAILABLE)
-            return JSONResponse(said, status)
+            return JSONResponse(answer, status)
 
         return await self._changed(request, manage)
 
     async def stream(self, _request: Request) -> Response:
-        """Tell a page of every change, as server-sent events."""
+        """Send a page every change, as server-sent events."""
         return StreamingResponse(self._changes(), media_type="text/event-stream", headers={"cache-control": "no-store"})
 
     async def _changes(self) -> AsyncIterator[str]:
@@ -315,7 +315,7 @@ class _LocalRoutes:
             return self._refusal(ServiceUnavailable())
         except SessionServiceError as error:
             return self._refusal(error)
-        except Exception as error:  # noqa: BLE001 - whatever the sweeper failed with is told: here there are no secrets
+        except Exception as error:  # noqa: BLE001 - the caller gets any failure of the sweeper: nothing here is secret
             return self._refusal(SessionServiceError(f"{type(error).__name__}: {error}"))
 
     def _may_change(self, origin: str | None) -> bool:

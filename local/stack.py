@@ -32,6 +32,7 @@ from local.functions import FunctionLog, LambdaFunction, redirected_output
 from local.gateway import Authorizer, Cors, Gateway, HttpAnswer, HttpRequest
 from local.kept import KeptFolder
 from local.options import Options
+from local.queue import LocalQueue
 from local.schedule import Move, Scheduler, Turnstile
 from local.store import LocalStore
 from local.watch import SessionWatch
@@ -50,6 +51,7 @@ _FUNCTIONS: Final = (
     "ExpirySweeperFunction",
     "ApiKeyAuthorizerFunction",
     "SessionMessagesFunction",
+    "EraserFunction",
 )
 _SETTINGS: Final = ("SESSION_", "MESSAGES_PER_SESSION", "REPLY_WAIT_SECONDS")
 """How the variables begin that are taken from the environment."""
@@ -82,6 +84,8 @@ class LocalStack:
         self._turnstile = Turnstile()
         self._gateway: Gateway
         self._scheduler: Scheduler
+        self._queue: LocalQueue
+        self._eraser: Callable[[dict[str, Any]], Any]
         self._callers: ThreadPoolExecutor
         self._talkers: ThreadPoolExecutor
         self._cleanup = ExitStack()
@@ -128,11 +132,13 @@ class LocalStack:
         )
         environ = _environment(template)
         os.environ |= {name: value for name, value in environ.items() if name.startswith("POWERTOOLS_")}
+        self._queue = LocalQueue(self.clock, self._report_failure)
+        self._eraser = _function(template, "EraserFunction")
         wire(
             Wiring(
                 environ=environ,
                 clock=_CallersClock(self.clock, self._turnstile, self.ending),
-                clients={"dynamodb": dynamodb, "sns": sns},
+                clients={"dynamodb": dynamodb, "sns": sns, "sqs": self._queue},
             )
         )
         store = LocalStore(dynamodb, tables, due_shards=int(environ["DUE_SHARDS"]))
@@ -249,6 +255,7 @@ class LocalStack:
         self.show(f"  a function failed: {type(failure).__name__}: {failure}  (its log is in {self.log.path})")
 
     def _after_run(self) -> None:
+        self._queue.deliver(self._eraser)
         self.inbox.collect()
         self._keep_offset()
 

@@ -23,7 +23,7 @@ _SHARE: Final = 5
 
 @dataclass(frozen=True)
 class Sight:
-    """One session as the page gets it, None where it is gone; `version` tells what a page has not seen yet."""
+    """One session as the page gets it, None where it is gone; a page has not seen what has a later `version`."""
 
     version: int
     session_id: str
@@ -46,7 +46,7 @@ class SessionWatch:
         self.left_out = 0
 
     def touch(self, session_ids: Iterable[str]) -> None:
-        """Say that these sessions may have changed, or are new."""
+        """Note that these sessions may have changed, or are new."""
         with self._lock:
             self._touched |= dict.fromkeys(session_ids)
 
@@ -97,9 +97,9 @@ class SessionWatch:
 
     def _body(self, session: Session) -> dict[str, Any]:
         # Metadata goes as the text it is stored as: the page shows it, and a browser's numbers would change it.
-        told: dict[str, Any] = json.loads(session_json(session, self._clock.now_ms()))
-        del told["metadata"]
-        return told | {
+        body: dict[str, Any] = json.loads(session_json(session, self._clock.now_ms()))
+        del body["metadata"]
+        return body | {
             "tenantId": session.tenant_id,
             "metadataText": session.metadata_json,
             "lease": session.lease,

@@ -26,7 +26,7 @@ os.environ["PATH"] = os.pathsep.join([str(ROOT / ".cache" / "bin"), os.environ.g
 
 NEEDED: Final = {
     "java": ("tests/integration",),
-    "node": ("tests/e2e/test_elizaos_client.py",),
+    "node": ("tests/e2e/test_elizaos_client.py", "tests/e2e/test_page.py"),
     "chromium": ("tests/e2e/test_page.py",),
     "python3.13": ("tests/e2e/test_build.py", "tests/e2e/test_deployed.py", "tests/e2e/test_sam_local.py"),
 }
@@ -42,9 +42,12 @@ def _not_run() -> Iterator[tuple[str, str]]:
             yield tests, line
 
 
-def pytest_ignore_collect(collection_path: Path) -> bool | None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what cannot run here."""
-    return True if any(collection_path == ROOT / tests for tests, _ in _not_run()) else None
+    not_run = [ROOT / tests for tests, _ in _not_run()]
+    left_out = [item for item in items if any(tests in (item.path, *item.path.parents) for tests in not_run)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

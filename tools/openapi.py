@@ -130,6 +130,7 @@ class Health(_Answer):
     expiring_soon: Count | None = Field(description="The same count, of the sessions whose warning or expiry is close.")
     last_sweep_at: Timestamp | None
     sweep_lag_seconds: Annotated[float, Field(ge=0)] | None
+    passed_over: Count | None = Field(description="What the last sweep could not read, publish or mark.")
 
 
 class Unhealthy(Health):
@@ -308,6 +309,7 @@ _HEALTH: Final = {
     "expiringSoon": 12,
     "lastSweepAt": "2026-06-27T07:59:31.250Z",
     "sweepLagSeconds": 0.8,
+    "passedOver": 0,
 }
 _UNHEALTHY: Final = dict.fromkeys(_HEALTH) | {"status": "unhealthy", "timestamp": _NOW}
 _EXAMPLES: Final = {

@@ -33,6 +33,7 @@ OPERATIONS = {
     "dynamodb": (
         "BatchExecuteStatement",
         "BatchGetItem",
+        "BatchWriteItem",
         "DeleteItem",
         "GetItem",
         "PutItem",
@@ -41,6 +42,7 @@ OPERATIONS = {
     ),
     "lambda": ("Invoke",),
     "sns": ("PublishBatch",),
+    "sqs": ("SendMessage",),
 }
 
 # What no function reads, as patterns below the folder of the packages, each with what it is.
@@ -56,11 +58,11 @@ UNUSED = {
     "boto3/examples": "documentation",
     "urllib3/contrib/emscripten": "HTTP in a browser",
     "*.dist-info/RECORD": "pip's notes; METADATA and the licences stay",
-    "*.dist-info/INSTALLER": "likewise",
-    "*.dist-info/REQUESTED": "likewise",
-    "*.dist-info/WHEEL": "likewise",
-    "*.dist-info/top_level.txt": "likewise",
-    "*.dist-info/zip-safe": "likewise",
+    "*.dist-info/INSTALLER": "pip's notes",
+    "*.dist-info/REQUESTED": "pip's notes",
+    "*.dist-info/WHEEL": "pip's notes",
+    "*.dist-info/top_level.txt": "pip's notes",
+    "*.dist-info/zip-safe": "pip's notes",
     "*.dist-info/sboms": "parts lists of compiled code",
 }
 

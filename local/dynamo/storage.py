@@ -48,7 +48,7 @@ class Entry:
 
 @dataclass
 class Index:
-    """One index: sparse, and as old as its lag says."""
+    """One index: sparse, and behind its table by its lag."""
 
     name: str
     hash_name: str

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from template_reader import Template
 from tests.e2e.serving import Serving, serving
 from tests.unit.world import AGENT, BASE, USER
 

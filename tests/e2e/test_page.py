@@ -26,14 +26,18 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[playwright.Browser]:
-    program = shutil.which("chromium")
+    program, node = shutil.which("chromium"), shutil.which("node")
     assert program, "make test-needs"
-    with playwright.sync_playwright() as driver:
+    assert node, "make test-needs"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PLAYWRIGHT_NODEJS_PATH", node)  # the driver's own needs libatomic, which a bare Debian lacks
+        driver = playwright.sync_playwright().start()
         launched = driver.chromium.launch(
             executable_path=program, args=FLAGS, chromium_sandbox=False, timeout=WAIT_SECONDS * 1000
         )
         yield launched
         launched.close()
+        driver.stop()
 
 
 @pytest.fixture

@@ -174,7 +174,7 @@ class Rush:
 
     def _answered(self, parsed: dict[str, Any], **_: Any) -> None:
         if parsed.get("Error", {}).get("Code") == "ConditionalCheckFailedException":
-            self._own.lost += 1
+            self._own.lost = getattr(self._own, "lost", 0) + 1
         elif "Attributes" in parsed:
             self._own.wrote = session_from_item(parsed["Attributes"])
             self._own.renewed = self._own.asked_to_renew

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Final
 
 import pytest
-from agent_sessions.sessions.service import MAX_ATTEMPTS
+from agent_sessions.sessions.attempts import MAX_ATTEMPTS
 
 from local.dynamodb_local import DynamoDbLocal
 from tests.engines.fixtures import Table

@@ -2,9 +2,10 @@
 
 import random
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from agent_sessions.clock import Clock
+from agent_sessions.erasure.service import SessionRemoval
 from agent_sessions.events.sns_topic import SnsPublisher
 from agent_sessions.sessions.dynamo_store import DynamoSessionStore
 from agent_sessions.sessions.model import minutes_to_ms
@@ -57,6 +58,10 @@ class SkewedClock:
         self._clock.sleep(seconds)
 
 
+def _not_asked() -> Any:
+    raise AssertionError("no session of this day is talked in")
+
+
 class Stage:
     """An empty deployment at START_MS; `index_lag_ms` is asked for each change of an index."""
 
@@ -72,6 +77,7 @@ class Stage:
             engine.add_hook(Latency(self.timeline))
         self.settings = SessionSettings.from_env({"SESSIONS_TABLE": self.table})
         self.services = [self._service(skew_ms) for skew_ms in (-SKEW_MS, 0, SKEW_MS)]
+        self.removal = SessionRemoval(self._store(), _not_asked, _not_asked, self.timeline, self.settings.retention_ms)
         settings = SweepSettings.from_env(
             {"SESSIONS_TABLE": self.table, "EVENTS_TOPIC_ARN": "topic", "EVENT_SOURCE": "/simulation"}
         )
@@ -86,16 +92,18 @@ class Stage:
             jitter=rng.random,
         )
 
-    def _service(self, skew_ms: int) -> SessionService:
-        store = DynamoSessionStore(
+    def _store(self) -> DynamoSessionStore:
+        return DynamoSessionStore(
             self.dynamo.as_client(),
             self.table,
             retention_ms=self.settings.retention_ms,
             due_shards=self.settings.due_shards,
             tenant_shards=self.settings.tenant_shards,
         )
+
+    def _service(self, skew_ms: int) -> SessionService:
         return SessionService(
-            store,
+            self._store(),
             SkewedClock(self.timeline, skew_ms),
             self.new_id,
             retention_ms=self.settings.retention_ms,

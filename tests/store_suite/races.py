@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 import pytest
 from agent_sessions.sessions.dynamo_store import DynamoSessionStore
 from agent_sessions.sessions.leases import Renewal, RenewalPath, patch_of
-from agent_sessions.sessions.service import Removed
+from agent_sessions.sessions.service import Deletion
 from agent_sessions.sweep import dynamo_record
 
 from tests.store_suite.examples import (
@@ -121,7 +121,7 @@ def test_one_of_many_patches_of_one_reading_goes_through(table: Table, store: Dy
 def test_one_of_many_deletes_gets_the_session(table: Table, store: DynamoSessionStore) -> None:
     session = put(table, a_session())
     answers = at_once(lambda _: store.delete(session.session_id, TENANT))
-    assert [answer for answer in answers if answer] == [Removed(session)]
+    assert [answer for answer in answers if answer] == [Deletion(True, session, session.attempt)]
 
 
 def test_no_renewal_or_patch_outlives_a_delete(table: Table, store: DynamoSessionStore) -> None:

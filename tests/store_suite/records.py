@@ -1,6 +1,6 @@
 """The service's own records: claims on shards, what sweeps tell of themselves, the gauge, the secret of cursors."""
 
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from agent_sessions.lists import dynamo_secret
@@ -49,6 +49,28 @@ def test_a_claim_that_was_repeated_because_its_answer_was_lost_still_holds(recor
     assert records.claim([0, 1], "first", NOW, UNTIL)
     assert records.claim([0, 1], "first", NOW, UNTIL)
     assert not records.claim([1], "second", NOW, UNTIL)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{"S": "soon"}, {"N": str(NOW + 10**12)}, {"N": "1E+100"}, {"N": f"{NOW}.5"}, {"NULL": True}, {"M": {}}],
+    ids=str,
+)
+def test_a_claim_that_no_run_can_have_written_holds_nobody_up_for_long(
+    table: Table, records: DynamoSweepRecord, value: dict[str, Any]
+) -> None:
+    table.client.update_item(
+        TableName=table.name,
+        Key=items.session_key(dynamo_record.RECORD),
+        UpdateExpression="SET claimedUntil0 = :value, sweptAtX = :value, sweptAt1 = :value, gaugeAt = :value",
+        ExpressionAttributeValues={":value": value},
+    )
+    assert records.sweep_record() == SweepRecord({}, None)
+    assert records.claim([0], "first", NOW + 1, UNTIL)
+    assert not records.claim([0], "second", NOW + 2, UNTIL)
+    swept = {0: ShardSweep(NOW, 1.5, 7)}
+    assert records.release([0], "first", swept)
+    assert records.sweep_record().shards == swept
 
 
 def test_a_released_claim_is_free_at_once_and_tells_how_the_sweep_went(records: DynamoSweepRecord) -> None:

@@ -10,7 +10,7 @@ from agent_sessions.sessions.attempts import Write
 from agent_sessions.sessions.dynamo_store import DynamoSessionStore
 from agent_sessions.sessions.leases import Renewal, RenewalPath, patch_of
 from agent_sessions.sessions.model import Session, TimeoutConfig
-from agent_sessions.sessions.service import Removed
+from agent_sessions.sessions.service import Deletion
 
 from tests.store_suite.examples import (
     MINUTE,
@@ -517,7 +517,7 @@ def test_a_patch_of_what_is_gone_leaves_nothing_behind(table: Table, store: Dyna
 
 def test_what_is_deleted_is_handed_back_and_gone(table: Table, store: DynamoSessionStore) -> None:
     session = put(table, a_session())
-    assert store.delete(session.session_id, TENANT) == Removed(session)
+    assert store.delete(session.session_id, TENANT) == Deletion(True, session, session.attempt)
     assert item(table, session.session_id) is None
     assert store.delete(session.session_id, TENANT) is None
 
@@ -527,7 +527,7 @@ def test_what_is_deleted_is_handed_back_and_gone(table: Table, store: DynamoSess
 )
 def test_an_expired_session_can_be_deleted(table: Table, store: DynamoSessionStore, state: dict[str, Any]) -> None:
     session = put(table, a_session(**state))
-    assert store.delete(session.session_id, TENANT) == Removed(session)
+    assert store.delete(session.session_id, TENANT) == Deletion(True, session, session.attempt)
     assert item(table, session.session_id) is None
 
 

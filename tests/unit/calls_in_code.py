@@ -11,7 +11,7 @@ import botocore.session
 from tests.template_reader import PATH
 
 PACKAGE: Final = PATH.parent / "layers" / "domain" / "agent_sessions"
-SERVICES: Final = ("dynamodb", "lambda", "sns")
+SERVICES: Final = ("dynamodb", "lambda", "sns", "sqs")
 
 
 def operations_in_the_code() -> Mapping[str, set[str]]:

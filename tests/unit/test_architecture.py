@@ -22,6 +22,7 @@ ROOMS = (
     "settings",
     "wire_format",
     "messages",
+    "erasure",
     "events",
     "lists",
     "sweep",

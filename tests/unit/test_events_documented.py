@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 import pytest
+from agent_sessions.sessions.leases import renew_after_ms
 from moto import mock_aws
 from samtranslator.yaml_helper import yaml_parse
 
@@ -102,6 +103,19 @@ def test_the_filter_policies_on_the_page_let_through_what_it_says(subscribers: S
     assert {event["data"]["tenantId"] for event in got[TENANTS]} == {"acme", "globex"}
     assert len(got[WITHOUT_AN_AGENT]) == 2
     assert AGENT not in {event["data"]["agentId"] for event in got[WITHOUT_AN_AGENT]}
+
+
+@pytest.mark.parametrize(
+    "timeout, threshold, room", re.findall(r"^\| (\d+), ([\d.]+)[^|]* \| (\w+)", PAGE, re.MULTILINE)
+)
+def test_the_room_between_a_renewal_and_its_warning_is_what_the_page_says(
+    timeout: str, threshold: str, room: str
+) -> None:
+    config = SESSION.timeout._replace(timeout_minutes=int(timeout), warning_threshold_minutes=float(threshold))
+    session = SESSION._replace(timeout=config, renewed_at_ms=0, expires_at_ms=config.timeout_ms, ends_at_ms=2**40)
+    half_way = renew_after_ms(session)
+    assert half_way is not None
+    assert 2 * half_way / MINUTE == (0 if room == "none" else int(room))
 
 
 def test_the_queue_on_the_page_is_the_example_s() -> None:

@@ -1,5 +1,7 @@
 """The example of a consumer: acts once on what is new, never on what is out of date, and loses nothing."""
 
+import contextlib
+import io
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,10 +13,9 @@ from agent_sessions.events.cloud_events import EventKind, session_event
 from cfnlint.api import lint  # type: ignore[import-untyped]
 from cfnlint.config import ManualArgs  # type: ignore[import-untyped]
 from moto import mock_aws
-from samtranslator.yaml_helper import yaml_parse
 
 from examples.consumer import app
-from template_reader import create_tables, expand
+from template_reader import create_tables, expanded, read
 from tests.engines import faults
 from tests.engines.fake_dynamo import FakeDynamo
 from tests.unit.sweep_world import SweepWorld
@@ -40,11 +41,11 @@ class Consumer:
             {"messageId": f"message-{number}", "body": body, "attributes": {"SentTimestamp": SENT}}
             for number, body in enumerate(bodies)
         ]
-        answer = app.consume({"Records": records}, app.Seen(self.dynamo.as_client(), "seen"), self._act)
+        answer = app.consume({"Records": records}, app.Seen(self.dynamo.as_client(), "seen"), self.act)
         assert answer.keys() == {"batchItemFailures"}
         return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 
-    def _act(self, event: app.Event) -> None:
+    def act(self, event: app.Event) -> None:
         self.on_act(event)
         self.acts.append(f"{event['data']['lease']} {event['type'].rpartition('.')[2]}")
 
@@ -130,20 +131,38 @@ def test_what_is_remembered_outlives_every_message_that_can_still_come(consumer:
     consumer.receive(told("expiring"))
     [item] = consumer.dynamo.items("seen")
     assert item["forgetAt"] == {"N": str(int(SENT) // 1000 + app.KEEP_SECONDS)}
-    resources = yaml_parse(TEMPLATE.read_text("utf-8"))["Resources"]
+    resources = read(TEMPLATE)["Resources"]
     assert resources["SeenTable"]["Properties"]["TimeToLiveSpecification"]["AttributeName"] == "forgetAt"
     queues = [resources[name]["Properties"] for name in ("Queue", "DeadLetterQueue")]
     assert sum(queue["MessageRetentionPeriod"] for queue in queues) < app.KEEP_SECONDS
 
 
+@pytest.mark.parametrize(
+    "sample, acts, failed",
+    [("expiring", ["1 expiring"], 0), ("expired", ["1 expired"], 0), ("repeats-and-strays", ["1 expiring"], 1)],
+)
+def test_the_sample_events_are_consumed_as_they_are_called(
+    consumer: Consumer, sample: str, acts: list[str], failed: int
+) -> None:
+    batch = json.loads((TEMPLATE.parent / "events" / f"{sample}.json").read_text("utf-8"))
+    answer = app.consume(batch, app.Seen(consumer.dynamo.as_client(), "seen"), consumer.act)
+    assert consumer.acts == acts
+    assert len(answer["batchItemFailures"]) == failed
+
+
+def test_a_sample_event_has_the_fields_of_an_event_of_today() -> None:
+    kinds: tuple[EventKind, ...] = ("expiring", "expired")
+    for kind in kinds:
+        [record] = json.loads((TEMPLATE.parent / "events" / f"{kind}.json").read_text("utf-8"))["Records"]
+        assert json.loads(record["body"]).keys() == json.loads(told(kind)).keys()
+
+
 def test_the_template_of_the_example_lints() -> None:
-    matches = lint(
-        json.dumps(expand(yaml_parse(TEMPLATE.read_text("utf-8")))), config=ManualArgs(regions=["eu-west-1"])
-    )
+    matches = lint(json.dumps(expanded(TEMPLATE)), config=ManualArgs(regions=["eu-west-1"]))
     assert [f"{match.rule.id} {match.path}: {match.message}" for match in matches] == []
 
 
-def test_from_the_sweep_to_the_handler(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_from_the_sweep_to_the_handler(monkeypatch: pytest.MonkeyPatch) -> None:
     """The deployed sweeper publishes, SNS and SQS deliver, the example's own handler acts: once for each warning."""
     with mock_aws():
         sns, sqs, dynamodb = boto3.client("sns"), boto3.client("sqs"), boto3.client("dynamodb")
@@ -151,7 +170,7 @@ def test_from_the_sweep_to_the_handler(monkeypatch: pytest.MonkeyPatch, capsys: 
         topic = sns.create_topic(Name="events")["TopicArn"]
         url = sqs.create_queue(QueueName="events")["QueueUrl"]
         arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-        template = yaml_parse(TEMPLATE.read_text("utf-8"))
+        template = read(TEMPLATE)
         sns.subscribe(
             TopicArn=topic,
             Protocol="sqs",
@@ -175,9 +194,10 @@ def test_from_the_sweep_to_the_handler(monkeypatch: pytest.MonkeyPatch, capsys: 
         }
         monkeypatch.setenv("SEEN_TABLE", "seen")
         app._seen.cache_clear()
-        capsys.readouterr()
-        assert app.handler(batch, None) == {"batchItemFailures": []}
+        # Not capsys: the sweeper's logger, which later tests share, would keep a stream that closes with this test.
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            assert app.handler(batch, None) == {"batchItemFailures": []}
         app._seen.cache_clear()
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    lines = [json.loads(line) for line in printed.getvalue().splitlines()]
     assert sorted(line["sessionId"] for line in lines) == [session.session_id for session in sessions]
     assert {line["it"] for line in lines} == {"can be renewed"}

@@ -7,16 +7,16 @@ from agent_sessions.sweep.health import Gauge, ShardSweep
 from tests.engines import faults
 from tests.unit.world import MINUTE, START_MS, TABLE, World, at
 
-FIELDS = {"status", "timestamp", "activeSessions", "expiringSoon", "lastSweepAt", "sweepLagSeconds"}
+FIELDS = {"status", "timestamp", "activeSessions", "expiringSoon", "lastSweepAt", "sweepLagSeconds", "passedOver"}
 
 
-def swept(world: World, *, lag_seconds: float = 0, shards: int = 8, first: int = 0) -> None:
+def swept(world: World, *, lag_seconds: float = 0, shards: int = 8, first: int = 0, passed_over: int = 0) -> None:
     """A sweep of some shards finishes now."""
     records = DynamoSweepRecord(world.dynamo.as_client(), TABLE)
     now_ms = world.clock.now_ms()
     wanted = range(first, first + shards)
     assert records.claim(wanted, "a-run", now_ms, now_ms + 70_000)
-    assert records.release(wanted, "a-run", {shard: ShardSweep(now_ms, lag_seconds) for shard in wanted})
+    assert records.release(wanted, "a-run", {shard: ShardSweep(now_ms, lag_seconds, passed_over) for shard in wanted})
 
 
 def test_before_the_first_sweep_the_service_is_degraded_and_knows_no_numbers(world: World) -> None:
@@ -29,6 +29,7 @@ def test_before_the_first_sweep_the_service_is_degraded_and_knows_no_numbers(wor
         "expiringSoon": None,
         "lastSweepAt": None,
         "sweepLagSeconds": None,
+        "passedOver": None,
     }
 
 
@@ -44,6 +45,7 @@ def test_after_a_sweep_in_time_the_service_is_healthy(world: World) -> None:
         "expiringSoon": None,
         "lastSweepAt": at(START_MS),
         "sweepLagSeconds": 1.5,
+        "passedOver": 0,
     }
 
 
@@ -55,6 +57,13 @@ def test_a_sweep_more_than_three_minutes_old_degrades(world: World) -> None:
     answer = world.health()
     assert (answer.status, answer.json["status"]) == (200, "degraded")
     assert answer.json["lastSweepAt"] == at(START_MS)
+
+
+def test_what_a_sweep_passed_over_is_added_up_and_degrades_nothing(world: World) -> None:
+    swept(world, shards=4, passed_over=2)
+    swept(world, shards=4, first=4, passed_over=1)
+    answer = world.health().json
+    assert (answer["passedOver"], answer["status"]) == (12, "healthy")
 
 
 def test_a_lag_of_more_than_three_minutes_degrades(world: World) -> None:

@@ -41,7 +41,7 @@ def test_a_call_to_anything_else_is_not_sent(aws: EmbeddedAws) -> None:
 
 def test_parameters_are_checked_against_the_service_model(aws: EmbeddedAws) -> None:
     with pytest.raises(ParamValidationError):
-        aws.sns().publish_batch(TopicArn="arn", PublishBatchRequestEntries=[{"Id": 1}])
+        aws.sns().publish_batch(TopicArn="arn", PublishBatchRequestEntries=[{"Id": 1}])  # type: ignore[typeddict-item]
 
 
 def test_profiles_and_keys_of_real_accounts_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:

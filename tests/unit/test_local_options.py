@@ -19,7 +19,7 @@ def test_the_defaults_need_nothing() -> None:
 def test_each_can_be_set() -> None:
     environ = {"PORT": "8080", "HOST": "0.0.0.0", "STORE": "dynamodb-local", "AUTH": "1"}  # noqa: S104 - not bound
     options = Options.from_env(environ)
-    assert options == Options("0.0.0.0", 8080, "dynamodb-local", auth=True)  # noqa: S104 - likewise
+    assert options == Options("0.0.0.0", 8080, "dynamodb-local", auth=True)  # noqa: S104 - not bound
     assert not options.is_loopback
     assert Options().is_loopback
 

@@ -1,6 +1,8 @@
 """What is installed, here and in Lambda: the locks agree with each other, and make says what it can do."""
 
 import re
+import shutil
+import subprocess
 from importlib.metadata import requires
 from pathlib import Path
 

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from agent_sessions.errors import ServiceUnavailable
 from agent_sessions.events.cloud_events import BatchRefused, PublishOutcome, SessionEvent
-from agent_sessions.events.sns_topic import PUBLISH_LIMIT, SnsPublisher
-from agent_sessions.sweep.calls import PUBLISH_BATCH
+from agent_sessions.events.sns_topic import SnsPublisher
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
 from local.dynamo.refusals import service_model

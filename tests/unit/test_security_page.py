@@ -1,10 +1,12 @@
 """docs/security.md keeps its word: the tests that it names exist, and so do the parameters, files and targets."""
 
+import json
 import re
 from pathlib import Path
 from typing import Final
 
 import pytest
+from samtranslator.yaml_helper import yaml_parse
 
 from tests.template_reader import template
 from tools import keys as command
@@ -25,16 +27,23 @@ def test_every_test_that_the_page_names_exists(tests: set[str]) -> None:
     assert named <= tests, named - tests
 
 
-def test_every_file_that_the_page_links_to_exists() -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", PAGE):
-        assert (ROOT / "docs" / target).exists(), target
-
-
 def test_every_parameter_that_the_page_names_exists() -> None:
     named = set(re.findall(r"`([A-Z][a-z]+[A-Z]\w+)`", PAGE))
-    actions = {"PutItem", "UpdateItem", "GetItem", "DisableExecuteApiEndpoint"}
-    assert named - actions
-    assert named - actions <= template()["Parameters"].keys()
+    properties = {"DisableExecuteApiEndpoint"}
+    assert named - properties
+    assert named - properties <= template()["Parameters"].keys()
+
+
+def test_the_feed_of_a_tenant_gives_it_one_queue_and_no_topic() -> None:
+    [block] = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+    feed = {name: resource["Properties"] for name, resource in yaml_parse(block).items()}
+    assert json.loads(feed["AcmeSubscription"]["FilterPolicy"]) == {"tenantId": ["acme"]}
+    [from_topic, tenant] = feed["AcmeQueuePolicy"]["PolicyDocument"]["Statement"]
+    assert from_topic["Principal"] == {"Service": "sns.amazonaws.com"}
+    assert tenant["Principal"].keys() == {"AWS"}
+    assert tenant["Resource"] == from_topic["Resource"] == feed["AcmeSubscription"]["Endpoint"]
+    assert {action.partition(":")[0] for action in tenant["Action"]} == {"sqs"}
+    assert "sqs:SendMessage" not in tenant["Action"]
 
 
 @pytest.mark.parametrize("line", re.findall(r'^make api-key .*ARGS="([^"]+)"', PAGE, re.MULTILINE))

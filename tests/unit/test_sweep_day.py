@@ -54,7 +54,9 @@ def test_the_judge_sees_an_expiry_that_does_not_wait_for_renewals_under_way(monk
 
 def test_the_judge_sees_warnings_that_are_never_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     day = Day(SMALL)
-    monkeypatch.setattr("agent_sessions.sweep.engine._ShardRun._tell", lambda _self, _kind, sessions: [*sessions])
+    monkeypatch.setattr(
+        "agent_sessions.sweep.shard.ShardRun._publish", lambda _self, _kind, sessions, _tries: [*sessions]
+    )
     assert kinds(judged(day)) == {"never warned", "never announced"}
 
 

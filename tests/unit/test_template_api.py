@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from local.gateway import Gateway, HttpRequest
 from tests.template_reader import Deployment
+from tests.unit.world import BASE, MovableClock
 
 ORIGINS = "https://app.example.com,https://example.org"
 
@@ -45,6 +47,16 @@ def test_every_route_but_health_and_preflights_asks_for_a_key() -> None:
     } | dict.fromkeys(OF_MESSAGES, "CUSTOM")
     guarded = [route for route in routes().values() if route["AuthorizationType"] == "CUSTOM"]
     assert {route["AuthorizerId"] for route in guarded} == {"ApiKeyAuthorizer"}
+
+
+def test_the_local_gateway_has_the_same_routes_without_a_key() -> None:
+    gateway = Gateway(lambda _event: {}, clock=MovableClock(), health_path=f"{BASE}/health")
+    for path in (f"{BASE}/health", f"{BASE}/health/", f"{BASE}/health/x", BASE):
+        for method in ("GET", "HEAD", "POST", "OPTIONS"):
+            found, _ = gateway._route(HttpRequest(method, path, "", [], b""))
+            key = f"{method} {path}" if f"{method} {path}" in routes() else "$default"
+            key = "OPTIONS /{proxy+}" if method == "OPTIONS" else key
+            assert (found.key, found.needs_key) == (key, routes()[key]["AuthorizationType"] == "CUSTOM")
 
 
 def test_the_verbs_of_messages_lead_to_a_function_of_their_own_and_all_else_to_the_other() -> None:

@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from agent_sessions.api.http import SessionApi
     from agent_sessions.api.list_query import ListApi
     from agent_sessions.api.messages_http import MessageApi
+    from agent_sessions.erasure.dynamo_pages import DynamoMessagePages
+    from agent_sessions.erasure.handler import ErasureHandler
+    from agent_sessions.erasure.sqs_queue import SqsEraserQueue
     from agent_sessions.keys.authorizer import ApiKeyAuthorizer
     from agent_sessions.keys.service import KeyService
-    from agent_sessions.settings import SessionSettings
+    from agent_sessions.settings import ErasureSettings, SessionSettings
     from agent_sessions.sweep.handler import ScheduledSweeps
     from agent_sessions.sweep.health import HealthService
     from agent_sessions.sweep.lambda_invoker import LambdaSelfInvoker
@@ -77,6 +80,7 @@ def session_api() -> "SessionApi":
     from random import random
 
     from agent_sessions.api.http import SessionApi
+    from agent_sessions.erasure.service import SessionRemoval
     from agent_sessions.sessions.dynamo_store import DynamoSessionStore
     from agent_sessions.sessions.ids import new_session_id
     from agent_sessions.sessions.model import minutes_to_ms
@@ -99,6 +103,7 @@ def session_api() -> "SessionApi":
             retention_ms=settings.retention_ms,
             longest_ms=minutes_to_ms(settings.longest_duration_minutes),
         ),
+        removal=SessionRemoval(store, _message_pages, _eraser_queue, _wiring.clock, settings.retention_ms),
         lists=_lists,
         health=_health,
         settings=settings,
@@ -141,6 +146,49 @@ def session_messages() -> "MessageApi":
         settings=settings,
         clock=clock,
         telemetry=_telemetry(),
+    )
+
+
+@cache
+def _message_pages() -> "DynamoMessagePages":
+    from agent_sessions.erasure.dynamo_pages import DynamoMessagePages
+
+    return DynamoMessagePages(_client("dynamodb"), _erasure_settings().messages_table, _wiring.clock)
+
+
+@cache
+def _eraser_queue() -> "SqsEraserQueue":
+    from agent_sessions.erasure.sqs_queue import SqsEraserQueue
+
+    return SqsEraserQueue(_client("sqs"), _erasure_settings().eraser_queue_url)
+
+
+@cache
+def _erasure_settings() -> "ErasureSettings":
+    from agent_sessions.settings import ErasureSettings
+
+    return ErasureSettings.from_env(_wiring.environ)
+
+
+@cache
+def eraser() -> "ErasureHandler":
+    """Build the eraser.
+
+    Raises:
+        SettingsError: a setting is missing.
+
+    """
+    from agent_sessions.erasure.handler import ErasureHandler
+    from agent_sessions.erasure.service import Eraser
+    from agent_sessions.erasure.sqs_queue import order_from_body
+    from agent_sessions.sessions.dynamo_store import DynamoSessionStore
+
+    settings = _erasure_settings()
+    store = DynamoSessionStore(
+        _client("dynamodb"), settings.sessions_table, retention_ms=0, due_shards=1, tenant_shards=1
+    )
+    return ErasureHandler(
+        Eraser(store, _message_pages(), _eraser_queue(), _wiring.clock), order_from_body, _telemetry()
     )
 
 
@@ -293,6 +341,10 @@ _BUILDERS = (
     session_messages,
     _lists,
     _health,
+    _message_pages,
+    _eraser_queue,
+    _erasure_settings,
+    eraser,
     _session_settings,
     expiry_sweeper,
     _self_invoker,

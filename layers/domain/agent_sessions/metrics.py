@@ -20,6 +20,9 @@ REPLIES_MISSED: Final = "RepliesMissed"
 NUMBERS_SEALED: Final = "NumbersSealed"
 REQUEST_ERRORS: Final = "RequestErrors"
 
+MESSAGES_ERASED: Final = "MessagesErased"
+ERASER_FAILURES: Final = "EraserFailures"
+
 SWEEP_RUNS: Final = "SweepRuns"
 SWEEP_LAG_SECONDS: Final = "SweepLagSeconds"
 SWEEP_BACKLOG: Final = "SweepBacklog"

@@ -118,6 +118,14 @@ class MessageSettings(_Settings):
         return self.session_retention_minutes * MS_PER_MINUTE
 
 
+class ErasureSettings(_Settings):
+    """What removes content: the tables, and the queue of what is left to remove."""
+
+    sessions_table: str
+    messages_table: str
+    eraser_queue_url: str
+
+
 class SweepSettings(_Settings):
     """The settings of the sweeper."""
 

@@ -8,6 +8,7 @@ from agent_sessions.api.edge import BASE_PATH, MESSAGE_ROUTE, MESSAGES_ROUTE, An
 from agent_sessions.api.json_body import read_object
 from agent_sessions.api.requests import Requests
 from agent_sessions.clock import Clock
+from agent_sessions.erasure.service import SessionRemoval
 from agent_sessions.metrics import (
     SESSION_HEARTBEATS,
     SESSIONS_CREATED,
@@ -33,6 +34,7 @@ class SessionApi(HttpApi):
         self,
         *,
         sessions: SessionService,
+        removal: SessionRemoval,
         lists: "Callable[[], ListApi]",
         health: "Callable[[], HealthService]",
         settings: SessionSettings,
@@ -42,6 +44,7 @@ class SessionApi(HttpApi):
         """Wire the routes to the use cases; `lists` and `health` are built by the first request that needs them."""
         super().__init__(clock, telemetry)
         self._sessions = sessions
+        self._removal = removal
         self._lists = lists
         self._health = health
         self._requests = Requests(settings)
@@ -111,8 +114,8 @@ class SessionApi(HttpApi):
         return _session_answer(patched, SESSIONS_PATCHED)
 
     def _delete(self, request: Request) -> Answer:
-        self._sessions.delete(request.tenant_id, request.session_id)
-        return Answer(200, responses.deletion_json(request.session_id), metric=SESSIONS_ENDED)
+        ended = self._removal.end(request.tenant_id, request.session_id)
+        return Answer(200, responses.deletion_json(request.session_id, ended), metric=SESSIONS_ENDED)
 
 
 def _session_answer(snapshot: Snapshot, metric: str | None = None) -> Answer:

@@ -3,6 +3,7 @@
 import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
+from agent_sessions.erasure.service import Ended
 from agent_sessions.errors import (
     MISSING,
     FieldProblem,
@@ -74,13 +75,18 @@ def page_json(page: "SessionPage") -> str:
     return f'{{"sessions":[{sessions}],{compact(rest)[1:]}'
 
 
-def deletion_json(session_id: str) -> str:
+def deletion_json(session_id: str, ended: Ended) -> str:
     """Return the answer to a DELETE; `data` is what the ElizaOS client hands to its caller."""
     return compact(
         {
             "success": True,
             "message": "The session has ended.",
-            "data": {"success": True, "sessionId": session_id},
+            "data": {
+                "success": True,
+                "sessionId": session_id,
+                "messagesDeleted": ended.messages_deleted,
+                "pending": ended.pending,
+            },
         }
     )
 
@@ -96,6 +102,7 @@ def health_json(health: "Health") -> str:
             "expiringSoon": health.expiring_soon,
             "lastSweepAt": None if swept_at_ms is None else timestamp(swept_at_ms),
             "sweepLagSeconds": health.sweep_lag_seconds,
+            "passedOver": health.passed_over,
         }
     )
 

@@ -14,7 +14,7 @@ CONNECT_TIMEOUT_SECONDS: Final = 0.8
 READ_TIMEOUT_SECONDS: Final = 1.0
 TOTAL_ATTEMPTS: Final = 2
 """One call towards DynamoDB takes at most 2 * (0.8 + 1.0) s plus botocore's first pause of at most 1 s: 4.6 s. That it
-stays under five seconds is what lets the sweep announce an expiry five seconds after it (DESIGN.md section 3)."""
+stays under five seconds lets the sweep announce an expiry five seconds after it (docs/architecture.md, A sweep)."""
 
 _AS_SENT: Final = frozenset({"S", "N", "BOOL", "NULL"})
 """The kinds of attribute that mean the same in JSON and in Python."""
@@ -83,7 +83,7 @@ class _ItemParser(JSONParser):
     def _handle_map(self, shape: Any, value: dict[str, Any]) -> Any:  # noqa: ANN401 - botocore's shapes
         attribute = shape.value
         if attribute.name != "AttributeValue":
-            return super()._handle_map(shape, value)  # type: ignore[misc] # likewise
+            return super()._handle_map(shape, value)  # type: ignore[misc] # the stubs leave it out
         return {
             name: held if held.keys() <= _AS_SENT else self._handle_structure(attribute, held)
             for name, held in value.items()

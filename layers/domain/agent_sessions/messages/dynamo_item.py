@@ -8,7 +8,7 @@ from typing import Any, Final, get_args
 
 from agent_sessions.messages.model import KeyRecord, Message, Role, Sealed, Slot
 from agent_sessions.sessions.dynamo_item import Item, UnreadableItem, moment, number
-from agent_sessions.sessions.model import Session
+from agent_sessions.sessions.model import life_of
 
 LIFE: Final = "life"
 SEQUENCE: Final = "seq"
@@ -16,16 +16,6 @@ TTL: Final = "purgeAt"
 _SEALED: Final = "sealed"
 _OMITTED: Final = {"parts": "[]", "attachments": "[]", "metadata": "{}"}
 """JSON texts, and the value that is not stored."""
-
-
-def life_of(session: Session) -> str:
-    """Return the partition of one life of a session: a session made again under its id has another."""
-    return life_key(session.session_id, session.attempt)
-
-
-def life_key(session_id: str, attempt: bytes) -> str:
-    """Return the partition of the life that `attempt` names."""
-    return f"{session_id}#{attempt.hex()}"
 
 
 def slot_key(life: str, sequence: int) -> Item:
@@ -36,7 +26,7 @@ def slot_key(life: str, sequence: int) -> Item:
 def message_item(message: Message) -> Item:
     """Write a message's item. What is empty or follows from the rest is left out."""
     item = {
-        **slot_key(life_key(message.session_id, message.attempt), message.sequence),
+        **slot_key(life_of(message.session_id, message.attempt), message.sequence),
         "write": {"B": message.write},
         "tenantId": {"S": message.tenant_id},
         "agentId": {"S": message.agent_id},

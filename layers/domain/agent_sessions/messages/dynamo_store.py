@@ -75,12 +75,12 @@ class DynamoMessageStore:
 
     def seal(self, session: Session, sequence: int) -> Slot | None:
         """Seal a number under which nothing stands yet; return None, or what stands there already."""
-        held = self._put_once(items.sealed_item(items.life_of(session), sequence, purge_at_seconds(session)))
+        held = self._put_once(items.sealed_item(session.life, sequence, purge_at_seconds(session)))
         return None if held is None else items.slot_from_item(held)
 
     def get(self, session: Session, sequence: int) -> Slot | None:
         """Read what stands under a number, consistently."""
-        item = self._item(items.slot_key(items.life_of(session), sequence), consistent=True)
+        item = self._item(items.slot_key(session.life, sequence), consistent=True)
         return items.slot_from_item(item) if item else None
 
     def slots(
@@ -92,7 +92,7 @@ class DynamoMessageStore:
                 TableName=self._messages,
                 KeyConditionExpression=f"{items.LIFE} = :life AND {items.SEQUENCE} BETWEEN :low AND :high",
                 ExpressionAttributeValues={
-                    ":life": {"S": items.life_of(session)},
+                    ":life": {"S": session.life},
                     ":low": number(low),
                     ":high": number(high),
                 },
@@ -104,12 +104,12 @@ class DynamoMessageStore:
 
     def key_record(self, session: Session, key: int, *, consistent: bool) -> KeyRecord | None:
         """Read what the session's life remembers of a key."""
-        item = self._item(items.slot_key(items.life_of(session), key), consistent=consistent)
+        item = self._item(items.slot_key(session.life, key), consistent=consistent)
         return items.key_from_item(item) if item else None
 
     def put_key(self, session: Session, record: KeyRecord) -> KeyRecord | None:
         """Remember a key; return None, or what is remembered of it already."""
-        held = self._put_once(items.key_item(items.life_of(session), record, purge_at_seconds(session)))
+        held = self._put_once(items.key_item(session.life, record, purge_at_seconds(session)))
         return None if held is None else items.key_from_item(held)
 
     def move_key(self, session: Session, record: KeyRecord, sealed: int) -> bool:
@@ -118,7 +118,7 @@ class DynamoMessageStore:
             with translated():
                 self._client.update_item(
                     TableName=self._messages,
-                    Key=items.slot_key(items.life_of(session), record.number),
+                    Key=items.slot_key(session.life, record.number),
                     UpdateExpression="SET n = :n, #at = :at",
                     ConditionExpression="n = :sealed",
                     ExpressionAttributeNames={"#at": "at"},

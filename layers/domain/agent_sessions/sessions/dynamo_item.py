@@ -37,6 +37,9 @@ LAST_MESSAGE_AT: Final = "lastMessageAt"
 OPEN_SEQUENCE: Final = "openSeq"
 AGENT_ID: Final = "agentId"
 
+LAST_SEQ: Final = "lastSeq"
+"""How many messages were accepted; absent before the first."""
+
 
 class UnreadableItem(Exception):
     """An item is no session that this service can have written. It stays until somebody mends or deletes it."""

@@ -3,8 +3,8 @@
 The conditions are what makes every race safe.
 """
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
@@ -15,7 +15,7 @@ from agent_sessions.sessions.dynamo_item import Item, UnreadableItem, number
 from agent_sessions.sessions.dynamo_renewal import ALIVE, NOT_CLOSED, NOT_WARNED, OWNED, WARNED, Update, renewal_update
 from agent_sessions.sessions.leases import Patch, Renewal
 from agent_sessions.sessions.model import Session
-from agent_sessions.sessions.service import ReadMany, Removed
+from agent_sessions.sessions.service import Deletion, ReadMany
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -142,25 +142,50 @@ class DynamoSessionStore:
             sets.append(f"{items.DUE_AT} = {appointment}")
         return update_session(self._client, self._table, read.session_id, Update(sets, conditions, values))
 
-    def delete(self, session_id: str, tenant_id: str) -> Removed | None:
-        """Remove the tenant's session, readable or not; return what is left to know of it, None where there is none."""
+    def delete(self, session_id: str, tenant_id: str, attempt: bytes | None = None) -> Deletion | None:
+        """Remove the tenant's session, readable or not: one DeleteItem. None where the tenant has no such session.
+
+        Without `attempt` only a session that was never talked in is removed, with it only the life that it names.
+        """
+        values: Item = {":tenant": {"S": tenant_id}}
+        if attempt is None:
+            this_life = f"attribute_not_exists({items.LAST_SEQ})"
+        elif not attempt:  # the item is damaged: its life has no name
+            this_life = "NOT attribute_type(attempt, :binary)"
+            values[":binary"] = {"S": "B"}
+        else:
+            this_life = "attempt = :attempt"
+            values[":attempt"] = {"B": attempt}
         try:
             with translated():
                 answer = self._client.delete_item(
                     TableName=self._table,
                     Key=items.session_key(session_id),
-                    ConditionExpression=OWNED,
-                    ExpressionAttributeValues={":tenant": {"S": tenant_id}},
+                    ConditionExpression=f"{OWNED} AND {this_life}",
+                    ExpressionAttributeValues=values,
                     ReturnValues="ALL_OLD",
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
         except ClientError as error:
             if not is_failed_condition(error):
                 raise
-            return None
-        try:
-            return Removed(items.session_from_item(answer["Attributes"]))
-        except UnreadableItem:
-            return Removed(None)
+            found = old_item(error)
+            if found is None or found.get("tenantId") != {"S": tenant_id}:
+                return None
+            return Deletion(done=False, session=_readable(found), attempt=_attempt(found))
+        return Deletion(True, _readable(answer["Attributes"]), _attempt(answer["Attributes"]))
+
+    def attempt_of(self, session_id: str) -> bytes | None:
+        """Read what stands for the life of a session, consistently: one read unit up to 4 KB."""
+        with translated():
+            answer = self._client.get_item(
+                TableName=self._table,
+                Key=items.session_key(session_id),
+                ConsistentRead=True,
+                ProjectionExpression="attempt",
+            )
+        item = answer.get("Item")
+        return None if item is None else _attempt(item)
 
 
 def update_session(client: "DynamoDBClient", table: str, session_id: str, update: Update) -> Write:
@@ -187,3 +212,15 @@ def update_session(client: "DynamoDBClient", table: str, session_id: str, update
 def old_item(error: ClientError) -> Item | None:
     """Return the item that a failed condition met; None where there was none."""
     return error.response.get("Item")  # type: ignore[return-value] # botocore's response type leaves it out
+
+
+def _readable(item: Mapping[str, Any]) -> Session | None:
+    try:
+        return items.session_from_item(dict(item))
+    except UnreadableItem:
+        return None
+
+
+def _attempt(item: Mapping[str, Any]) -> bytes:
+    """Return the attempt of an item; nothing where it has none, which no life of ours is named by."""
+    return bytes(item.get("attempt", {}).get("B", b""))

@@ -33,6 +33,11 @@ def purge_at_seconds(created_at_ms: int, longest_ms: int, retention_ms: int) -> 
     return -((created_at_ms + longest_ms + retention_ms + MS_PER_DAY) // -1000)
 
 
+def life_of(session_id: str, attempt: bytes) -> str:
+    """Return the name of one life of a session: an idempotency key can bring a session's id back after its end."""
+    return f"{session_id}#{attempt.hex()}"
+
+
 class TimeoutConfig(NamedTuple):
     """The four timeout settings in force for one session, in minutes as sent."""
 
@@ -95,6 +100,11 @@ class Session(NamedTuple):
     last_sequence: int = 0
     last_message_at_ms: int | None = None
     open_sequence: int | None = None
+
+    @property
+    def life(self) -> str:
+        """The name of this life of the session."""
+        return life_of(self.session_id, self.attempt)
 
     @property
     def reason(self) -> ExpiryReason:

@@ -25,10 +25,15 @@ LOST_ANSWER_SECONDS: Final = 0.2
 """Longest pause before a create whose answer was lost looks for what it wrote."""
 
 
-class Removed(NamedTuple):
-    """What a delete removed: the session, or None where its item could not be read."""
+class Deletion(NamedTuple):
+    """Outcome of a delete: done, or refused as the session was talked in and its life was not named.
 
+    `session` is None where its item cannot be read, `attempt` stands for the life that was found.
+    """
+
+    done: bool
     session: Session | None
+    attempt: bytes
 
 
 class ReadMany(NamedTuple):
@@ -58,8 +63,15 @@ class SessionStore(Protocol):
         """Carry out a patch that was worked out on `read`, if its case still holds."""
         ...
 
-    def delete(self, session_id: str, tenant_id: str) -> Removed | None:
-        """Remove the tenant's session, readable or not; return None where the tenant has no such session."""
+    def delete(self, session_id: str, tenant_id: str, attempt: bytes | None = None) -> Deletion | None:
+        """Remove the tenant's session, readable or not; return None where the tenant has no such session.
+
+        Without `attempt` only a session that was never talked in is removed, with it only the life that it names.
+        """
+        ...
+
+    def attempt_of(self, session_id: str) -> bytes | None:
+        """Return what stands for the life of the session that has this id, as last written; None where none has it."""
         ...
 
 
@@ -229,22 +241,6 @@ class SessionService:
                 return Snapshot(write.session, now_ms)
             found = write.session
         raise TooManyConflicts
-
-    def delete(self, tenant_id: str, session_id: str) -> None:
-        """End a session now and remove its content, expired or not.
-
-        Raises:
-            SessionNotFound: unknown, deleted, retired, malformed id, or another tenant's.
-            ServiceUnavailable: the store does not answer.
-
-        """
-        check_id(session_id)
-        removed = self._store.delete(session_id, tenant_id)
-        if removed is None:
-            raise SessionNotFound
-        session = removed.session
-        if session is not None and session.is_retired(self._clock.now_ms(), self._retention_ms):
-            raise SessionNotFound
 
     def _renew(self, tenant_id: str, session_id: str, *, manual: bool) -> Snapshot:
         check_id(session_id)

@@ -94,12 +94,12 @@ class Claim:
         return now_ms < self.stop_at_ms and now_ms + calls * self._slow_ms <= self.stop_at_ms
 
     def timed(self, call: Callable[[_A], _R], argument: _A) -> _R:
-        """Make a call and remember how long it took. Each call halves what is remembered of those before it."""
+        """Make a call and remember how long it took. A quick call forgets most of a slow one before it."""
         started_ms = self._clock.now_ms()
         try:
             return call(argument)
         finally:
-            self._slow_ms = max(self._clock.now_ms() - started_ms, self._slow_ms / 2)
+            self._slow_ms = max(self._clock.now_ms() - started_ms, self._slow_ms / 4)
 
     def pause(self, failures: int) -> bool:
         """Let the pause pass that follows so many failures; False where there is no time for it."""

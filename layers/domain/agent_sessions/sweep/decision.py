@@ -14,7 +14,7 @@ from agent_sessions.sessions.model import Session
 
 EXPIRY_GRACE_MS: Final = 5_000
 """How long after its expiry a session is announced: more than the API's longest call to the store, so that no renewal
-still in flight can revive a session whose end has been told (DESIGN.md section 3; the bound is in `aws`)."""
+still in flight can revive a session that was announced (docs/architecture.md, A sweep)."""
 
 
 class Action(Enum):

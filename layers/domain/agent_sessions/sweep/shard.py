@@ -12,7 +12,6 @@ Each round tries everything once. What failed is left to a later round, so that 
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 from agent_sessions.clock import Clock
 from agent_sessions.errors import ServiceUnavailable
@@ -32,9 +31,6 @@ from agent_sessions.sweep.ports import (
     PageKey,
     SweepSummary,
 )
-
-_PAGE_CALLS: Final = 5
-"""Calls for which there must be time before a page is read: find, read, and an expiry's close, publish and mark."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +133,7 @@ class ShardRun:
 
     def _sweep_page(self) -> None:
         self._page_failed = True
-        if not self._shared.claim.allows(_PAGE_CALLS):
+        if not self._shared.claim.allows(2):
             return
         page = self._calls.once(Step.FIND, self._find, self._after)
         if page is None:

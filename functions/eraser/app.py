@@ -1,0 +1,12 @@
+"""The eraser's Lambda function: hands SQS's event to the erasure and returns the messages to deliver again."""
+
+from typing import Any
+
+from agent_sessions import bootstrap
+
+bootstrap.prepare(bootstrap.eraser)
+
+
+def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    """Carry out a batch of orders."""
+    return bootstrap.eraser().handle(event)

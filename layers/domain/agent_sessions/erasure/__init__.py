@@ -1,0 +1,1 @@
+"""What removes content for good: the end of a session that was talked in."""

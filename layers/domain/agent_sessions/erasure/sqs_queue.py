@@ -1,0 +1,48 @@
+"""The eraser's orders in an SQS queue, as JSON."""
+
+import json
+from typing import TYPE_CHECKING
+
+from agent_sessions.aws_clients.failures import translated
+from agent_sessions.erasure.service import LifeOrder
+
+if TYPE_CHECKING:
+    from types_boto3_sqs import SQSClient
+
+LIFE: str = "life"
+"""The `kind` of an order to remove one life of a session."""
+
+
+class UnreadableOrder(Exception):
+    """A message of the queue is no order of this service."""
+
+
+class SqsEraserQueue:
+    """`EraserQueue` on one SQS queue. Raises `ServiceUnavailable` where SQS does not answer."""
+
+    def __init__(self, client: "SQSClient", queue_url: str) -> None:
+        """Use `client` on the queue."""
+        self._client = client
+        self._queue_url = queue_url
+
+    def send(self, order: LifeOrder, delay_seconds: int) -> None:
+        """Keep an order; the eraser gets it after `delay_seconds`, up to 900."""
+        body = json.dumps({"kind": LIFE, "sessionId": order.session_id, "life": order.life})
+        with translated():
+            self._client.send_message(QueueUrl=self._queue_url, MessageBody=body, DelaySeconds=delay_seconds)
+
+
+def order_from_body(body: str) -> LifeOrder:
+    """Read an order.
+
+    Raises:
+        UnreadableOrder: it is not JSON, or of a kind that is not known.
+
+    """
+    try:
+        order = json.loads(body)
+        if order["kind"] != LIFE:
+            raise UnreadableOrder(f"the kind must be {LIFE}, not {order['kind']!r}")
+        return LifeOrder(str(order["sessionId"]), str(order["life"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UnreadableOrder(f"an order must be JSON with kind, sessionId and life: {error!r}") from None

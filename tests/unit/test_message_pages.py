@@ -1,7 +1,6 @@
 """Reading: pages in both directions, from every kind of cursor, around numbers that are open or sealed."""
 
 import json
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, Final
 
@@ -65,7 +64,7 @@ def talk(world: World) -> tuple[World, str]:
     ],
 )
 def test_a_page_is_the_newest_that_fit_or_with_a_lower_bound_the_oldest(
-    talk: tuple[World, str], query: dict[str, Any], found: list[int], has_more: bool
+    talk: tuple[World, str], query: dict[str, Any], found: list[int], *, has_more: bool
 ) -> None:
     world, session_id = talk
     page = world.messages(session_id, **query).json
@@ -165,11 +164,11 @@ def test_a_page_holds_no_number_above_an_open_one_until_its_writer_stores_it(tal
         assert world.say(session_id, "11").status == 201
         world.clock.advance(2_900)
         moment = world.clock.now_ms()
-        for query in (
+        bounds = [
             {"afterSequence": 7}, {}, {"beforeSequence": 12}, {"before": moment}, {"after": moment - 4_950},
             {"after": moment},
-        ):  # fmt: skip
-            seen.append(world.messages(session_id, **query).json)
+        ]  # fmt: skip
+        seen.extend(world.messages(session_id, **bound).json for bound in bounds)
 
     world.dynamo.add_hook(Meanwhile("put_item", "before", others))
     assert world.say(session_id, "10").json["message"]["sequence"] == 10
@@ -259,7 +258,7 @@ def test_a_run_of_dead_writers_costs_a_page_a_bounded_number_of_calls(world: Wor
 
 
 @pytest.fixture(scope="module")
-def long_talk() -> Iterator[tuple[World, str]]:
+def long_talk() -> tuple[World, str]:
     """Ten thousand messages, two milliseconds apart, some numbers of which died; all of it a day ago."""
     world = World(MESSAGES_PER_SESSION="20000")
     session_id = world.new(timeoutMinutes=1440)["sessionId"]
@@ -281,7 +280,7 @@ def long_talk() -> Iterator[tuple[World, str]]:
         ExpressionAttributeValues={":n": {"N": str(MANY)}, ":at": {"N": str(started_ms + 2 * MANY)}},
     )
     world.clock.advance(2 * MANY + 60 * MINUTE)
-    yield world, session_id
+    return world, session_id
 
 
 STORED: Final = [number for number in range(1, MANY + 1) if number == 1 or number % 97]

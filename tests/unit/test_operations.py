@@ -170,12 +170,11 @@ def test_the_env_file_of_sam_local_names_whatever_the_template_takes_from_a_reso
 
 
 def test_the_functions_of_sam_local_share_one_table() -> None:
-    tables, topic_arn = names()
+    tables, topic_arn, queue = names()
     told: dict[str, dict[str, str]] = json.loads(text_of(ROOT / "local" / "env.json"))
     assert told["ExpirySweeperFunction"]["SESSIONS_TABLE"] == tables["SessionsTable"]
-    assert f"made {tables['SessionsTable']}, {tables['ApiKeysTable']}, {topic_arn.rpartition(':')[2]}" in text_of(
-        OPERATIONS
-    )
+    made = ", ".join([*tables.values(), topic_arn.rpartition(":")[2], queue])
+    assert f"made {made}" in text_of(OPERATIONS)
 
 
 # --- every page -------------------------------------------------------------------------------------------------------

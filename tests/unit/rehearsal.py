@@ -109,7 +109,7 @@ class Rehearsal:
                 return json.loads(response["body"])
 
             call("message-post")
-            dying = self.dynamo.add_hook(Kill(2, "before", "put_item"))  # the key's record is there, its message is not
+            dying = self.dynamo.add_hook(Kill(3, "before", "put_item"))  # the key's record is there, its message is not
             for role in ("system", "tool"):
                 call("message-post", body={"content": "x", "role": role})
             with suppress(Killed):

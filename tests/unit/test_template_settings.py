@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 from agent_sessions.keys.settings import KeySettings
-from agent_sessions.settings import SessionSettings, SweepSettings
+from agent_sessions.settings import MessageSettings, SessionSettings, SweepSettings
 
 from tests.template_reader import FUNCTIONS, Deployment, expanded, template
 
-SETTINGS: dict[str, type[SessionSettings | SweepSettings]] = {
+SETTINGS: dict[str, type[SessionSettings | SweepSettings | MessageSettings]] = {
     "SessionApiFunction": SessionSettings,
+    "SessionMessagesFunction": MessageSettings,
     "ExpirySweeperFunction": SweepSettings,
 }
 READ: dict[str, tuple[Iterable[str], Callable[[Mapping[str, str]], object]]] = {

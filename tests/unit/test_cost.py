@@ -8,7 +8,7 @@ import pytest
 from tests.logs import everything_logged
 from tests.template_reader import Deployment
 from tests.unit.test_upgrades import Service
-from tools.cost import model, page, prices
+from tools.cost import model, page
 from tools.cost.prices import Price
 
 LIVE = 1_000_000

@@ -1,13 +1,12 @@
 """POST /: docs/contract.md, Create a session; metadata and the idempotency key have files of their own."""
 
-import hashlib
 import json
 import re
 from typing import Any
 
 import pytest
 
-from tests.unit.world import AGENT, BASE, MINUTE, START_MS, TABLE, USER, World, at, sample
+from tests.unit.world import AGENT, BASE, TABLE, USER, World, sample
 
 FIELDS = [
     "sessionId",

@@ -7,13 +7,14 @@ from urllib.parse import urlsplit
 
 import pytest
 from agent_sessions.events.cloud_events import EventKind, SessionEvent, session_event
-from agent_sessions.sessions.model import Session, TimeoutConfig
+from agent_sessions.sessions.model import TimeoutConfig
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 
+from tests.store_suite.examples import a_session
 from tests.unit.world import MINUTE, START_MS
 
 SOURCE: Final = "/agent-sessions/eu-central-1/sessions"
@@ -68,14 +69,11 @@ DATA: Final[dict[str, Any]] = {
     },
     "additionalProperties": False,
 }
-SESSION: Final = Session(
+SESSION: Final = a_session(
     session_id="3f0b1c52-9d4e-4a67-8c1b-72e5a0d94f36",
-    tenant_id="acme",
     agent_id="B8504bc3-45f8-4a41-a00a-83df46d8555d",
     user_id="6c6f2d1e-0a3b-4f7d-9e58-1b2c3d4e5f60",
     metadata_json='{"secret":"a person\'s name"}',
-    request_hash=b"hash",
-    attempt=b"try",
     timeout=TimeoutConfig(30, auto_renew=True, max_duration_minutes=720.5, warning_threshold_minutes=5),
     created_at_ms=START_MS,
     last_activity_ms=START_MS + 60 * MINUTE,
@@ -85,7 +83,6 @@ SESSION: Final = Session(
     renewal_count=4,
     lease=5,
     due_at_ms=START_MS + 85 * MINUTE,
-    purge_at_seconds=4_000_000_000,
 )
 NOW: Final = START_MS + 84 * MINUTE + 1
 

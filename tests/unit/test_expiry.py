@@ -1,10 +1,8 @@
 """When a session is over, to the millisecond, and what is left of it (docs/contract.md, Expired, ended, unknown)."""
 
-from typing import Any
-
 import pytest
 
-from tests.unit.world import MINUTE, NOWHERE, SESSION_ROUTES, START_MS, TABLE, World, at
+from tests.unit.world import MINUTE, NOWHERE, SESSION_ROUTES, START_MS, World, at
 
 RETENTION = 1440 * MINUTE
 READS = ["get", "heartbeat", "renew", "patch"]

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.engines import faults
-from tests.unit.world import AGENT, MINUTE, NOWHERE, TABLE, USER, Answer, World
+from tests.unit.world import AGENT, NOWHERE, TABLE, USER, Answer, World
 
 OTHER = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"
 TENANT_SHARDS = 4
@@ -156,7 +156,9 @@ def test_all_malformed_parameters_come_in_one_answer(world: World) -> None:
 # --- limit
 
 
-@pytest.mark.parametrize("query, length", [({"limit": "1"}, 1), ({"limit": "100"}, 100), ({}, 50), ({"cursor": ""}, 50)])
+@pytest.mark.parametrize(
+    "query, length", [({"limit": "1"}, 1), ({"limit": "100"}, 100), ({}, 50), ({"cursor": ""}, 50)]
+)
 def test_a_page_has_as_many_sessions_as_the_limit_says_or_fifty(
     world: World, query: dict[str, str], length: int
 ) -> None:

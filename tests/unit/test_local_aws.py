@@ -3,11 +3,9 @@
 import json
 import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from botocore.exceptions import ParamValidationError
 
 from local.aws import EmbeddedAws, NotEmbeddedError, forget_real_accounts
 from local.events import EventInbox, FilterPolicyError

@@ -1,6 +1,5 @@
 """The local stack's gateway: what comes over the wire becomes the event that API Gateway would send, and back."""
 
-import base64
 import copy
 import json
 from collections.abc import Mapping, Sequence

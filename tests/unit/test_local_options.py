@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from local.demo import Client, DemoError
-from local.functions import FunctionLog, LambdaContext, LambdaFunction
+from local.functions import FunctionLog, LambdaFunction
 from local.options import OptionError, Options
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from functions.expiry_sweeper import app as sweeper
 from functions.session_api import app as api
 from local.clock import MovableClock
-from local.schedule import LONGEST_MOVE_MS, MoveStoppedError, Scheduler, Turnstile, scheduled_event
+from local.schedule import MoveStoppedError, Scheduler, Turnstile, scheduled_event
 from local.store import LocalStore
 from template_reader import Schedule
 from tests.engines.fake_dynamo import FakeDynamo

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import pytest
 
-from local.sam_local import names
 from tests.template_reader import FUNCTIONS, Deployment, expanded, template
 from tools.cost import page
 

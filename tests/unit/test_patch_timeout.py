@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.engines import faults
-from tests.unit.world import MINUTE, START_MS, World, at
+from tests.unit.world import MINUTE, World
 
 SETTINGS = ["timeoutMinutes", "autoRenew", "maxDurationMinutes", "warningThresholdMinutes"]
 

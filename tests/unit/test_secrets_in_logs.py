@@ -21,7 +21,7 @@ from tests.engines.fake_dynamo import FakeDynamo
 from tests.engines.fake_sns import FakeSns
 from tests.engines.tables import create_api_keys_table, create_sessions_table
 from tests.logs import everything_logged
-from tests.template_reader import FUNCTIONS, Deployment
+from tests.template_reader import Deployment
 from tests.unit.world import BASE, MovableClock
 
 ENVIRON: Final = {

@@ -1,6 +1,5 @@
 """Each function may do what it does, on what it does it to, and nothing else."""
 
-import re
 from typing import Any
 
 import pytest

@@ -7,7 +7,7 @@ from agent_sessions.lists import dynamo_secret
 from agent_sessions.sessions import dynamo_item as items
 from agent_sessions.sweep import dynamo_record
 
-from tests.template_reader import Deployment, template
+from tests.template_reader import Deployment
 from tests.unit.rehearsal import Rehearsal
 
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/1"

@@ -5,17 +5,25 @@ from typing import Any
 
 import pytest
 from agent_sessions.keys.settings import KeySettings
-from agent_sessions.settings import MessageSettings, SessionSettings, SweepSettings
+from agent_sessions.settings import ErasureSettings, MessageSettings, SessionSettings, SweepSettings
 
 from tests.template_reader import FUNCTIONS, Deployment, expanded, template
 
-SETTINGS: dict[str, type[SessionSettings | SweepSettings | MessageSettings]] = {
+
+def _both(env: Mapping[str, str]) -> object:
+    """What the API reads at its start, and what it reads when a session that was talked in is deleted."""
+    return SessionSettings.from_env(env), ErasureSettings.from_env(env)
+
+
+SETTINGS: dict[str, type[SessionSettings | SweepSettings | MessageSettings | ErasureSettings]] = {
     "SessionApiFunction": SessionSettings,
     "SessionMessagesFunction": MessageSettings,
     "ExpirySweeperFunction": SweepSettings,
+    "EraserFunction": ErasureSettings,
 }
 READ: dict[str, tuple[Iterable[str], Callable[[Mapping[str, str]], object]]] = {
     **{function: (settings.model_fields, settings.from_env) for function, settings in SETTINGS.items()},
+    "SessionApiFunction": (SessionSettings.model_fields | ErasureSettings.model_fields, _both),
     "ApiKeyAuthorizerFunction": (KeySettings._fields, KeySettings.from_env),
 }
 """The settings that a function reads, and how."""

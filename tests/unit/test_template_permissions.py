@@ -1,6 +1,5 @@
 """Each function may do what it does, on what it does it to, and nothing else."""
 
-import re
 from typing import Any
 
 import pytest
@@ -125,15 +124,6 @@ def test_no_function_is_allowed_whole_services_and_only_tracing_knows_no_resourc
         for action, resource in deployment.grants(function):
             assert "*" not in action
             assert resource != "*" or action.startswith("xray:")
-
-
-def test_every_wildcard_in_the_template_has_its_reason_beside_it() -> None:
-    lines = PATH.read_text(encoding="utf-8").splitlines()
-    wildcard = re.compile(r"^\s*(Action|Resource|Principal|SourceArn)\b.*(\"\*\"|:\*|/\*)")
-    found = [number for number, line in enumerate(lines) if wildcard.match(line)]
-    assert len(found) == 6, "the topics' refusals, X-Ray and the gateway's routes"
-    for number in found:
-        assert any("#" in line for line in lines[number - 4 : number + 1]), f"line {number + 1}: {lines[number]}"
 
 
 @pytest.mark.parametrize("topic", ["SessionEventsTopic", "AlarmsTopic"])

@@ -15,6 +15,7 @@ FUNCTIONS: Final = (
     "SessionMessagesFunction",
     "ExpirySweeperFunction",
     "ApiKeyAuthorizerFunction",
+    "EraserFunction",
 )
 
 _WHERE: Final = template_reader.Deployment(stack="sessions")

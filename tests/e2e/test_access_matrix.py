@@ -190,14 +190,6 @@ def test_with_a_key_that_is_no_good_every_route_is_the_same_403(
     assert calls.keys() <= {"ApiKeysTable GetItem"}, "no session is looked at"
 
 
-def test_every_kind_of_bad_key_costs_the_same_one_read(stack: Serving, keys: Keys) -> None:
-    stack.stack.advance(5 * MINUTE)  # what the gateway remembers of earlier answers is over
-    for kind, key in keys.bad().items():
-        with stack.counted() as calls:
-            assert stack.send("GET", BASE, key=key).status == 403
-        assert calls == {"ApiKeysTable GetItem": 1}, kind
-
-
 @pytest.mark.parametrize("kind", [None, "unknown", "revoked", "other", "right"])
 @pytest.mark.parametrize("route", [route for route in ROUTES if route.is_public], ids=str)
 def test_health_and_preflights_ask_for_no_key_and_do_not_look_at_one(
@@ -230,37 +222,6 @@ def test_another_tenants_session_is_like_one_that_never_was(
         assert route.method == "HEAD" or anothers.json["error"]["code"] == "SESSION_NOT_FOUND"
     after = stack.send("GET", f"{BASE}/{session_id}", key=keys.right).json
     assert {**before, "timeRemaining": 0} == {**after, "timeRemaining": 0}, "and it is left as it was"
-
-
-def test_no_list_shows_another_tenants_sessions(stack: Serving, keys: Keys, session_id: str) -> None:
-    for query in ("", f"?userId={USER}", f"?agentId={AGENT}", f"?userId={USER}&agentId={AGENT}&limit=100"):
-        reply = stack.send("GET", f"{BASE}{query}", key=keys.other)
-        assert reply.status == 200
-        assert session_id.encode() not in reply.body
-        assert b"acme" not in reply.body
-        assert session_id.encode() in stack.send("GET", f"{BASE}{query}", key=keys.right).body
-
-
-def test_another_tenants_cursor_is_no_cursor(stack: Serving, keys: Keys, session_id: str) -> None:
-    stack.send("POST", BASE, NEW, key=keys.right)
-    cursor = stack.send("GET", f"{BASE}?limit=1", key=keys.right).json["nextCursor"]
-    assert stack.send("GET", f"{BASE}?limit=1&cursor={cursor}", key=keys.right).status == 200
-    foreign = stack.send("GET", f"{BASE}?limit=1&cursor={cursor}", key=keys.other)
-    assert foreign.status == 400
-    garbage = stack.send("GET", f"{BASE}?limit=1&cursor={cursor[::-1]}", key=keys.other)
-    for reply in (foreign, garbage):
-        for field in reply.json["error"]["details"]["fields"]:
-            del field["value"]
-    assert foreign.json["error"]["details"] == garbage.json["error"]["details"]
-
-
-def test_two_tenants_use_one_idempotency_key_and_never_learn_of_it(stack: Serving, keys: Keys) -> None:
-    header = {"idempotency-key": "the-same-for-both"}
-    mine, theirs = (stack.send("POST", BASE, NEW, key=key, headers=header) for key in (keys.right, keys.other))
-    assert (mine.status, theirs.status) == (201, 201)
-    assert mine.json["sessionId"] != theirs.json["sessionId"]
-    changed = {**NEW, "metadata": {"of": "globex"}}
-    assert stack.send("POST", BASE, changed, key=keys.other, headers=header).status == 422
 
 
 def test_a_tenant_that_a_caller_names_itself_counts_for_nothing(stack: Serving, keys: Keys, session_id: str) -> None:

@@ -297,23 +297,6 @@ def test_batches_of_keys_are_read_alike(both: Both, keys: list[str], projection:
     assert mine == theirs
 
 
-@pytest.mark.parametrize("limit", [1, 2, 3, 100])
-def test_a_scan_reads_everything_once_on_both(both: Both, limit: int) -> None:
-    reset(both)
-    seen: dict[str, list[str]] = {}
-    for name, client in (("mine", both.fake.as_client()), ("theirs", both.real)):
-        seen[name] = []
-        request: Any = {"TableName": both.table, "Limit": limit}
-        while True:
-            page: Any = client.scan(**request)
-            assert page["Count"] <= limit
-            seen[name] += [item["k"]["S"] for item in page["Items"]]
-            if "LastEvaluatedKey" not in page:
-                break
-            request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
-    assert sorted(seen["mine"]) == sorted(seen["theirs"]) == ["k0", "k1", "k2"]
-
-
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize("limit", [1, 2, 3])
 def test_an_index_is_paged_alike(both: Both, limit: int, *, backwards: bool) -> None:

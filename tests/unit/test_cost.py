@@ -8,7 +8,7 @@ import pytest
 from tests.logs import everything_logged
 from tests.template_reader import Deployment
 from tests.unit.test_upgrades import Service
-from tools.cost import model, page, prices
+from tools.cost import model, page
 from tools.cost.prices import Price
 
 LIVE = 1_000_000
@@ -93,8 +93,3 @@ def test_what_is_assumed_of_a_call_is_what_it_answers_and_logs() -> None:
 )
 def test_numbers_are_written_with_three_digits(value: float, written: str) -> None:
     assert page.number(value) == written
-
-
-def test_the_page_has_every_price_and_their_date() -> None:
-    assert prices.PRICED_ON in page.block()
-    assert all(price.what in page.block() for price in prices.PRICES)

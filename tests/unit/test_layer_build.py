@@ -82,11 +82,6 @@ def test_of_botocores_descriptions_the_calls_in_use_stay_in_their_newest_version
     assert kept == {"partition": "aws", "services": {"dynamodb": {"endpoints": {}}}}
 
 
-def test_a_call_that_botocore_does_not_know_stops_the_build_and_is_named(build: ModuleType) -> None:
-    with pytest.raises(SystemExit, match="botocore knows no GetItems, Forget"):
-        build.with_operations({"operations": {"GetItem": {}}, "shapes": {}}, ["GetItem", "GetItems", "Forget"])
-
-
 def test_the_calls_that_stay_are_those_that_the_code_makes(build: ModuleType) -> None:
     assert {service: set(names) for service, names in build.OPERATIONS.items()} == {
         service: {operations_of(service)[method] for method in methods}

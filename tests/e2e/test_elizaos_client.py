@@ -155,7 +155,7 @@ def test_an_unknown_session_a_wrong_verb_and_a_wrong_path(client: Client) -> Non
     assert refused(client, "getSession", "no-uuid") == ("SESSION_NOT_FOUND", 404)
     assert refused(client, "deleteSession", NOBODY) == ("SESSION_NOT_FOUND", 404)
     assert refused(client, "put", f"{BASE}/{NOBODY}", {}) == ("METHOD_NOT_ALLOWED", 405)
-    assert refused(client, "getMessages", NOBODY) == ("ROUTE_NOT_FOUND", 404)
+    assert refused(client, "getMessages", NOBODY) == ("SESSION_NOT_FOUND", 404)
 
 
 def test_without_a_key_and_with_a_bad_one_the_gateways_answer_is_an_error_of_the_client_too(client: Client) -> None:

@@ -32,7 +32,6 @@ UNKNOWN_PATHS = [
     f"{BASE}/{NOWHERE}//renew",
     f"{BASE}/{NOWHERE}/renew//",
     f"{BASE}/{NOWHERE}/Renew",
-    f"{BASE}/{NOWHERE}/messages",
     f"{BASE}/{NOWHERE}/renew/now",
     f"{BASE}/health/deep",
     f"{BASE}/{NOWHERE}/health",

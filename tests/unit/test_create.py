@@ -23,6 +23,9 @@ FIELDS = [
     "lease",
     "renewalCount",
     "metadataVersion",
+    "lastSequence",
+    "lastMessageAt",
+    "awaitingReply",
     "timeRemaining",
     "isNearExpiration",
 ]

@@ -198,13 +198,6 @@ def test_a_run_logs_its_summary_as_one_line_and_publishes_its_metrics(
     ]
 
 
-def test_the_gauge_publishes_what_it_counted(capsys: pytest.CaptureFixture[str]) -> None:
-    world = SweepWorld()
-    world.to_warn(3)
-    world.sweep(sample("sweep-gauge"))
-    assert published_metrics(capsys) == [{metrics.ACTIVE_SESSIONS: 3, metrics.SESSIONS_EXPIRING_SOON: 3}]
-
-
 def test_a_run_that_could_not_work_is_counted_as_failed_and_fails_loudly(capsys: pytest.CaptureFixture[str]) -> None:
     world = SweepWorld()
     world.dynamo.add_hook(faults.throttle("update_item"))

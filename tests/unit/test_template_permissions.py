@@ -57,14 +57,6 @@ def test_a_function_writes_to_its_own_log_only(function: str) -> None:
     assert group.removesuffix("LogGroup") == function.removesuffix("Function")
 
 
-def test_only_the_sweeper_may_write_dead_letters_and_only_to_its_queue() -> None:
-    deployment = Deployment()
-    for function in FUNCTIONS:
-        queues = {resource for action, resource in deployment.grants(function) if action.startswith("sqs:")}
-        expected = {deployment.arn("SweepDeadLetterQueue")} if function == "ExpirySweeperFunction" else set()
-        assert queues == expected
-
-
 def test_the_customers_key_is_used_through_the_services_that_hold_the_data_and_in_no_other_way() -> None:
     deployment = Deployment(KmsKeyArn=KEY)
     services = {

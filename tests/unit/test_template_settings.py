@@ -93,16 +93,6 @@ def test_a_parameter_is_called_like_the_setting_it_sets() -> None:
                 assert name.replace("_", "").lower() == parameter.lower()
 
 
-def test_a_sweep_that_fails_is_not_tried_again_but_kept_for_reading() -> None:
-    (config,) = Deployment().of_type("AWS::Lambda::EventInvokeConfig").values()
-    assert config["FunctionName"] == "ExpirySweeperFunction"
-    assert config["MaximumRetryAttempts"] == 0
-    assert config["MaximumEventAgeInSeconds"] == 60
-    assert config["DestinationConfig"]["OnFailure"]["Destination"] == Deployment().arn("SweepDeadLetterQueue")
-    for rule in Deployment().of_type("AWS::Events::Rule").values():
-        assert rule["Targets"][0]["RetryPolicy"] == {"MaximumEventAgeInSeconds": 60, "MaximumRetryAttempts": 0}
-
-
 def test_subscriptions_exist_where_they_are_asked_for_and_filter_alike() -> None:
     policy = '{"type":["agent-sessions.session.expiring"]}'
     queue = "arn:aws:sqs:eu-west-1:123456789012:warnings"

@@ -215,25 +215,6 @@ OTHERS: Final = {
 }
 
 
-def test_a_live_session_keeps_the_settings_it_was_made_with() -> None:
-    service = Service()
-    old = service.new()
-    service.restart(**OTHERS)
-    service.clock.advance(minutes=15)
-    beaten = service.heartbeat(old["sessionId"]).json
-    assert beaten["timeoutConfig"] == old["timeoutConfig"]
-    assert beaten["endsAt"] == old["endsAt"]
-    assert service.new()["timeoutConfig"] == {
-        "timeoutMinutes": 10,
-        "autoRenew": True,
-        "maxDurationMinutes": 40,
-        "warningThresholdMinutes": 2,
-    }
-    service.pass_minutes(32)
-    assert service.told("expiring")[old["sessionId"]] <= 15 + 25
-    assert service.told("expired")[old["sessionId"]] <= 15 + 31
-
-
 def test_new_bounds_hold_for_what_a_patch_sends_and_not_for_what_it_keeps() -> None:
     service = Service()
     session_id = service.new()["sessionId"]

@@ -29,10 +29,12 @@ DOMAIN, DEPENDENCIES = BUILD / "DomainLayer", BUILD / "DependenciesLayer"
 LOCK = ROOT / "layers" / "dependencies" / "requirements.lock"
 FOLDERS = {
     "SessionApiFunction": "session_api",
+    "SessionMessagesFunction": "session_messages",
     "ExpirySweeperFunction": "expiry_sweeper",
     "ApiKeyAuthorizerFunction": "api_key_authorizer",
+    "EraserFunction": "eraser",
 }
-SERVICES = ("dynamodb", "lambda", "sns")
+SERVICES = ("dynamodb", "lambda", "sns", "sqs")
 REGIONS = ("us-east-1", "eu-west-1", "me-central-1", "us-gov-west-1", "cn-north-1", "eu-made-up-1")
 DISTRIBUTION_DATE = datetime(1980, 1, 1, tzinfo=UTC).timestamp()
 
@@ -191,6 +193,7 @@ def test_the_domain_layer_is_the_package_and_a_function_its_one_file() -> None:
     assert held.keys() == written.keys()
     for name, path in held.items():
         assert path.read_bytes() == written[name].read_bytes(), name
+    assert FOLDERS.keys() == set(FUNCTIONS)
     for function, folder in FOLDERS.items():
         assert [path.name for path in (BUILD / function).rglob("*.py")] == ["app.py"]
         source = ROOT / "functions" / folder / "app.py"

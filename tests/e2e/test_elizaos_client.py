@@ -97,7 +97,8 @@ def test_list_shows_the_sessions_with_totals(client: Client) -> None:
 
 def test_delete_ends_a_session_and_the_client_unwraps_the_answer(client: Client) -> None:
     session_id = client.new()["sessionId"]
-    assert client("deleteSession", session_id) == {"success": True, "sessionId": session_id}
+    ended = {"success": True, "sessionId": session_id, "messagesDeleted": 0, "pending": False}
+    assert client("deleteSession", session_id) == ended
     with pytest.raises(ApiError) as caught:
         client("getSession", session_id)
     assert (caught.value.code, caught.value.status) == ("SESSION_NOT_FOUND", 404)
@@ -147,7 +148,7 @@ def test_an_unknown_session_a_wrong_verb_and_a_wrong_path(client: Client) -> Non
     assert refused(client, "getSession", "no-uuid") == ("SESSION_NOT_FOUND", 404)
     assert refused(client, "deleteSession", NOBODY) == ("SESSION_NOT_FOUND", 404)
     assert refused(client, "put", f"{BASE}/{NOBODY}", {}) == ("METHOD_NOT_ALLOWED", 405)
-    assert refused(client, "getMessages", NOBODY) == ("ROUTE_NOT_FOUND", 404)
+    assert refused(client, "getMessages", NOBODY) == ("SESSION_NOT_FOUND", 404)
 
 
 def test_without_a_key_and_with_a_bad_one_the_gateways_answer_is_an_error_of_the_client_too(client: Client) -> None:

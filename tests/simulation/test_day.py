@@ -17,7 +17,7 @@ def test_in_a_day_of_twenty_thousand_sessions_nothing_is_missed_late_early_stale
     assert verdict.faults == []
     # What the judgement is worth: runs that took all their time, runs that met one another, every exception.
     assert figures["sessions"] >= 20_000
-    assert figures["longest run, s"] > 24
+    assert figures["longest run, s"] > 39
     assert figures["runs over 20 s"] > 100
     assert figures["runs that waited over 2 s"] > 100
     assert figures["unfinished runs"] == 0

@@ -150,4 +150,8 @@ def test_an_item_that_makes_no_sense_does_not_hide_the_others(table: Table, inde
     damaged, whole = listed_at(table, NOW, NOW)
     without(table, damaged.session_id, "expiresAt")
     read = index.read_many([damaged.session_id, whole.session_id])
-    assert read == ({whole.session_id: whole}, [], [damaged.session_id])
+    assert read == (
+        {whole.session_id: whole},
+        [],
+        {damaged.session_id: "TypeError: expiresAt must hold N, not nothing"},
+    )

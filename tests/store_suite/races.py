@@ -1,16 +1,22 @@
-"""Many threads at once on one item. Not for moto, which loses conditional updates that are made at the same time."""
+"""What moto cannot do: it loses conditional updates that are made at the same time, and compares like with like only.
+
+Many threads at once on one item, and a condition that compares a number with something else.
+"""
 
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import pytest
+from agent_sessions.lists import dynamo_secret
+from agent_sessions.sessions import dynamo_item as items
 from agent_sessions.sessions.dynamo_store import DynamoSessionStore
 from agent_sessions.sessions.leases import Renewal, RenewalPath, patch_of
 from agent_sessions.sessions.service import Deletion
 from agent_sessions.sweep import dynamo_record
+from agent_sessions.sweep.health import SweepRecord
 
 from tests.store_suite.examples import (
     MINUTE,
@@ -148,7 +154,26 @@ def test_a_claim_is_given_to_one_of_many(table: Table) -> None:
     assert item(table, dynamo_record.RECORD) is not None
 
 
-def test_the_cursor_secret_is_made_once_by_processes_that_start_at_once(table: Table) -> None:
+@pytest.mark.parametrize("value", [{"S": "soon"}, {"BOOL": True}, {"M": {}}, {"L": []}, {"B": b"soon"}], ids=str)
+def test_a_claim_that_is_no_number_holds_nobody_up(table: Table, value: dict[str, Any]) -> None:
+    records = records_on(table)
+    table.client.update_item(
+        TableName=table.name,
+        Key=items.session_key(dynamo_record.RECORD),
+        UpdateExpression="SET claimedUntil0 = :value, sweptAtX = :value, sweptAt1 = :value, gaugeAt = :value",
+        ExpressionAttributeValues={":value": value},
+    )
+    assert records.sweep_record() == SweepRecord({}, None)
+    assert records.claim([0], "first", NOW, NOW + MINUTE)
+    assert not records.claim([0], "second", NOW + 1, NOW + MINUTE)
+
+
+@pytest.mark.parametrize("held", [None, {"S": "secret"}], ids=str)
+def test_the_cursor_secret_is_made_once_by_processes_that_start_at_once(
+    table: Table, held: dict[str, Any] | None
+) -> None:
+    if held is not None:
+        table.client.put_item(TableName=table.name, Item={**items.session_key(dynamo_secret.RECORD), "secret": held})
     secrets = at_once(lambda _: secret_on(table).read())
     assert len(set(secrets)) == 1
     assert secret_on(table).read() == secrets[0]

@@ -53,7 +53,7 @@ def test_a_claim_that_was_repeated_because_its_answer_was_lost_still_holds(recor
 
 @pytest.mark.parametrize(
     "value",
-    [{"S": "soon"}, {"N": str(NOW + 10**12)}, {"N": "1E+100"}, {"N": f"{NOW}.5"}, {"NULL": True}, {"M": {}}],
+    [{"N": str(NOW + 10**12)}, {"N": "1E+100"}, {"N": "-1E+100"}, {"N": f"{NOW}.5"}, {"NULL": True}],
     ids=str,
 )
 def test_a_claim_that_no_run_can_have_written_holds_nobody_up_for_long(
@@ -119,6 +119,31 @@ def test_every_process_signs_with_one_secret(table: Table, records: DynamoSweepR
     assert len(secret) >= 32
     assert secret_on(table).read() == secret
     assert process.read() == secret
+
+
+@pytest.mark.parametrize(
+    "held",
+    [{"S": "secret"}, {"N": "7"}, {"B": b""}, {"B": b"short"}, {"NULL": True}, {"M": {}}, {"L": [{"B": b"x" * 32}]}],
+    ids=str,
+)
+def test_a_secret_that_this_service_cannot_have_written_is_replaced_once_for_all_processes(
+    table: Table, held: dict[str, Any]
+) -> None:
+    table.client.put_item(TableName=table.name, Item={**items.session_key(dynamo_secret.RECORD), "secret": held})
+    secret = secret_on(table).read()
+    assert len(secret) == 32
+    assert secret_on(table).read() == secret
+
+
+@pytest.mark.parametrize("held", [None, {"S": "secret"}], ids=str)
+def test_a_process_that_was_slower_takes_the_secret_of_the_other(table: Table, held: dict[str, Any] | None) -> None:
+    key = items.session_key(dynamo_secret.RECORD)
+    if held is not None:
+        table.client.put_item(TableName=table.name, Item={**key, "secret": held})
+    slow = secret_on(table)
+    other = secret_on(table).read()
+    assert slow._replace(key, held)["B"] == other
+    assert secret_on(table).read() == other
 
 
 def test_a_process_remembers_the_secret(table: Table, records: DynamoSweepRecord) -> None:

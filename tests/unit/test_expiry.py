@@ -44,7 +44,12 @@ def test_delete_ends_a_session_and_says_so_in_the_clients_shape(world: World) ->
     assert answer.json.keys() == {"success", "message", "data"}
     assert answer.json["success"] is True
     assert isinstance(answer.json["message"], str)
-    assert answer.json["data"] == {"success": True, "sessionId": session_id}
+    assert answer.json["data"] == {
+        "success": True,
+        "sessionId": session_id,
+        "messagesDeleted": 0,
+        "pending": False,
+    }
 
 
 @pytest.mark.parametrize("route", list(SESSION_ROUTES))

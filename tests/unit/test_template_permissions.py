@@ -10,8 +10,15 @@ from tests.unit.rehearsal import Rehearsal
 
 PACKAGE = PATH.parent / "layers" / "domain" / "agent_sessions"
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/1"
-# What Lambda does in a function's name: write its log, trace, and keep the invocations that failed.
-PLATFORM = {"logs:CreateLogStream", "logs:PutLogEvents", "sqs:SendMessage"}
+# What Lambda does in a function's name: write its log, take messages from a queue, and keep the runs that failed.
+PLATFORM = {
+    "logs:CreateLogStream",
+    "logs:PutLogEvents",
+    "sqs:ChangeMessageVisibility",
+    "sqs:DeleteMessage",
+    "sqs:GetQueueAttributes",
+    "sqs:ReceiveMessage",
+}
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +31,9 @@ def calls(rehearsal: Rehearsal, function: str) -> set[tuple[str, str]]:
 
 
 def granted(deployment: Deployment, function: str) -> set[tuple[str, str]]:
-    return {(action, resource) for action, resource in deployment.grants(function) if action not in PLATFORM}
+    dead_letters = ("sqs:SendMessage", deployment.arn("SweepDeadLetterQueue"))
+    grants = deployment.grants(function) - {dead_letters}
+    return {(action, resource) for action, resource in grants if action not in PLATFORM}
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -57,10 +66,26 @@ def test_a_function_writes_to_its_own_log_only(function: str) -> None:
     assert group.removesuffix("LogGroup") == function.removesuffix("Function")
 
 
+def test_the_sweeper_may_write_its_dead_letters_and_orders_go_from_the_api_to_the_eraser() -> None:
+    deployment = Deployment()
+    orders = {deployment.arn("EraserQueue")}
+    expected = {
+        "ExpirySweeperFunction": {deployment.arn("SweepDeadLetterQueue")},
+        "SessionApiFunction": orders,
+        "EraserFunction": orders,
+    }
+    for function in FUNCTIONS:
+        grants = [(action, resource) for action, resource in deployment.grants(function) if action.startswith("sqs:")]
+        assert {resource for _, resource in grants} == expected.get(function, set())
+        assert ("sqs:ReceiveMessage" in {action for action, _ in grants}) == (function == "EraserFunction")
+
+
 def test_the_customers_key_is_used_through_the_services_that_hold_the_data_and_in_no_other_way() -> None:
     deployment = Deployment(KmsKeyArn=KEY)
     services = {
-        "SessionApiFunction": {"dynamodb"},
+        "SessionApiFunction": {"dynamodb", "sqs"},
+        "SessionMessagesFunction": {"dynamodb"},
+        "EraserFunction": {"dynamodb", "sqs"},
         "ExpirySweeperFunction": {"dynamodb", "sns", "sqs"},
         "ApiKeyAuthorizerFunction": {"dynamodb"},
     }

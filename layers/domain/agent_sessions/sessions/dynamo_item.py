@@ -139,11 +139,11 @@ def session_from_item(item: Item) -> Session:
             agent_id=_text(item, AGENT_ID),
             user_id=_text(item, "userId"),
             metadata_json=_text(item, "metadata"),
-            request_hash=bytes(item["requestHash"]["B"]),
-            attempt=bytes(item["attempt"]["B"]),
+            request_hash=bytes(_held(item, "requestHash", "B")),
+            attempt=bytes(_held(item, "attempt", "B")),
             timeout=TimeoutConfig(
                 timeout_minutes=_minutes(item, "timeoutMinutes"),
-                auto_renew=item["autoRenew"]["BOOL"],
+                auto_renew=_held(item, "autoRenew", "BOOL"),
                 max_duration_minutes=_minutes(item, "maxDurationMinutes"),
                 warning_threshold_minutes=_minutes(item, "warningThresholdMinutes"),
             ),
@@ -173,14 +173,10 @@ def moment(item: Item, name: str) -> int:
     """Return an attribute that is a moment: epoch milliseconds, a whole number up to the end of the year 9999.
 
     Raises:
-        KeyError, TypeError, ValueError: it is something else.
+        TypeError, ValueError: it is missing, or something else.
 
     """
-    text = item[name]["N"]
-    value = int(text)
-    if not 0 <= value <= LATEST_MS:
-        raise ValueError(f"{name} must be a moment from 1970 to 9999, not {text[:40]}")
-    return value
+    return _whole(item, name, LATEST_MS, "a moment from 1970 to 9999")
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -190,16 +186,32 @@ def _refuse_constant(name: str) -> NoReturn:
 _JSON: Final = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
-def _count(item: Item, name: str) -> int:
-    text = item[name]["N"]
-    value = int(text)
-    if not 0 <= value <= _MOST:
-        raise ValueError(f"{name} must be a whole number from 0 to {_MOST}, not {text[:40]}")
+def _held(item: Item, name: str, kind: str) -> Any:  # noqa: ANN401 - what the kind holds
+    """Return the value of an attribute of this kind. A message names the attribute and no text that it holds."""
+    try:
+        return item[name][kind]
+    except (KeyError, TypeError):
+        found = " and ".join(item[name]) if name in item else "nothing"
+        raise TypeError(f"{name} must hold {kind}, not {found}") from None
+
+
+def _whole(item: Item, name: str, most: int, what: str) -> int:
+    text = _held(item, name, "N")
+    try:
+        value = int(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= most:
+        raise ValueError(f"{name} must be {what}, not {text[:40]}")
     return value
 
 
+def _count(item: Item, name: str) -> int:
+    return _whole(item, name, _MOST, f"a whole number from 0 to {_MOST}")
+
+
 def _text(item: Item, name: str) -> str:
-    text = item[name]["S"]
+    text = _held(item, name, "S")
     if not isinstance(text, str):
         raise TypeError(f"{name} must be text")
     return text
@@ -207,7 +219,7 @@ def _text(item: Item, name: str) -> str:
 
 def _minutes(item: Item, name: str) -> Minutes:
     """Read a number as JSON would: an integer where it is one (at most 15 digits reach here), else a double."""
-    text = item[name]["N"]
+    text = _held(item, name, "N")
     value: Minutes = int(text) if text.isdigit() else float(text)
     if not 0 <= value <= _MOST_MINUTES:
         raise ValueError(f"{name} must be a number of minutes, not {text[:40]}")

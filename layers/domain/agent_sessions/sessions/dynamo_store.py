@@ -32,13 +32,13 @@ def read_many(client: "DynamoDBClient", table: str, session_ids: Iterable[str]) 
     with translated():
         answer = client.batch_get_item(RequestItems={table: {"Keys": keys, "ConsistentRead": True}})
     found: dict[str, Session] = {}
-    damaged: list[str] = []
+    damaged: dict[str, str] = {}
     for item in answer["Responses"].get(table, []):
         session_id = str(item[items.SESSION_ID]["S"])
         try:
             found[session_id] = items.session_from_item(item)
-        except UnreadableItem:  # the others of its batch must not suffer
-            damaged.append(session_id)
+        except UnreadableItem as error:  # the others of its batch must not suffer
+            damaged[session_id] = error.problem
     left = answer.get("UnprocessedKeys", {}).get(table)
     unread = left["Keys"] if left else []
     return ReadMany(found, [str(key[items.SESSION_ID]["S"]) for key in unread], damaged)

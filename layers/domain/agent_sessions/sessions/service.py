@@ -37,11 +37,11 @@ class Deletion(NamedTuple):
 
 
 class ReadMany(NamedTuple):
-    """What a batch read gave, the ids it left unread (throttled), and those whose items make no sense."""
+    """What a batch read gave, the ids it left unread (throttled), and what is wrong with items that make no sense."""
 
     found: dict[str, Session]
     unread: list[str]
-    damaged: list[str]
+    damaged: dict[str, str]
 
 
 class SessionStore(Protocol):

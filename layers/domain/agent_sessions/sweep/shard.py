@@ -185,8 +185,8 @@ class ShardRun:
         for batch, read in self._calls.in_batches(Step.READ, entries, tries, self._read_many):
             unread = [entry for entry in batch if entry.session_id in read.unread]
             self._calls.try_again(Step.READ, unread, tries)
-            for session_id in read.damaged:
-                self._calls.pass_over(session_id, Step.READ, "damaged")
+            for session_id, problem in read.damaged.items():
+                self._calls.pass_over(session_id, Step.READ, problem)
             sessions += [read.found[entry.session_id] for entry in batch if entry.session_id in read.found]
             self.summary.gone += len(batch) - len(read.found) - len(unread) - len(read.damaged)
         return sessions

@@ -196,7 +196,7 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("wanted = read.unread", "wanted = []"),
     ],
     ("lists/dynamo_secret.py", "store_suite listing store_suite_races"): [
-        ("if_not_exists({_SECRET}, :fresh)", ":fresh")
+        ("attribute_not_exists({_SECRET})", "attribute_not_exists(unused)")
     ],
     ("lists/dynamo_index.py", "listing store_suite"): [('"ScanIndexForward": False', '"ScanIndexForward": True')],
     ("keys/service.py", "keys keys_command authorizer"): [

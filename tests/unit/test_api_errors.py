@@ -30,13 +30,9 @@ ROUTES: dict[str, Callable[[World], Answer]] = {
     "list": lambda world: world.call("list"),
 }
 THROTTLING = [
-    "ProvisionedThroughputExceededException",
-    "ThrottlingException",
-    "RequestLimitExceeded",
-    "InternalServerError",
-    "ServiceUnavailable",
-    "TransactionConflictException",
-]
+    "ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded", "InternalServerError",
+    "ServiceUnavailable", "TransactionConflictException",
+]  # fmt: skip
 BAD_GATEWAY: Any = {"HTTPStatusCode": 502}
 OUT_OF_REACH: dict[str, Callable[[], Exception]] = {
     "closed": lambda: ConnectionClosedError(endpoint_url="https://dynamodb.eu-central-1.amazonaws.com/"),

@@ -20,20 +20,9 @@ from tests.unit.sweep_world import SweepWorld
 from tests.unit.world import TABLE, sample
 
 SUMMARY = {
-    "shards",
-    "claimed",
-    "due",
-    "warned",
-    "expired",
-    "rearmed",
-    "waiting",
-    "gone",
-    "failed",
-    "left",
-    "passedOver",
-    "oldestLagSeconds",
-    "unfinishedShards",
-}
+    "shards", "claimed", "due", "warned", "expired", "rearmed", "waiting", "gone", "failed", "left", "passedOver",
+    "oldestLagSeconds", "unfinishedShards",
+}  # fmt: skip
 
 
 def logged(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:

@@ -29,12 +29,9 @@ READ: dict[str, tuple[Iterable[str], Callable[[Mapping[str, str]], object]]] = {
 """The settings that a function reads, and how."""
 # What packages read: Powertools its own, botocore its bundle of certificates, pydantic a switch.
 PACKAGES = {
-    "AWS_CA_BUNDLE",
-    "POWERTOOLS_LOG_LEVEL",
-    "POWERTOOLS_METRICS_NAMESPACE",
-    "POWERTOOLS_SERVICE_NAME",
+    "AWS_CA_BUNDLE", "POWERTOOLS_LOG_LEVEL", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_SERVICE_NAME",
     "PYDANTIC_DISABLE_PLUGINS",
-}
+}  # fmt: skip
 
 
 def parameter_of(function: str) -> dict[str, str]:

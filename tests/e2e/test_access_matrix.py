@@ -95,12 +95,7 @@ class Keys:
             "revoked": self.revoked,
             "expired": self.expired,
             "cut short": self.right[:-1],
-            "in capitals": self.right.upper(),
-            "with a scheme": f"Bearer {self.right}",
-            "in quotes": f'"{self.right}"',
-            "twice": f"{self.right},{self.right}",
             "two tenants'": f"{self.right},{self.other}",
-            "without its prefix": self.right.removeprefix("as_"),
             "no ASCII": "as_schl\xfcssel",
             "long": "as_" + "a" * 5_000,
         }
@@ -276,15 +271,6 @@ def use_up(stack: Serving, end: Callable[[Any], Any], lifetime_ms: int | None = 
 def test_a_revoked_key_stops_working_within_five_minutes(stack: Serving) -> None:
     revoke = lambda made: bootstrap.api_keys().revoke_leaked(made.text)  # noqa: E731 - short, and named
     assert use_up(stack, revoke) == [200, 200, 403]
-
-
-def test_after_a_rotation_both_keys_work_then_the_new_one_alone(stack: Serving) -> None:
-    service = bootstrap.api_keys()
-    old = service.create("acme", "to be rotated")
-    new = service.rotate("acme", old.record.key_id, overlap_ms=10 * MINUTE)
-    assert [stack.send("GET", BASE, key=key.text).status for key in (old, new)] == [200, 200]
-    stack.stack.advance(15 * MINUTE)
-    assert [stack.send("GET", BASE, key=key.text).status for key in (old, new)] == [403, 200]
 
 
 # --- the command ------------------------------------------------------------------------------------------------------

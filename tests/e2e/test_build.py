@@ -141,13 +141,6 @@ def test_the_layer_holds_what_the_lock_names_with_names_versions_and_licences() 
     assert held == locked()
 
 
-def test_the_layer_has_no_tests_stubs_or_descriptions_of_other_services() -> None:
-    names = {path.name for path in DEPENDENCIES.rglob("*")}
-    assert not any(name.endswith(".pyi") or name in {"tests", "test", "swagger_ui", "RECORD"} for name in names)
-    data = DEPENDENCIES / "python" / "botocore" / "data"
-    assert {path.name for path in data.iterdir() if path.is_dir()} == set(SERVICES)
-
-
 def test_compiled_extensions_are_there_for_both_processors() -> None:
     machines = {"aarch64": 0xB7, "x86_64": 0x3E}  # e_machine of ELF
     extensions = {path.name: path for path in DEPENDENCIES.rglob("*.so")}

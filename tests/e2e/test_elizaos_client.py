@@ -104,13 +104,6 @@ def test_delete_ends_a_session_and_the_client_unwraps_the_answer(client: Client)
     assert (caught.value.code, caught.value.status) == ("SESSION_NOT_FOUND", 404)
 
 
-def test_health_answers_with_and_without_a_key(client: Client) -> None:
-    for caller in (client, client.with_key(None)):
-        health = caller("checkHealth")
-        assert health["status"] in {"healthy", "degraded"}
-        assert health.keys() >= {"timestamp", "activeSessions"}
-
-
 def test_heartbeat_renew_and_timeout_through_the_clients_own_post_and_patch(
     client: Client, local_server: LocalServer
 ) -> None:

@@ -38,12 +38,9 @@ SPEC: Final = {
 SCHEMA: Final = schemathesis.openapi.from_dict(SPEC)
 OPERATIONS: Final = {result.ok().label: result.ok() for result in SCHEMA.get_all_operations() if isinstance(result, Ok)}
 CHECKS: Final = [
-    not_a_server_error,
-    status_code_conformance,
-    content_type_conformance,
-    response_headers_conformance,
+    not_a_server_error, status_code_conformance, content_type_conformance, response_headers_conformance,
     response_schema_conformance,
-]
+]  # fmt: skip
 GOOD: Final = {"agentId": "b8504bc3-45f8-4a41-a00a-83df46d8555d", "userId": "6c6f2d1e-0a3b-4f7d-9e58-1b2c3d4e5f60"}
 
 TOTAL: Final = 10_000

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from agent_sessions import bootstrap
 
 from tests.e2e.serving import Serving, serving
 from tests.unit.world import AGENT, BASE, USER
@@ -60,6 +61,33 @@ def test_the_clock_never_goes_back_nor_too_far(stack: Serving, minutes: object) 
     assert reply.status == 400
     [fault] = reply.json["error"]["details"]["fields"]
     assert fault["field"] == "advanceMinutes"
+
+
+# --- the end of a session that was talked in
+
+
+def stored(table: str) -> list[Any]:
+    items: list[Any] = bootstrap._wiring.clients["dynamodb"].scan(TableName=f"local-{table}")["Items"]
+    return items
+
+
+def test_nothing_is_left_of_a_deleted_session_once_the_clock_has_moved(stack: Serving) -> None:
+    ending, staying = (create(stack)["sessionId"] for _ in range(2))
+    for session_id in (ending, staying, ending):
+        assert stack.send("POST", f"{BASE}/{session_id}/messages", {"content": "words"}).status == 201
+    key = {"idempotency-key": "once"}
+    assert stack.send("POST", f"{BASE}/{ending}/messages", {"content": "words"}, headers=key).status == 201
+    one_message = next(item for item in stored("MessagesTable") if item["life"]["S"].startswith(ending))
+    ended = stack.send("DELETE", f"{BASE}/{ending}").json["data"]
+    assert ended == {"success": True, "sessionId": ending, "messagesDeleted": 3, "pending": False}
+    assert {item["life"]["S"][:36] for item in stored("MessagesTable")} == {staying}
+    # A writer that had its number before the DELETE stores its message after it.
+    bootstrap._wiring.clients["dynamodb"].put_item(TableName="local-MessagesTable", Item=one_message)
+    stack.send("POST", "/_local/clock", {"advanceMinutes": 2})
+    assert {item["life"]["S"][:36] for item in stored("MessagesTable")} == {staying}
+    assert ending not in {item["sessionId"]["S"] for item in stored("SessionsTable")}
+    assert stack.stack._queue._waiting == []
+    assert len(stack.send("GET", f"{BASE}/{staying}/messages").json["messages"]) == 1
 
 
 # --- filter policies

@@ -2,19 +2,29 @@
 
 import random
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from agent_sessions.errors import InvalidRequest, SessionExpired, SessionNotFound, SessionRenewalFailed
+from agent_sessions.errors import (
+    InvalidRequest,
+    ServiceUnavailable,
+    SessionExpired,
+    SessionNotFound,
+    SessionRenewalFailed,
+)
 from agent_sessions.sessions.model import MS_PER_MINUTE, Minutes, Session, TimeoutConfig
 from agent_sessions.sessions.service import NewSession, SessionService
+from botocore.exceptions import ConnectionClosedError
 
+from local.dynamo.refusals import Refused
+from tests.engines.faults import Hook
 from tests.simulation.stage import AGENT, START_MS, TENANT, USER, Stage
 
 INDEX_LAG_MS: Final = 1_000
 LONGEST_CALL_MS: Final = 4_500
 """How long a call of the API may be on its way: `agent_sessions.aws_clients.tuning` says how long it takes at most."""
-SLOW_MS: Final = 40_000
+SLOW_MS: Final = 38_000
 """How much of a run may pass with slow calls."""
 
 
@@ -28,12 +38,16 @@ class Plan:
     """How long callers act; sweeps go on until the last session has ended."""
     longest_timeout: int = 1_440
     """In minutes; shorter, for a day that is over sooner."""
+    failing: float = 0
+    """The share of all calls that fail, and of the entries of batches that are left undone."""
+    hot: int = 0
+    """How many sessions beat every five seconds for half of the time while most of their writes are throttled."""
 
 
 class SweepPace:
     """How long the calls of one run take: a few milliseconds, and from some call on very long, until a budget is spent.
 
-    No call takes longer than botocore's timeouts allow. A run of fifty seconds that spends forty of them on such calls
+    No call takes longer than botocore's timeouts allow. A run of fifty seconds that spends 38 of them on such calls
     still comes to all that it found: it starts nothing for which there would be no time if calls stayed as slow.
     """
 
@@ -55,6 +69,65 @@ class SweepPace:
         return taken_ms
 
 
+class Trouble(Hook):
+    """Lets a share of all calls fail before or after they are done, and leaves a share of each batch's entries undone.
+
+    No answer of SNS gets lost: that costs a repeat, which the judge takes for a fault.
+    """
+
+    def __init__(self, rng: random.Random, share: float) -> None:
+        self._rng = rng
+        self._share = share
+        self.failed = 0
+        self.left = 0
+
+    def before(self, call: str, request: Mapping[str, Any]) -> None:
+        if self._happens(self._share if call == "publish_batch" else self._share / 2):
+            raise self._failure()
+
+    def after(self, call: str, request: Mapping[str, Any], response: dict[str, Any]) -> None:
+        if call != "publish_batch" and self._happens(self._share / 2):
+            raise self._failure()
+
+    def refuses(self, call: str, entry: Mapping[str, Any]) -> bool:
+        left = self._rng.random() < self._share
+        self.left += left
+        return left
+
+    def _happens(self, share: float) -> bool:
+        failed = self._rng.random() < share
+        self.failed += failed
+        return failed
+
+    def _failure(self) -> Exception:
+        if self._rng.random() < 0.5:
+            return ConnectionClosedError(endpoint_url="https://fake")
+        return Refused("ThrottlingException", "made to fail")
+
+
+class Hot(Hook):
+    """Throttles nine in ten writes to the sessions that beat too often."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self.session_ids: set[str] = set()
+        self.throttled = 0
+
+    def before(self, call: str, request: Mapping[str, Any]) -> None:
+        if call == "update_item" and self._throttles(request["Key"]["sessionId"]["S"]):
+            raise Refused("ThrottlingException", "too hot")
+
+    def refuses(self, call: str, entry: Mapping[str, Any]) -> bool:
+        if call != "batch_execute_statement":
+            return False
+        return any(self._throttles(value["S"]) for value in entry["Parameters"] if "S" in value)
+
+    def _throttles(self, session_id: str) -> bool:
+        throttled = session_id in self.session_ids and self._rng.random() < 0.9
+        self.throttled += throttled
+        return throttled
+
+
 class Day(Stage):
     """Lives through a plan; `witness` has what happened."""
 
@@ -64,12 +137,20 @@ class Day(Stage):
         self.plan = plan
         self.end_of_calls_ms = START_MS + plan.minutes * MS_PER_MINUTE
         self.refusals = 0
+        self.trouble = Trouble(random.Random(f"trouble {plan.seed}"), plan.failing)
+        self.hot = Hot(random.Random(f"hot {plan.seed}"))
+        for engine in (self.dynamo, self.sns):
+            engine.add_hook(self.hot)
+            engine.add_hook(self.trouble)
 
     def live(self) -> None:
         """Let it all happen."""
         for _ in range(self.plan.sessions):
             caller = Caller(self)
             self.timeline.at(self._when_created_ms(), caller.create)
+        for _ in range(self.plan.hot):
+            beating = HotCaller(self)
+            self.timeline.at(START_MS + self.rng.randrange(MS_PER_MINUTE), beating.create)
         minutes = self.plan.minutes + self.plan.longest_timeout + 5
         for minute in range(minutes):
             self._schedule(START_MS + minute * MS_PER_MINUTE)
@@ -103,7 +184,12 @@ class Caller:
 
     def create(self) -> None:
         request = NewSession(AGENT, USER, "{}", self._new_timeout(), b"hash", self._key)
-        self._carry_on(self._service().create(TENANT, request).snapshot.session)
+        try:
+            created = self._service().create(TENANT, request)
+        except ServiceUnavailable:
+            self._day.timeline.at(self._day.timeline.now_ms() + 1_000, self.create)
+        else:
+            self._carry_on(created.snapshot.session)
 
     def _service(self) -> SessionService:
         return self._rng.choice(self._day.services)
@@ -154,7 +240,7 @@ class Caller:
                 snapshot = service.renew(TENANT, session_id)
             else:
                 snapshot = service.heartbeat(TENANT, session_id)
-        except (InvalidRequest, SessionRenewalFailed):
+        except (InvalidRequest, SessionRenewalFailed, ServiceUnavailable):
             self._day.refusals += 1
             self._carry_on(session)
         except (SessionExpired, SessionNotFound):
@@ -167,7 +253,7 @@ class Caller:
     def _delete(self, session_id: str) -> None:
         try:
             self._day.removal.end(TENANT, session_id)
-        except SessionNotFound:
+        except (SessionNotFound, ServiceUnavailable):
             return
         if self._key is not None:
             again_ms = self._day.timeline.now_ms() + self._rng.choice([1, 1_000, 60_000, 3_600_000])
@@ -222,6 +308,30 @@ class Caller:
     def _minutes(self, minutes: Minutes) -> Minutes:
         """Whole minutes as often as fractions."""
         return round(minutes) if self._rng.random() < 0.7 and round(minutes) == minutes else minutes
+
+
+class HotCaller(Caller):
+    """One client that beats far too often, until half of the time is over."""
+
+    def _new_timeout(self) -> TimeoutConfig:
+        return TimeoutConfig(15, auto_renew=True, max_duration_minutes=1_440, warning_threshold_minutes=5)
+
+    def _carry_on(self, session: Session) -> None:
+        self._session = session
+        self._day.hot.session_ids.add(session.session_id)
+        self._day.timeline.at(self._day.timeline.now_ms() + 5_000, self._act)
+
+    def _act(self) -> None:
+        session = self._session
+        assert session is not None
+        if self._day.timeline.now_ms() >= START_MS + self._day.plan.minutes * MS_PER_MINUTE // 2:
+            self._day.hot.session_ids.discard(session.session_id)
+            return
+        try:
+            session = self._service().heartbeat(TENANT, session.session_id).session
+        except ServiceUnavailable:
+            self._day.refusals += 1
+        self._carry_on(session)
 
 
 def summary(day: Day) -> dict[str, Any]:

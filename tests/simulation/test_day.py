@@ -17,7 +17,7 @@ def test_in_a_day_of_twenty_thousand_sessions_nothing_is_missed_late_early_stale
     assert verdict.faults == []
     # What the judgement is worth: runs that took all their time, runs that met one another, every exception.
     assert figures["sessions"] >= 20_000
-    assert figures["longest run, s"] > 39
+    assert figures["longest run, s"] > 37
     assert figures["runs over 20 s"] > 100
     assert figures["runs that waited over 2 s"] > 100
     assert figures["unfinished runs"] == 0
@@ -26,3 +26,17 @@ def test_in_a_day_of_twenty_thousand_sessions_nothing_is_missed_late_early_stale
     assert verdict.least_spare_ms < 20_000
     assert verdict.longest_lead_ms > 170_000
     assert verdict.longest_expiry_ms > 160_000
+
+
+def test_in_a_day_of_failing_calls_and_hot_sessions_nothing_is_missed_late_early_stale_or_repeated() -> None:
+    """Each run has eight shards and one thread: every shard waits for others."""
+    day = Day(Plan(seed=20_261_126, sessions=20_000, failing=0.01, hot=5))
+    day.live()
+    verdict = Judge(day.witness, INDEX_LAG_MS).judge()
+    print(summary(day), verdict, day.trouble.failed, day.trouble.left, sep="\n")  # noqa: T201 - shown where it fails
+    assert verdict.faults == []
+    assert verdict.ended > 15_000
+    assert day.trouble.failed > 1_000
+    assert day.trouble.left > 500
+    assert sum(run.summary["passedOver"] > 0 for run in day.witness.runs) > 100
+    assert max(run.summary["passedOver"] for run in day.witness.runs) <= day.plan.hot

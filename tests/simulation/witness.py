@@ -102,8 +102,10 @@ class Witness(Hook):
             for key in request["RequestItems"]["sessions"]["Keys"]:
                 self._read(key["sessionId"]["S"], now_ms)
         elif call == "publish_batch":
+            failed = {failure["Id"] for failure in response.get("Failed", [])}
             for entry in request["PublishBatchRequestEntries"]:
-                self._published(json.loads(entry["Message"]), now_ms)
+                if entry["Id"] not in failed:
+                    self._published(json.loads(entry["Message"]), now_ms)
 
     def state(self, session_id: str) -> State | None:
         """The session as it lies in the table now."""

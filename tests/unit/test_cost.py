@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from tests.logs import everything_logged
-from tests.template_reader import Deployment
 from tests.unit.test_upgrades import Service
 from tools.cost import model, page
 from tools.cost.prices import Price
@@ -56,13 +55,6 @@ def test_what_the_page_concludes_from_the_tables_is_so() -> None:
     assert model.this_design(LIVE) * 5 < min(model.scan(LIVE), model.moved_index(LIVE))
 
 
-def test_what_is_assumed_of_the_template_is_what_it_says() -> None:
-    functions = Deployment().of_type("AWS::Lambda::Function")
-    for name in ("SessionApiFunction", "ExpirySweeperFunction"):
-        assert float(functions[name]["MemorySize"]) == model.MEMORY_GB * 1024
-        assert functions[name]["Architectures"] == ["arm64"]
-
-
 def test_what_is_assumed_of_a_session_is_what_lies_in_the_table() -> None:
     service = Service()
     session = service.create(metadata={"note": "x" * 140}).json
@@ -85,11 +77,3 @@ def test_what_is_assumed_of_a_call_is_what_it_answers_and_logs() -> None:
         answer = service.heartbeat(session_id)
     assert len(answer.text) + 300 == pytest.approx(model.RESPONSE_BYTES, rel=0.1)
     assert len(log.getvalue()) + 330 + 470 == pytest.approx(model.LOG_BYTES, rel=0.1)
-
-
-@pytest.mark.parametrize(
-    "value, written",
-    [(0.328, "0.328"), (1.0, "1"), (8, "8"), (999.9, "1,000"), (1769, "1,769"), (23_334, "23,300"), (1.17e6, "1.17 M")],
-)
-def test_numbers_are_written_with_three_digits(value: float, written: str) -> None:
-    assert page.number(value) == written

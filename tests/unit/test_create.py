@@ -9,26 +9,10 @@ import pytest
 from tests.unit.world import AGENT, BASE, TABLE, USER, World, sample
 
 FIELDS = [
-    "sessionId",
-    "channelId",
-    "agentId",
-    "userId",
-    "createdAt",
-    "lastActivity",
-    "expiresAt",
-    "endsAt",
-    "renewAfter",
-    "metadata",
-    "timeoutConfig",
-    "lease",
-    "renewalCount",
-    "metadataVersion",
-    "lastSequence",
-    "lastMessageAt",
-    "awaitingReply",
-    "timeRemaining",
-    "isNearExpiration",
-]
+    "sessionId", "channelId", "agentId", "userId", "createdAt", "lastActivity", "expiresAt", "endsAt", "renewAfter",
+    "metadata", "timeoutConfig", "lease", "renewalCount", "metadataVersion", "lastSequence", "lastMessageAt",
+    "awaitingReply", "timeRemaining", "isNearExpiration",
+]  # fmt: skip
 DEFAULTS = {"timeoutMinutes": 30, "autoRenew": True, "maxDurationMinutes": 720, "warningThresholdMinutes": 5}
 UUID_V4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 ODD_UUIDS = [

@@ -109,6 +109,11 @@ def test_a_new_session_appears_within_seconds_and_a_deleted_one_never() -> None:
     assert ids(world.page().json) == []
 
 
+def test_an_entry_of_the_index_brings_no_session_of_another_tenant_into_a_list(world: World) -> None:
+    world.update(world.new()["sessionId"], "SET tenantId = userId")
+    assert ids(world.page().json) == []
+
+
 # --- filters
 
 

@@ -70,17 +70,9 @@ def as_wire(event: Mapping[str, Any]) -> HttpRequest:
 
 
 API_SAMPLES = [
-    "create-minimal",
-    "create-full",
-    "create-idempotent",
-    "get",
-    "heartbeat",
-    "renew",
-    "patch",
-    "delete",
-    "list",
+    "create-minimal", "create-full", "create-idempotent", "get", "heartbeat", "renew", "patch", "delete", "list",
     "health",
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", API_SAMPLES)

@@ -150,12 +150,6 @@ def test_minutes_in_which_nothing_is_due_are_left_out() -> None:
     assert len(sweeps) <= 5
 
 
-def test_the_last_run_of_every_rule_is_never_left_out() -> None:
-    stack = Stack()
-    stack.move(62)
-    assert stack.runs[-2:] == [(START_MS + 60 * MINUTE, "gauge"), (START_MS + 62 * MINUTE, "sweep")]
-
-
 def test_to_the_next_event_stops_at_the_minute_that_publishes_one() -> None:
     stack = Stack()
     stack.create(30, 5)
@@ -164,13 +158,6 @@ def test_to_the_next_event_stops_at_the_minute_that_publishes_one() -> None:
     assert (at(first.end_ms), first.events) == ("2026-06-27T08:23:00.000Z", 1)
     second = stack.scheduler.advance_to_event()
     assert (at(second.end_ms), second.events) == ("2026-06-27T08:31:00.000Z", 1)
-
-
-def test_to_the_next_event_ends_where_there_is_none_after_all() -> None:
-    stack = Stack()
-    stack.create(30, 5)
-    stack.dynamo.as_client().delete_item(TableName=stack.table, Key={"sessionId": {"S": stack.sessions[0]}})
-    assert stack.scheduler.advance_to_event().events == 0
 
 
 def test_a_sweep_that_fails_is_told_and_the_next_minute_is_the_retry(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,15 +64,6 @@ def test_a_touched_session_is_read_and_seen_once(table: Table) -> None:
     assert len(table.reads) == 1
 
 
-def test_changes_between_two_looks_are_one_read(table: Table) -> None:
-    watch = watching(table)
-    sessions = [table.add() for _ in range(3)]
-    for session in sessions * 2:
-        watch.touch([session.session_id])
-    watch.since(0)
-    assert table.reads == [[session.session_id for session in sessions]]
-
-
 def test_a_session_that_is_gone_is_told_once_to_those_who_saw_it(table: Table) -> None:
     watch = watching(table)
     session = table.add()

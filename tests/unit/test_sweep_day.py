@@ -35,6 +35,20 @@ def test_in_a_small_day_nothing_is_missed_late_early_stale_or_repeated(seed: int
     assert not any("dueShard" in item for item in day.dynamo.items(day.table)), "nothing is left to be done"
 
 
+def test_in_a_small_day_of_failing_calls_and_hot_sessions_nothing_is_missed_late_early_stale_or_repeated() -> None:
+    """Each run has eight shards and one thread: every shard waits for others."""
+    day = Day(Plan(seed=3, sessions=400, minutes=90, longest_timeout=60, failing=0.01, hot=2))
+    verdict = judged(day)
+    assert verdict.faults == []
+    assert verdict.ended > 300
+    assert day.trouble.failed > 50
+    assert day.trouble.left > 5
+    assert day.hot.throttled > 500
+    assert any(run.summary["passedOver"] for run in day.witness.runs)
+    assert summary(day)["unfinished runs"] == 0
+    assert not any("dueShard" in item for item in day.dynamo.items(day.table)), "nothing is left to be done"
+
+
 def test_the_judge_sees_a_sweep_that_does_not_look_far_enough_ahead() -> None:
     day = Day(SMALL)
     day.sweep.tuning = day.sweep.tuning._replace(look_ahead_ms=120_000)

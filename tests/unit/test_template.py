@@ -61,32 +61,6 @@ def test_every_parameter_says_which_values_it_takes_and_has_a_default_among_them
         assert default in declaration.get("AllowedValues", [default]), name
 
 
-@pytest.mark.parametrize("name, value", EVERYTHING.items())
-def test_real_values_pass_the_patterns_of_the_parameters(name: str, value: str) -> None:
-    declaration = template()["Parameters"][name]
-    for part in value.split(",") if declaration["Type"] == "CommaDelimitedList" else [value]:
-        assert re.fullmatch(declaration.get("AllowedPattern", ".*"), part)
-
-
-@pytest.mark.parametrize(
-    "name, value",
-    [
-        ("KmsKeyArn", "alias/mine"),
-        ("DomainName", "https://sessions.example.com"),
-        ("DomainCertificateArn", "arn:aws:iam::123456789012:server-certificate/x"),
-        ("EventsEmail", "nobody"),
-        ("EventsHttpsEndpoint", "http://example.com"),
-        ("EventsQueueArn", "https://sqs.eu-west-1.amazonaws.com/123456789012/warnings"),
-        ("EventsFilterPolicy", "type=expiring"),
-        ("CorsAllowOrigins", "https://example.com/page"),
-        ("CorsAllowOrigins", "https://*.example.com"),
-        ("EventSource", "two words"),
-    ],
-)
-def test_values_of_the_wrong_form_are_refused_before_anything_is_deployed(name: str, value: str) -> None:
-    assert not re.fullmatch(template()["Parameters"][name]["AllowedPattern"], value)
-
-
 def test_every_log_group_forgets_after_the_days_that_were_asked_for() -> None:
     deployment = Deployment(LogRetentionDays="90")
     groups = deployment.of_type("AWS::Logs::LogGroup")

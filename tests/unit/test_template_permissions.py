@@ -12,13 +12,9 @@ PACKAGE = PATH.parent / "layers" / "domain" / "agent_sessions"
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/1"
 # What Lambda does in a function's name: write its log, take messages from a queue, and keep the runs that failed.
 PLATFORM = {
-    "logs:CreateLogStream",
-    "logs:PutLogEvents",
-    "sqs:ChangeMessageVisibility",
-    "sqs:DeleteMessage",
-    "sqs:GetQueueAttributes",
-    "sqs:ReceiveMessage",
-}
+    "logs:CreateLogStream", "logs:PutLogEvents", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage",
+    "sqs:GetQueueAttributes", "sqs:ReceiveMessage",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -29,12 +29,9 @@ READ: dict[str, tuple[Iterable[str], Callable[[Mapping[str, str]], object]]] = {
 """The settings that a function reads, and how."""
 # What packages read: Powertools its own, botocore its bundle of certificates, pydantic a switch.
 PACKAGES = {
-    "AWS_CA_BUNDLE",
-    "POWERTOOLS_LOG_LEVEL",
-    "POWERTOOLS_METRICS_NAMESPACE",
-    "POWERTOOLS_SERVICE_NAME",
+    "AWS_CA_BUNDLE", "POWERTOOLS_LOG_LEVEL", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_SERVICE_NAME",
     "PYDANTIC_DISABLE_PLUGINS",
-}
+}  # fmt: skip
 
 
 def parameter_of(function: str) -> dict[str, str]:
@@ -91,16 +88,6 @@ def test_a_parameter_is_called_like_the_setting_it_sets() -> None:
         for name, parameter in parameter_of(function).items():
             if name not in PACKAGES:
                 assert name.replace("_", "").lower() == parameter.lower()
-
-
-def test_a_sweep_that_fails_is_not_tried_again_but_kept_for_reading() -> None:
-    (config,) = Deployment().of_type("AWS::Lambda::EventInvokeConfig").values()
-    assert config["FunctionName"] == "ExpirySweeperFunction"
-    assert config["MaximumRetryAttempts"] == 0
-    assert config["MaximumEventAgeInSeconds"] == 60
-    assert config["DestinationConfig"]["OnFailure"]["Destination"] == Deployment().arn("SweepDeadLetterQueue")
-    for rule in Deployment().of_type("AWS::Events::Rule").values():
-        assert rule["Targets"][0]["RetryPolicy"] == {"MaximumEventAgeInSeconds": 60, "MaximumRetryAttempts": 0}
 
 
 def test_subscriptions_exist_where_they_are_asked_for_and_filter_alike() -> None:

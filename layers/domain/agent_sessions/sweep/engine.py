@@ -7,16 +7,14 @@ is tried again when all else was tried. Whatever a run leaves stays due for the 
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from agent_sessions.clock import Clock
 from agent_sessions.events.cloud_events import EventPublisher
 from agent_sessions.sweep.claim import ATTEMPTS, Claim
 from agent_sessions.sweep.health import ShardSweep
-from agent_sessions.sweep.ports import DueStore, SweepClaims, SweepSummary
+from agent_sessions.sweep.ports import INTERVAL_MS, DueStore, SweepClaims, SweepSummary
 from agent_sessions.sweep.shard import ShardRun, SharedWork
-
-_MINUTE_MS: Final = 60_000
 
 
 class SweepTuning(NamedTuple):
@@ -65,7 +63,7 @@ class Sweep:
         shared = SharedWork(
             self.store, self.publisher, self.clock, claim, self.tuning.look_ahead_ms, self.tuning.source
         )
-        first = self.clock.now_ms() // _MINUTE_MS % len(shards)  # another shard each minute
+        first = self.clock.now_ms() // INTERVAL_MS % len(shards)  # another shard each minute
         runs = [ShardRun(shared, shard) for shard in [*shards[first:], *shards[:first]]]
         self._work(runs, claim)
         summary = SweepSummary([])

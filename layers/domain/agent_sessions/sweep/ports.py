@@ -12,6 +12,12 @@ from agent_sessions.sessions.model import Session
 from agent_sessions.sessions.service import ReadMany
 from agent_sessions.sweep.health import ShardSweep
 
+INTERVAL_MS: Final = 60_000
+"""From one sweep to the next."""
+ON_TIME_MS: Final = 65_000
+"""A session met so soon after it fell due was not met late: a sweep comes every minute, and an expiry is published five
+seconds after it at the earliest. A PATCH may order a warning for now, and no sweep can come sooner than the next."""
+
 PageKey = Mapping[str, Any]
 """Where a page of the index ended, as the store itself wrote it: it may name an entry that we cannot read."""
 
@@ -135,9 +141,15 @@ class SweepSummary:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.oldest_lag_seconds = max(self.oldest_lag_seconds, other.oldest_lag_seconds)
 
-    def came_late(self, due_at_ms: int, now_ms: int) -> None:
-        """Count a session that fell due at `due_at_ms` and was met at `now_ms`."""
-        self.oldest_lag_seconds = max(self.oldest_lag_seconds, (now_ms - due_at_ms) / 1000)
+    def came_late(self, due_at_ms: int, now_ms: int, expires_at_ms: int = 0) -> None:
+        """Count a session that fell due at `due_at_ms` and was met at `now_ms`.
+
+        The lag of a session that waited for 65 s is none; of one that waited for 70 s it is 70 s. A lease that ends 50 s
+        after its warning fell due may begin and end between two sweeps: 65 s after its end are in time as well.
+        """
+        since_ms = expires_at_ms if 0 < expires_at_ms - due_at_ms < INTERVAL_MS else due_at_ms
+        if now_ms - since_ms > ON_TIME_MS:
+            self.oldest_lag_seconds = max(self.oldest_lag_seconds, (now_ms - due_at_ms) / 1000)
 
     def as_json(self) -> dict[str, Any]:
         """Return the summary as the function returns and logs it."""

@@ -227,7 +227,8 @@ class ShardRun:
             closed += [mark for mark in done if mark.kind is MarkKind.CLOSED]
             for mark in [*done, *where(batch, outcomes, MarkOutcome.REFUSED)]:
                 if mark.kind is not MarkKind.CLOSED:  # which is counted when it is announced
-                    self.summary.came_late(mark.session.due_at_ms, mark.met_ms)
+                    session = mark.session
+                    self.summary.came_late(session.due_at_ms, mark.met_ms, session.expires_at_ms)
             for mark in where(batch, outcomes, MarkOutcome.FAILED):
                 self._calls.pass_over(mark.session.session_id, Step.MARK, "refused by the table")
             self._calls.try_again(Step.MARK, where(batch, outcomes, MarkOutcome.BUSY), tries)

@@ -15,7 +15,6 @@ from agent_sessions.errors import (
 )
 from agent_sessions.sessions.model import MS_PER_MINUTE, Minutes, Session, TimeoutConfig
 from agent_sessions.sessions.service import NewSession, SessionService
-
 from botocore.exceptions import ConnectionClosedError
 
 from local.dynamo.refusals import Refused

@@ -60,7 +60,7 @@ class Talk(Deployed):
     def __init__(self, table: Table, messages: str) -> None:
         super().__init__(table)
         self.time = SkewedClock()
-        self.messages = messages
+        self.messages_name = messages
         self.queue = FakeQueue(self.time)
         environ = {"SESSIONS_TABLE": table.name, "MESSAGES_TABLE": messages, "ERASER_QUEUE_URL": "https://queue"}
         bootstrap.wire(bootstrap.Wiring(environ, self.time, {"dynamodb": table.client, "sqs": self.queue}))
@@ -75,7 +75,7 @@ class Talk(Deployed):
         return f"{session_id}#{self.item(session_id)['attempt']['B'].hex()}"
 
     def writer(self, store: DynamoMessageStore | None = None) -> MessageService:
-        store = store or DynamoMessageStore(self.table.client, self.table.name, self.messages)
+        store = store or DynamoMessageStore(self.table.client, self.table.name, self.messages_name)
         return MessageService(store, self.time, retention_ms=3_600_000, limit=10_000)
 
     def append(self, writer: MessageService, session_id: str, *, with_key: bool) -> Message:
@@ -116,7 +116,7 @@ class Talk(Deployed):
     def stored(self) -> dict[str, list[int]]:
         """The numbers that are stored, by life; remembered keys have negative ones."""
         found: dict[str, list[int]] = {}
-        pages = self.table.client.get_paginator("scan").paginate(TableName=self.messages, ConsistentRead=True)
+        pages = self.table.client.get_paginator("scan").paginate(TableName=self.messages_name, ConsistentRead=True)
         for item in itertools.chain.from_iterable(page["Items"] for page in pages):
             found.setdefault(item["life"]["S"], []).append(int(item["seq"]["N"]))
         return found

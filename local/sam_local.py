@@ -1,4 +1,4 @@
-"""Makes what functions under `sam local` talk to: the template's tables in DynamoDB Local, the topic in moto's server.
+"""Makes what functions under `sam local` call: tables in DynamoDB Local, topic and queue in moto's server.
 
 `python -m local.sam_local` takes the names from local/env.json, which the functions get by --env-vars, and reaches both
 from outside the containers. docs/operations.md has the commands around it.
@@ -20,26 +20,29 @@ ENV_FILE = Path(__file__).resolve().with_name("env.json")
 _QUICKLY = Config(connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 2})
 
 
-def names(env_file: Path = ENV_FILE) -> tuple[dict[str, str], str]:
-    """What the env file calls the tables, by logical id, and the topic."""
+def names(env_file: Path = ENV_FILE) -> tuple[dict[str, str], str, str]:
+    """What the env file calls the tables, by logical id, the topic, and the eraser's queue."""
     env: dict[str, dict[str, str]] = json.loads(env_file.read_text(encoding="utf-8"))
     tables = {
         "SessionsTable": env["SessionApiFunction"]["SESSIONS_TABLE"],
+        "MessagesTable": env["SessionMessagesFunction"]["MESSAGES_TABLE"],
         "ApiKeysTable": env["ApiKeyAuthorizerFunction"]["API_KEYS_TABLE"],
     }
-    return tables, env["ExpirySweeperFunction"]["EVENTS_TOPIC_ARN"]
+    queue = env["EraserFunction"]["ERASER_QUEUE_URL"].rpartition("/")[2]
+    return tables, env["ExpirySweeperFunction"]["EVENTS_TOPIC_ARN"], queue
 
 
-def make(dynamodb: Any, sns: Any) -> list[str]:
+def make(dynamodb: Any, sns: Any, sqs: Any) -> list[str]:
     """Make what is missing; return the names of what was made."""
-    tables, topic_arn = names()
+    tables, topic_arn, queue = names()
     there = set(dynamodb.list_tables()["TableNames"])
     missing = {logical_id: name for logical_id, name in tables.items() if name not in there}
     create_tables(dynamodb, PATH, missing)
     topic = topic_arn.rpartition(":")[2]
     if sns.create_topic(Name=topic)["TopicArn"] != topic_arn:
         raise ValueError(f"{ENV_FILE.name} names a topic of another account or region than the stand-in's")
-    return [*missing.values(), topic]
+    sqs.create_queue(QueueName=queue)
+    return [*missing.values(), topic, queue]
 
 
 def _client(service: Any, url: str) -> Any:
@@ -55,13 +58,16 @@ def _client(service: Any, url: str) -> Any:
 
 
 def main() -> str | None:
-    """Make tables and topic; return what went wrong."""
-    parser = argparse.ArgumentParser(prog="python -m local.sam_local", description="Tables and topic for sam local.")
+    """Make tables, topic and queue; return what went wrong."""
+    parser = argparse.ArgumentParser(
+        prog="python -m local.sam_local", description="Tables, topic and queue for sam local."
+    )
     parser.add_argument("--dynamodb", default="http://127.0.0.1:8000", help="DynamoDB Local (default: %(default)s)")
     parser.add_argument("--sns", default="http://127.0.0.1:5000", help="moto's server (default: %(default)s)")
     options = parser.parse_args()
     try:
-        made = make(_client("dynamodb", options.dynamodb), _client("sns", options.sns))
+        moto = options.sns
+        made = make(_client("dynamodb", options.dynamodb), _client("sns", moto), _client("sqs", moto))
     except (BotoCoreError, ValueError) as error:
         return f"error: {error}"
     print(f"made {', '.join(made)}")

@@ -11,11 +11,9 @@ from template_reader import read as template
 __all__ = ["ACCOUNT", "FUNCTIONS", "PATH", "REGION", "Deployment", "as_list", "expanded", "template"]
 
 FUNCTIONS: Final = (
-    "SessionApiFunction",
-    "SessionMessagesFunction",
-    "ExpirySweeperFunction",
-    "ApiKeyAuthorizerFunction",
-)
+    "SessionApiFunction", "SessionMessagesFunction", "ExpirySweeperFunction", "ApiKeyAuthorizerFunction",
+    "EraserFunction",
+)  # fmt: skip
 
 _WHERE: Final = template_reader.Deployment(stack="sessions")
 REGION: Final = _WHERE.region

@@ -149,8 +149,9 @@ class Chromium(Need):
     )
     package: ClassVar = "@sparticuz/chromium@153.0.0"
     pin: ClassVar = "20e5656fcdcf4118ede85edfb9d6bb9cc1bbb7ffb8b75622fffbcf36a835c3c0"
+    # A relative cachedir would lie where the browser is started.
     fonts_conf: ClassVar = (
-        "<fontconfig><dir prefix='relative'>fonts</dir><cachedir prefix='relative'>seen</cachedir></fontconfig>"
+        "<fontconfig><dir prefix='relative'>fonts</dir><cachedir prefix='xdg'>seen</cachedir></fontconfig>"
     )
     unpack: ClassVar = """
         const [, packed, unpacked] = process.argv, fs = require("fs")
@@ -189,7 +190,11 @@ class Chromium(Need):
             shutil.rmtree(folder, ignore_errors=True)
             new.rename(folder)
         # It was built for AWS Lambda, where Chromium runs without a zygote process.
-        environment = {"LD_LIBRARY_PATH": str(folder / "lib"), "FONTCONFIG_PATH": str(folder)}
+        environment = {
+            "LD_LIBRARY_PATH": str(folder / "lib"),
+            "FONTCONFIG_PATH": str(folder),
+            "XDG_CACHE_HOME": str(folder),
+        }
         start(self.name, [str(folder / "chromium"), "--no-zygote"], environment, pin=self.pin)
 
 

@@ -12,9 +12,12 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from agent_sessions.api.edge import BASE_PATH, STATUS
 from agent_sessions.api.list_query import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
+from agent_sessions.api.messages_requests import MAX_ATTACHMENTS, MessageFields
 from agent_sessions.api.requests import IDEMPOTENCY_KEY_PATTERN, UUID_PATTERN, Requests
 from agent_sessions.api.responses import metadata_version
-from agent_sessions.settings import SessionSettings
+from agent_sessions.messages.ids import REQUEST_PARTS
+from agent_sessions.messages.model import Role
+from agent_sessions.settings import MessageSettings, SessionSettings
 from agent_sessions.wire_format import compact
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.alias_generators import to_camel
@@ -25,7 +28,9 @@ DOCUMENT: Final = ROOT / "docs" / "openapi.json"
 EVENTS: Final = ROOT / "events"
 
 _SETTINGS: Final = SessionSettings.from_env({"SESSIONS_TABLE": "any"})
+_MESSAGE_SETTINGS: Final = MessageSettings.from_env({"SESSIONS_TABLE": "any", "MESSAGES_TABLE": "any"})
 _REQUESTS: Final = Requests(_SETTINGS)
+_MESSAGE_ID_PATTERN: Final = "^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
 _SESSION_ID_PATTERN: Final = "^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
 _CURSOR_PATTERN: Final = "^[A-Za-z0-9_-]+$"
 _TIMESTAMP_PATTERN: Final = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$"
@@ -85,6 +90,9 @@ class Session(_Answer):
     metadata_version: Annotated[str, Field(pattern="^[0-9a-f]{16}$")] = Field(
         description="Changes when the metadata does."
     )
+    last_sequence: Count = Field(description="The number of the last message; 0 before the first.")
+    last_message_at: Timestamp | None = Field(description="null before the first message.")
+    awaiting_reply: bool = Field(description="Whether a user's message is newer than every agent's.")
     time_remaining: Annotated[int, Field(ge=0, le=_LONGEST_MS)] = Field(description="Milliseconds until expiresAt.")
     is_near_expiration: bool = Field(description="0 < timeRemaining <= warningThresholdMinutes.")
 
@@ -106,11 +114,122 @@ class SessionPage(_Answer):
     next_cursor: Annotated[str, Field(json_schema_extra={"pattern": _CURSOR_PATTERN})] = Field(default_factory=str)
 
 
+MessageId = Annotated[str, Field(json_schema_extra={"format": "uuid", "pattern": _MESSAGE_ID_PATTERN})]
+Attachments = Annotated[list[dict[str, Any]], Field(max_length=MAX_ATTACHMENTS)]
+
+
+class Message(_Answer):
+    """A message as it is stored. It never changes."""
+
+    id: MessageId
+    sequence: Annotated[int, Field(ge=1)] = Field(description="Its number in the session, in the order of acceptance.")
+    session_id: SessionId
+    content: str
+    role: Role
+    is_agent: bool
+    author_id: Uuid
+    in_reply_to: MessageId | None
+    created_at: Timestamp = Field(description="Strictly increasing within a session.")
+    parts: list[dict[str, Any]]
+    attachments: Attachments
+    metadata: dict[str, Any]
+
+
+class RawMessage(_Answer):
+    """What ElizaOS keeps of a message as it was sent."""
+
+    content: str
+    attachments: Attachments
+
+
+class UserMessage(BaseModel):
+    """A user's message in ElizaOS's form."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: MessageId
+    channel_id: SessionId
+    message_server_id: Uuid
+    author_id: Uuid
+    content: str
+    created_at: Annotated[int, Field(ge=0)] = Field(description="Epoch milliseconds.")
+    source_type: Literal["user"]
+    raw_message: RawMessage
+    metadata: dict[str, Any]
+    in_reply_to_message_id: MessageId | None
+    authorId: Uuid  # noqa: N815 - the client's own name, beside the other
+    createdAt: Timestamp  # noqa: N815 - likewise
+
+
+class AgentResponse(_Answer):
+    """An agent's reply in ElizaOS's form; thought and actions are those of its metadata, where it has them."""
+
+    text: str
+    message_id: MessageId
+    sequence: Annotated[int, Field(ge=1)]
+    in_reply_to: MessageId | None
+    thought: Any = Field(default_factory=str)
+    actions: Any = Field(default_factory=str)
+    metadata: dict[str, Any]
+
+
+class SessionStatus(_Answer):
+    """What the message did to its session."""
+
+    expires_at: Timestamp
+    renewal_count: Count
+    was_renewed: bool = Field(description="A user's message renews as a heartbeat does; a repeat does not.")
+    is_near_expiration: bool
+    last_sequence: Count
+
+
+class AppendedData(_Answer):
+    """The members of an answer to a post."""
+
+    success: Literal[True]
+    message: Message
+    user_message: UserMessage = Field(default_factory=dict, description="Only for role user.")
+    agent_response: AgentResponse = Field(default_factory=dict, description="The reply that was waited for.")
+    pending: Literal[True] = Field(default_factory=bool, description="Present where no reply came in time.")
+    session_status: SessionStatus
+
+
+class Appended(AppendedData):
+    """A stored message; `data` repeats the rest, as the ElizaOS client hands just that to its caller."""
+
+    data: AppendedData
+
+
+class MessageCursors(_Answer):
+    """Where to go on. All but afterSequence are absent where the page is empty."""
+
+    before: Count = Field(default_factory=int, description="Epoch milliseconds of the oldest message here.")
+    after: Count = Field(default_factory=int, description="Epoch milliseconds of the newest message here.")
+    before_sequence: Count = Field(default_factory=int)
+    after_sequence: Count = Field(description="Up to here all is read; never beyond a number whose writer is at work.")
+
+
+class MessagePage(_Answer):
+    """Messages of a session, at most 1 MB."""
+
+    messages: Annotated[list[Message], Field(max_length=MAX_PAGE_SIZE)]
+    has_more: bool = Field(description="A message lies beyond the page in its direction.")
+    cursors: MessageCursors
+    skipped: list[int] = Field(description="Numbers of this stretch whose writers died: there is no message.")
+    last_sequence: Count
+    awaiting_reply: bool
+    poll_after_ms: Annotated[int, Field(ge=300, le=5000)] | None = Field(
+        description="How long to wait before asking again for a reply; null where none is awaited."
+    )
+
+
 class Ended(_Answer):
     """Which session was ended."""
 
     success: Literal[True]
     session_id: SessionId
+    messages_deleted: Count = Field(description="Messages that were removed before the answer.")
+    pending: bool = Field(description="Whether the rest is still being removed.")
 
 
 class Deletion(_Answer):
@@ -176,7 +295,7 @@ class RenewalDetails(_Answer):
 class DifferingDetails(_Answer):
     """What differs from the request that used the key first."""
 
-    differing: Annotated[list[Literal["agentId", "userId", "metadata", "timeoutConfig"]], Field(min_length=1)]
+    differing: Annotated[list[Literal["agentId", "userId", "timeoutConfig", *REQUEST_PARTS]], Field(min_length=1)]
 
 
 class _Error(_Answer):
@@ -186,7 +305,14 @@ class _Error(_Answer):
     timestamp: Timestamp
 
 
+class SequenceDetails(_Answer):
+    """The session's present last number."""
+
+    last_sequence: Count
+
+
 _DETAILS_OF: Final[Mapping[str, type[_Answer]]] = {
+    "PRECONDITION_FAILED": SequenceDetails,
     "VALIDATION_ERROR": ValidationDetails,
     "SESSION_EXPIRED": ExpiredDetails,
     "SESSION_RENEWAL_FAILED": RenewalDetails,
@@ -232,12 +358,16 @@ _MODELS: Final[list[type[BaseModel]]] = [
     Session,
     SessionPage,
     Deletion,
+    Message,
+    MessagePage,
+    Appended,
     Health,
     Unhealthy,
     GatewayMessage,
     *_ERROR_MODELS.values(),
     _REQUESTS.create,
     _REQUESTS.patch,
+    MessageFields,
 ]
 
 # --- schemas ----------------------------------------------------------------------------------------------------------
@@ -292,6 +422,9 @@ _SESSION: Final[dict[str, Any]] = {
     "lease": 1,
     "renewalCount": 0,
     "metadataVersion": metadata_version(compact(_sent("create-full")["metadata"])),
+    "lastSequence": 0,
+    "lastMessageAt": None,
+    "awaitingReply": False,
     "timeRemaining": 3_600_000,
     "isNearExpiration": False,
 }
@@ -301,7 +434,61 @@ _PAGE: Final = {
     "stats": {"totalSessions": 1, "activeSessions": 1, "expiredSessions": 0},
     "nextCursor": "pXh0mN2Zq1Jc8rUuS3b7WVsxNzgyNTQ3MjAwMDAwXQ",
 }
-_DELETION: Final = {"success": True, "message": "The session has ended.", "data": {"success": True, "sessionId": _ID}}
+_DELETION: Final = {
+    "success": True,
+    "message": "The session has ended.",
+    "data": {"success": True, "sessionId": _ID, "messagesDeleted": 0, "pending": False},
+}
+_MESSAGE_ID: Final = "00000000-0001-8a4f-9c3e-5b7d1f20c846"
+_ASKED: Final = _sent("message-post")
+_MESSAGE: Final[dict[str, Any]] = {
+    "id": _MESSAGE_ID,
+    "sequence": 1,
+    "sessionId": _ID,
+    "content": _ASKED["content"],
+    "role": "user",
+    "isAgent": False,
+    "authorId": _SESSION["userId"],
+    "inReplyTo": None,
+    "createdAt": _NOW,
+    "parts": [],
+    "attachments": [],
+    "metadata": _ASKED["metadata"],
+}
+_MESSAGE_PAGE: Final = {
+    "messages": [_MESSAGE],
+    "hasMore": False,
+    "cursors": {"before": 1_782_547_200_000, "after": 1_782_547_200_000, "beforeSequence": 1, "afterSequence": 1},
+    "skipped": [],
+    "lastSequence": 1,
+    "awaitingReply": True,
+    "pollAfterMs": 300,
+}
+_APPENDED_DATA: Final[dict[str, Any]] = {
+    "success": True,
+    "message": _MESSAGE,
+    "userMessage": {
+        "id": _MESSAGE_ID,
+        "channel_id": _ID,
+        "message_server_id": "00000000-0000-0000-0000-000000000000",
+        "author_id": _SESSION["userId"],
+        "content": _ASKED["content"],
+        "created_at": 1_782_547_200_000,
+        "source_type": "user",
+        "raw_message": {"content": _ASKED["content"], "attachments": []},
+        "metadata": _ASKED["metadata"],
+        "in_reply_to_message_id": None,
+        "authorId": _SESSION["userId"],
+        "createdAt": _NOW,
+    },
+    "sessionStatus": {
+        "expiresAt": "2026-06-27T08:30:00.000Z",
+        "renewalCount": 1,
+        "wasRenewed": True,
+        "isNearExpiration": False,
+        "lastSequence": 1,
+    },
+}
 _HEALTH: Final = {
     "status": "healthy",
     "timestamp": _NOW,
@@ -316,6 +503,9 @@ _EXAMPLES: Final = {
     "Session": _SESSION,
     "SessionPage": _PAGE,
     "Deletion": _DELETION,
+    "Message": _MESSAGE,
+    "MessagePage": _MESSAGE_PAGE,
+    "Appended": _APPENDED_DATA | {"data": _APPENDED_DATA},
     "Health": _HEALTH,
     "Unhealthy": _UNHEALTHY,
 }
@@ -326,6 +516,7 @@ _DETAILS: Final[Mapping[str, Any]] = {
     "SESSION_EXPIRED": {"expiresAt": "2026-06-27T07:30:00.000Z", "reason": "idle_timeout"},
     "SESSION_RENEWAL_FAILED": {"endsAt": "2026-06-27T08:05:00.000Z"},
     "IDEMPOTENCY_KEY_REUSED": {"differing": ["metadata"]},
+    "PRECONDITION_FAILED": {"lastSequence": 17},
 }
 
 
@@ -427,6 +618,7 @@ def _refusal(status: int, codes: list[str]) -> dict[str, Any]:
 def _responses() -> dict[str, Any]:
     """The answers that several operations share, and those that belong to none."""
     shared = [(status, [code]) for code, (status, _) in _ERRORS.items()] + [(status, []) for status in (413, 429, 431)]
+    shared.append((404, ["SESSION_NOT_FOUND", "MESSAGE_NOT_FOUND"]))
     return {_refusal_name(status, codes): _refusal(status, codes) for status, codes in shared}
 
 
@@ -439,6 +631,13 @@ _HEADERS: Final = {
     "location": {
         "description": "The path of the session.",
         "schema": {"type": "string", "pattern": f"^{BASE_PATH}/{_SESSION_ID_PATTERN[1:]}"},
+    },
+    "location-of-message": {
+        "description": "The path of the message.",
+        "schema": {
+            "type": "string",
+            "pattern": f"^{BASE_PATH}/{_SESSION_ID_PATTERN[1:-1]}/messages/{_MESSAGE_ID_PATTERN[1:]}",
+        },
     },
     "retry-after": {
         "description": "Seconds after which to try again.",
@@ -492,6 +691,59 @@ _PARAMETERS: Final = {
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]*$"},
     },
 }
+
+
+def _query(name: str, description: str, **schema: Any) -> dict[str, Any]:
+    return {"name": name, "in": "query", "description": description, "schema": schema}
+
+
+_MOMENT: Final = {
+    "type": "string",
+    "pattern": r"^[0-9]{1,15}$|^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:\d{2})$",
+}
+_MESSAGE_PARAMETERS: Final = {
+    "messageId": {
+        "name": "messageId",
+        "in": "path",
+        "required": True,
+        "description": "As sendMessage gave it. An id of another form is an unknown message.",
+        "schema": {"type": "string", "format": "uuid", "pattern": UUID_PATTERN},
+        "example": _MESSAGE_ID,
+    },
+    "messageKey": {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "The same key with the same request gives the same message instead of a second one, for the "
+        "session's life. Belongs to the session.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": IDEMPOTENCY_KEY_PATTERN},
+        "example": "event-9f2c4a10",
+    },
+    "ifMatch": {
+        "name": "If-Match",
+        "in": "header",
+        "description": "The session's lastSequence in quotes: the message is taken only as the next one.",
+        "schema": {"type": "string", "pattern": '^"(0|[1-9][0-9]{0,14})"$'},
+        "example": '"17"',
+    },
+    "messageLimit": _query(
+        "limit", "Messages on a page, at most.", type="integer", minimum=1, maximum=MAX_PAGE_SIZE,
+        default=DEFAULT_PAGE_SIZE,
+    ),
+    "before": _query("before", "Only older ones: epoch milliseconds, or ISO 8601 with a zone.", **_MOMENT),
+    "after": _query("after", "Only newer ones, the oldest of them first choice.", **_MOMENT),
+    "beforeSequence": _query(
+        "beforeSequence", "Only lower numbers. Not with before.", type="integer", minimum=0, maximum=10**15 - 1
+    ),
+    "afterSequence": _query(
+        "afterSequence", "Only higher numbers. Not with after.", type="integer", minimum=0, maximum=10**15 - 1
+    ),
+    "order": _query("order", "Default desc; asc with afterSequence.", enum=["asc", "desc"]),
+    "waitSeconds": _query(
+        "waitSeconds", "Holds an empty page until there is something to give. Needs afterSequence.", type="integer",
+        minimum=0, maximum=_MESSAGE_SETTINGS.reply_wait_seconds,
+    ),
+    "expired": _query("expired", "Whether to read an expired session as well.", enum=["true", "false"]),
+}  # fmt: skip
 _DESCRIPTION: Final = """\
 Sessions for agents: created, kept alive by activity, ended when idle or at the end of their duration.
 
@@ -530,7 +782,15 @@ def _collection() -> dict[str, Any]:
     created = _session_answer("The new session.", location=True)
     created["links"] = {
         name: {"operationId": name, "parameters": {"sessionId": "$response.body#/sessionId"}}
-        for name in ("getSession", "heartbeat", "renewSession", "patchTimeout", "deleteSession")
+        for name in (
+            "getSession",
+            "heartbeat",
+            "renewSession",
+            "patchTimeout",
+            "deleteSession",
+            "sendMessage",
+            "getMessages",
+        )
     }
     return {
         "post": _operation(
@@ -581,6 +841,59 @@ def _action(verb: str, operation: dict[str, Any]) -> dict[str, Any]:
     return {"parameters": [_ref("parameters", "sessionId")], verb: operation}
 
 
+def _messages() -> dict[str, Any]:
+    location = {"location": _ref("headers", "location-of-message")}
+    gone = ("SESSION_NOT_FOUND", "SESSION_EXPIRED")
+    bounds = ("messageLimit", "before", "beforeSequence", "after", "afterSequence", "order", "waitSeconds", "expired")
+    stored = _answer("The stored message.", "Appended", location)
+    return {
+        "parameters": [_ref("parameters", "sessionId")],
+        "post": _operation(
+            "sendMessage",
+            "Send a message",
+            {
+                "200": _answer("The message that this Idempotency-Key has made.", "Appended", location),
+                "201": stored,
+                **_refusals(
+                    *gone, "VALIDATION_ERROR", "PRECONDITION_FAILED", "PAYLOAD_TOO_LARGE", "IDEMPOTENCY_KEY_REUSED",
+                    "MESSAGE_LIMIT_REACHED",
+                ),
+            },
+            description="A user's message renews the session as a heartbeat does. A key of scope client writes as "
+            "user, one of scope agent as agent, system or tool.",
+            parameters=[_ref("parameters", name) for name in ("messageKey", "ifMatch")],
+            requestBody=_json_body(
+                MessageFields,
+                {"user": _ASKED, "agent": _sent("message-keyed"), "waiting": _sent("message-wait")},
+            ),
+        ),
+        "get": _operation(
+            "getMessages",
+            "Read messages",
+            {
+                "200": _answer("The newest messages or, with a lower bound, the oldest that fit.", "MessagePage"),
+                **_refusals(*gone, "VALIDATION_ERROR"),
+            },
+            parameters=[_ref("parameters", name) for name in bounds],
+        ),
+    }  # fmt: skip
+
+
+def _message() -> dict[str, Any]:
+    return {
+        "parameters": [_ref("parameters", name) for name in ("sessionId", "messageId")],
+        "get": _operation(
+            "getMessage",
+            "Read one message",
+            {
+                "200": _answer("The message.", "Message"),
+                **_refusals("SESSION_NOT_FOUND", "MESSAGE_NOT_FOUND", "SESSION_EXPIRED", "VALIDATION_ERROR"),
+            },
+            parameters=[_ref("parameters", "expired")],
+        ),
+    }
+
+
 def _health() -> dict[str, Any]:
     unhealthy = _refusal(503, [])
     unhealthy["description"] = f"The table cannot be read. {_BY_GATEWAY[503]}"
@@ -624,6 +937,8 @@ def document() -> dict[str, Any]:
             BASE_PATH: _collection(),
             f"{BASE_PATH}/health": _health(),
             by_id: _session(),
+            f"{by_id}/messages": _messages(),
+            f"{by_id}/messages/{{messageId}}": _message(),
             f"{by_id}/heartbeat": _action(
                 "post",
                 _operation(
@@ -663,7 +978,7 @@ def document() -> dict[str, Any]:
                 }
             },
             "headers": _HEADERS,
-            "parameters": _PARAMETERS,
+            "parameters": _PARAMETERS | _MESSAGE_PARAMETERS,
             "responses": _responses(),
             "examples": {name: {"value": value} for name, value in _EXAMPLES.items()},
             "schemas": _schemas(),

@@ -20,7 +20,7 @@ from agent_sessions.aws_clients.tuning import client_config
 from agent_sessions.clock import Clock, SystemClock
 from agent_sessions.events.cloud_events import session_event
 from agent_sessions.sessions import dynamo_item as items
-from agent_sessions.sessions.model import MS_PER_MINUTE, Session, TimeoutConfig
+from agent_sessions.sessions.model import MS_PER_MINUTE, Session
 from agent_sessions.sweep.calls import PAGE
 from agent_sessions.sweep.decision import Action, decide
 from agent_sessions.sweep.dynamo_due import DynamoDueStore
@@ -30,6 +30,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.httpsession import URLLib3Session
 
 from functions.expiry_sweeper import app
+from tests.store_suite.examples import first_lease
 
 SHARDS: Final = 8
 ENVIRON: Final = {
@@ -38,6 +39,7 @@ ENVIRON: Final = {
     "EVENT_SOURCE": "/agent-sessions/eu-west-1/bench",
     "DUE_SHARDS": str(SHARDS),
 }
+METADATA: Final = '{"channel":"web","title":"a conversation"}'
 _ID: Final = "%08x-0000-4000-8000-000000000000"
 _SHARD: Final = re.compile(rb'":shard": ?\{"N": ?"(\d+)"')
 _IDS: Final = re.compile(rb'"S": ?"([0-9a-f]{8})-0000-4000')
@@ -49,26 +51,7 @@ class Backlog:
     def __init__(self, sessions: int, clock: Clock) -> None:
         self._a_shard = sessions // SHARDS
         now_ms = clock.now_ms()
-        timeout = TimeoutConfig(30, auto_renew=True, max_duration_minutes=720, warning_threshold_minutes=5)
-        session = Session(
-            session_id=_ID % 0,
-            tenant_id="acme",
-            agent_id="b8504bc3-45f8-4a41-a00a-83df46d8555d",
-            user_id="6c6f2d1e-0a3b-4f7d-9e58-1b2c3d4e5f60",
-            metadata_json='{"channel":"web","title":"a conversation"}',
-            request_hash=b"",
-            attempt=b"",
-            timeout=timeout,
-            created_at_ms=now_ms - 25 * MS_PER_MINUTE,
-            last_activity_ms=now_ms - 25 * MS_PER_MINUTE,
-            renewed_at_ms=now_ms - 25 * MS_PER_MINUTE,
-            expires_at_ms=now_ms + 5 * MS_PER_MINUTE,
-            ends_at_ms=now_ms + 695 * MS_PER_MINUTE,
-            renewal_count=0,
-            lease=1,
-            due_at_ms=now_ms,
-            purge_at_seconds=4_000_000_000,
-        )
+        session = first_lease(now_ms + 5 * MS_PER_MINUTE, session_id=_ID % 0, metadata_json=METADATA)
         item = items.session_item(session, due_shards=SHARDS, tenant_shards=4)
         item |= {name: {"B": "AAAA"} for name in ("requestHash", "attempt")}
         self._item = json.dumps(item)

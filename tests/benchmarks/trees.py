@@ -120,7 +120,8 @@ def _ours(name: str, folder: Path, function: str) -> Tree:
 def _peer(name: str, folder: Path, peer: str, requirements: str, compiled: bool) -> Tree:  # noqa: FBT001 - private
     tree = Tree(name, folder / "task", folder / "opt")
     tree.task.mkdir(parents=True)
-    shutil.copy(PEERS / peer / "app.py", tree.task)
+    for source in (PEERS / peer / "app.py", *(PEERS / "shared").glob("*.py")):
+        shutil.copy(source, tree.task)
     shutil.copytree(_packages(requirements), tree.opt / "python")
     if compiled:
         _compile(tree.task)

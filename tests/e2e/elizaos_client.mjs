@@ -1,5 +1,5 @@
 // Calls @elizaos/api-client as it is told: a line of JSON in, a line of JSON out. Knows nothing of what to expect.
-//   in:  {"key": "..." or null, "call": "getSession", "arguments": ["..."]}
+//   in:  {"key": "..." or null, "call": "getSession", "arguments": ["..."]}; {"$date": ms} in them is a Date
 //   out: {"value": ...} or {"error": {"name", "code", "message", "status", "details"}}
 
 import { createInterface } from "node:readline";
@@ -19,5 +19,5 @@ async function answer({ key, call, arguments: values }) {
 }
 
 for await (const line of createInterface({ input: process.stdin })) {
-  console.log(JSON.stringify(await answer(JSON.parse(line))));
+  console.log(JSON.stringify(await answer(JSON.parse(line, (_, value) => (value?.$date === undefined ? value : new Date(value.$date))))));
 }

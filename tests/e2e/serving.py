@@ -101,7 +101,9 @@ class Serving:
         calls.update(self.calls - before)
 
     def _counted(self, name: str, request: Mapping[str, Any], do: Any) -> Any:
-        if threading.current_thread().name.startswith("api"):  # not the sweeper, whose minute may come at any time
+        if threading.current_thread().name.startswith(
+            ("api", "messages")
+        ):  # not the sweeper, whose minute may come at any time
             tables = list(request.get("RequestItems", [request.get("TableName", "several")]))
             operation = "".join(word.capitalize() for word in name.split("_"))
             self.calls[f"{tables[0].removeprefix('local-')} {operation}"] += 1

@@ -4,6 +4,7 @@ import json
 import platform
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
@@ -26,7 +27,7 @@ from tests.e2e.cloud import (
     free_port,
     running,
 )
-from tests.template_reader import REGION, Deployment
+from tests.template_reader import FUNCTIONS, REGION, Deployment
 
 BASE = "/api/messaging/sessions"
 AGENT, USER = "b8504bc3-45f8-4a41-a00a-83df46d8555d", "6c6f2d1e-0a3b-4f7d-9e58-1b2c3d4e5f60"
@@ -39,6 +40,10 @@ def function_of(event: str) -> str:
     """The function that a sample event is for."""
     if event.startswith("authorizer-"):
         return "ApiKeyAuthorizerFunction"
+    if event.startswith("message-"):
+        return "SessionMessagesFunction"
+    if event.startswith("eraser-"):
+        return "EraserFunction"
     return "ExpirySweeperFunction" if event.startswith("sweep") else "SessionApiFunction"
 
 
@@ -138,6 +143,46 @@ def test_another_tenant_learns_nothing_of_a_session(stack: Stack, key: str) -> N
     assert stack.request("GET", path, key=key).status == 200
 
 
+class Ended:
+    """A session that was deleted after some messages, and another of the same user that was not."""
+
+    def __init__(self, stack: Stack, key: str) -> None:
+        self._stack = stack
+        self._dynamodb = stack.cloud.client("dynamodb")
+        deleted, self.kept = (f"{BASE}/{create(stack, key).json['sessionId']}" for _ in range(2))
+        for path in (deleted, self.kept):
+            for text in ("first", "second"):
+                said = stack.request("POST", f"{path}/messages", key=key, body={"content": text})
+                assert said.status == 201, said.text
+        [self.life] = [life for life in self.lives() if life.startswith(deleted.rpartition("/")[2])]
+        self.answer = stack.request("DELETE", path := deleted, key=key)
+        self.left_at_once = self.lives()
+        self.read_later = stack.request("GET", f"{path}/messages", key=key)
+        # What a writer in flight stores after the DELETE.
+        late: Any = {"life": {"S": self.life}, "seq": {"N": "3"}, "content": {"S": "late"}}
+        self._dynamodb.put_item(TableName=stack.outputs["MessagesTableName"], Item=late)
+
+    def lives(self) -> set[str]:
+        """What has messages stored."""
+        pages = self._dynamodb.get_paginator("scan").paginate(TableName=self._stack.outputs["MessagesTableName"])
+        return {item["life"]["S"] for page in pages for item in page["Items"]}
+
+
+@pytest.fixture(scope="module")
+def ended(stack: Stack, key: str) -> Ended:
+    return Ended(stack, key)
+
+
+def test_a_delete_removes_what_was_said_at_once(stack: Stack, key: str, ended: Ended) -> None:
+    assert ended.answer.status == 200, ended.answer.text
+    assert ended.answer.json["data"]["messagesDeleted"] == 2
+    assert ended.answer.json["data"]["pending"] is False
+    assert ended.life not in ended.left_at_once
+    assert (ended.read_later.status, ended.read_later.json["error"]["code"]) == (404, "SESSION_NOT_FOUND")
+    told = stack.request("GET", f"{ended.kept}/messages", key=key).json["messages"]
+    assert [message["content"] for message in told] == ["second", "first"]
+
+
 @pytest.mark.parametrize("name", EVENTS)
 def test_a_function_answers_its_sample_events(stack: Stack, name: str) -> None:
     check(name, stack.invoke(function_of(name), EVENTS[name]))
@@ -145,11 +190,13 @@ def test_a_function_answers_its_sample_events(stack: Stack, name: str) -> None:
 
 def check(name: str, answer: Any) -> None:
     match function_of(name):
-        case "SessionApiFunction":
+        case "SessionApiFunction" | "SessionMessagesFunction":
             assert answer["statusCode"] in ({400} if name == "create-invalid" else {200, 201, 404})
             assert answer["headers"]["x-request-id"] == EVENTS[name]["requestContext"]["requestId"]
         case "ApiKeyAuthorizerFunction":
             assert answer["isAuthorized"] is False
+        case "EraserFunction":
+            assert answer == {"batchItemFailures": []}
         case _:
             assert {"claimed", "fanOut", "pass"} & answer.keys()
 
@@ -177,7 +224,19 @@ def test_the_schedule_fires_by_itself_and_the_warning_arrives_in_the_subscribed_
     assert stack.request("GET", f"{BASE}/health").json["status"] == "healthy"
 
 
-@pytest.fixture(scope="module", params=["SessionApiFunction", "ExpirySweeperFunction", "ApiKeyAuthorizerFunction"])
+def test_what_came_late_goes_by_the_order_that_the_delete_put_into_the_queue(
+    stack: Stack, key: str, ended: Ended
+) -> None:
+    give_up, pause = time.monotonic() + 150, threading.Event()
+    while ended.life in ended.lives() and time.monotonic() < give_up:
+        pause.wait(1)  # the order comes after a minute
+    assert ended.life not in ended.lives()
+    assert len(stack.request("GET", f"{ended.kept}/messages", key=key).json["messages"]) == 2
+    dead = {"QueueUrl": stack.outputs["EraserDeadLetterQueueUrl"]}
+    assert "Messages" not in stack.cloud.client("sqs").receive_message(**dead)
+
+
+@pytest.fixture(scope="module", params=FUNCTIONS)
 def runtime(request: pytest.FixtureRequest, stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A built function in Lambda's runtime interface emulator, with the stack's tables; one invocation at a time."""
     function: str = request.param
@@ -190,6 +249,8 @@ def runtime(request: pytest.FixtureRequest, stack: Stack, tmp_path_factory: pyte
     program.chmod(0o755)
     settings = Deployment(AmazonCaBundle="off").environment(function) | {
         "SESSIONS_TABLE": stack.outputs["SessionsTableName"],
+        "MESSAGES_TABLE": stack.outputs["MessagesTableName"],
+        "ERASER_QUEUE_URL": stack.outputs["EraserDeadLetterQueueUrl"],
         "API_KEYS_TABLE": stack.outputs["ApiKeysTableName"],
         "EVENTS_TOPIC_ARN": stack.outputs["SessionEventsTopicArn"],
         "PYTHONPATH": ":".join(map(str, [folder, *layers, LAMBDA_RUNTIME])),

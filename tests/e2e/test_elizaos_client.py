@@ -97,17 +97,11 @@ def test_list_shows_the_sessions_with_totals(client: Client) -> None:
 
 def test_delete_ends_a_session_and_the_client_unwraps_the_answer(client: Client) -> None:
     session_id = client.new()["sessionId"]
-    assert client("deleteSession", session_id) == {"success": True, "sessionId": session_id}
+    ended = {"success": True, "sessionId": session_id, "messagesDeleted": 0, "pending": False}
+    assert client("deleteSession", session_id) == ended
     with pytest.raises(ApiError) as caught:
         client("getSession", session_id)
     assert (caught.value.code, caught.value.status) == ("SESSION_NOT_FOUND", 404)
-
-
-def test_health_answers_with_and_without_a_key(client: Client) -> None:
-    for caller in (client, client.with_key(None)):
-        health = caller("checkHealth")
-        assert health["status"] in {"healthy", "degraded"}
-        assert health.keys() >= {"timestamp", "activeSessions"}
 
 
 def test_heartbeat_renew_and_timeout_through_the_clients_own_post_and_patch(
@@ -137,19 +131,6 @@ def test_an_idempotency_key_through_the_clients_own_headers(client: Client) -> N
     assert (caught.value.code, caught.value.status) == ("IDEMPOTENCY_KEY_REUSED", 422)
 
 
-def test_filters_and_pages_through_the_clients_own_get(client: Client) -> None:
-    mine = [client.new(userId=NOBODY)["sessionId"] for _ in range(3)]
-    seen: list[str] = []
-    params = {"userId": NOBODY, "limit": 2}
-    while True:
-        page = client("get", BASE, {"params": params})
-        seen += [session["sessionId"] for session in page["sessions"]]
-        if "nextCursor" not in page:
-            break
-        params["cursor"] = page["nextCursor"]
-    assert seen == mine[::-1]
-
-
 # --- errors
 
 
@@ -167,22 +148,7 @@ def test_an_unknown_session_a_wrong_verb_and_a_wrong_path(client: Client) -> Non
     assert refused(client, "getSession", "no-uuid") == ("SESSION_NOT_FOUND", 404)
     assert refused(client, "deleteSession", NOBODY) == ("SESSION_NOT_FOUND", 404)
     assert refused(client, "put", f"{BASE}/{NOBODY}", {}) == ("METHOD_NOT_ALLOWED", 405)
-    assert refused(client, "getMessages", NOBODY) == ("ROUTE_NOT_FOUND", 404)
-
-
-def test_an_expired_session_and_one_at_its_cap(client: Client, local_server: LocalServer) -> None:
-    config = {"timeoutMinutes": 5, "maxDurationMinutes": 5}
-    session_id = client.new(timeoutConfig=config)["sessionId"]
-    assert refused(client, "post", f"{BASE}/{session_id}/renew") == ("SESSION_RENEWAL_FAILED", 422)
-    local_server.advance(5)
-    for call in (
-        ("getSession", session_id),
-        ("post", f"{BASE}/{session_id}/heartbeat"),
-        ("post", f"{BASE}/{session_id}/renew"),
-        ("patch", f"{BASE}/{session_id}/timeout", {"timeoutMinutes": 30}),
-    ):
-        assert refused(client, *call) == ("SESSION_EXPIRED", 410)
-    assert client("deleteSession", session_id)["success"] is True
+    assert refused(client, "getMessages", NOBODY) == ("SESSION_NOT_FOUND", 404)
 
 
 def test_without_a_key_and_with_a_bad_one_the_gateways_answer_is_an_error_of_the_client_too(client: Client) -> None:

@@ -69,23 +69,12 @@ def test_a_taken_port_is_one_clear_sentence(stack: Process) -> None:
         )
 
 
-@pytest.mark.parametrize(
-    "environ, said",
-    [
-        ({"STORE": "postgres"}, "error: STORE is memory or dynamodb-local, not 'postgres'.\n"),
-        ({"STORE": "moto"}, "error: STORE=moto is now called STORE=memory, which is the default.\n"),
-        ({"AUTH": "maybe"}, "error: AUTH is 1 or 0, not 'maybe'.\n"),
-        ({"PORT": "http"}, "error: PORT is a number from 0 to 65535 (0 takes a free one), not 'http'.\n"),
-        (
-            {"SESSION_MAX_DURATION_MINUTES": "9"},
-            "error: SESSION_DEFAULT_TIMEOUT_MINUTES (30) must not be larger than SESSION_MAX_DURATION_MINUTES (9)\n",
-        ),
-    ],
-)
-def test_a_setting_that_cannot_be_is_one_clear_sentence(environ: dict[str, str], said: str) -> None:
-    with started(environ) as process:
+def test_a_setting_that_cannot_be_is_one_clear_sentence() -> None:
+    with started({"SESSION_MAX_DURATION_MINUTES": "9"}) as process:
         assert process.wait() == 1
-        assert process.text == said
+        assert process.text == (
+            "error: SESSION_DEFAULT_TIMEOUT_MINUTES (30) must not be larger than SESSION_MAX_DURATION_MINUTES (9)\n"
+        )
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from agent_sessions import bootstrap
 
 from tests.e2e.serving import Serving, serving
 from tests.unit.world import AGENT, BASE, USER
@@ -54,22 +55,39 @@ def test_moving_the_clock_brings_the_warning_then_the_expiry(stack: Serving) -> 
     assert stack.send("GET", f"{BASE}/{session['sessionId']}").status == 410
 
 
-def test_the_clock_takes_what_curl_sends_by_itself(stack: Serving) -> None:
-    reply = stack.send(
-        "POST",
-        "/_local/clock",
-        text='{"advanceMinutes": 0.5}',
-        headers={"content-type": "application/x-www-form-urlencoded"},
-    )
-    assert (reply.status, reply.json["advancedMinutes"]) == (200, 0.5)
-
-
 @pytest.mark.parametrize("minutes", [0, -1, "5", True, None, 600_000, [], {}])
 def test_the_clock_never_goes_back_nor_too_far(stack: Serving, minutes: object) -> None:
     reply = stack.send("POST", "/_local/clock", {"advanceMinutes": minutes})
     assert reply.status == 400
     [fault] = reply.json["error"]["details"]["fields"]
     assert fault["field"] == "advanceMinutes"
+
+
+# --- the end of a session that was talked in
+
+
+def stored(table: str) -> list[Any]:
+    items: list[Any] = bootstrap._wiring.clients["dynamodb"].scan(TableName=f"local-{table}")["Items"]
+    return items
+
+
+def test_nothing_is_left_of_a_deleted_session_once_the_clock_has_moved(stack: Serving) -> None:
+    ending, staying = (create(stack)["sessionId"] for _ in range(2))
+    for session_id in (ending, staying, ending):
+        assert stack.send("POST", f"{BASE}/{session_id}/messages", {"content": "words"}).status == 201
+    key = {"idempotency-key": "once"}
+    assert stack.send("POST", f"{BASE}/{ending}/messages", {"content": "words"}, headers=key).status == 201
+    one_message = next(item for item in stored("MessagesTable") if item["life"]["S"].startswith(ending))
+    ended = stack.send("DELETE", f"{BASE}/{ending}").json["data"]
+    assert ended == {"success": True, "sessionId": ending, "messagesDeleted": 3, "pending": False}
+    assert {item["life"]["S"][:36] for item in stored("MessagesTable")} == {staying}
+    # A writer that had its number before the DELETE stores its message after it.
+    bootstrap._wiring.clients["dynamodb"].put_item(TableName="local-MessagesTable", Item=one_message)
+    stack.send("POST", "/_local/clock", {"advanceMinutes": 2})
+    assert {item["life"]["S"][:36] for item in stored("MessagesTable")} == {staying}
+    assert ending not in {item["sessionId"]["S"] for item in stored("SessionsTable")}
+    assert stack.stack._queue._waiting == []
+    assert len(stack.send("GET", f"{BASE}/{staying}/messages").json["messages"]) == 1
 
 
 # --- filter policies
@@ -87,43 +105,6 @@ def test_a_filter_policy_can_be_tried(stack: Serving) -> None:
 
 
 # --- the gateway
-
-
-def test_a_front_end_on_another_port_may_call(stack: Serving) -> None:
-    origin = {"origin": "http://localhost:5173"}
-    asked = origin | {"access-control-request-method": "POST", "access-control-request-headers": "content-type"}
-    preflight = stack.send("OPTIONS", BASE, headers=asked)
-    assert preflight.status == 204
-    assert preflight.headers["access-control-allow-origin"] == "*"
-    assert "POST" in preflight.headers["access-control-allow-methods"]
-    assert "content-type" in preflight.headers["access-control-allow-headers"]
-    created = stack.send("POST", BASE, MINIMAL, headers=origin)
-    assert created.headers["access-control-allow-origin"] == "*"
-    assert set(created.headers["access-control-expose-headers"].split(",")) == {
-        "location",
-        "x-request-id",
-        "retry-after",
-    }
-
-
-def test_the_gateways_own_refusals(stack: Serving) -> None:
-    too_long = stack.send("POST", BASE, text=" " * (10 * 1024 * 1024 + 1))
-    assert (too_long.status, too_long.json) == (413, {"message": "Request Too Long"})
-    too_much = stack.send("GET", BASE, headers={"x": "y" * 20_000})
-    assert (too_much.status, too_much.json) == (431, {"message": "Request Header Fields Too Large"})
-    assert "apigw-requestid" in too_long.headers
-    assert "apigw-requestid" in too_much.headers
-
-
-def test_answers_come_at_once_on_a_connection_that_is_kept(stack: Serving) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", stack.port)
-    for _ in range(3):
-        connection.request("GET", f"{BASE}/health")
-        response = connection.getresponse()
-        assert response.status == 200
-        assert not response.will_close
-        response.read()
-    connection.close()
 
 
 # --- the pages
@@ -187,26 +168,10 @@ def test_a_page_whose_name_was_rebound_to_this_machine_gets_nothing(stack: Servi
     assert "ALLOW_HOSTS" in reply.json["message"]
 
 
-def test_the_counts_of_health_follow_every_sweep(stack: Serving) -> None:
-    stack.send("POST", "/_local/sweep")
-    before = stack.send("GET", f"{BASE}/health").json["activeSessions"]
-    create(stack)
-    stack.send("POST", "/_local/sweep")
-    assert stack.send("GET", f"{BASE}/health").json["activeSessions"] == before + 1
-    create(stack)
-    stack.send("POST", "/_local/clock", {"advanceMinutes": 1})
-    assert stack.send("GET", f"{BASE}/health").json["activeSessions"] == before + 2
-
-
 @pytest.mark.parametrize("origin", ["https://elsewhere.example", "null", "http://127.0.0.1.example"])
 def test_a_web_page_of_elsewhere_cannot_move_the_clock(stack: Serving, origin: str) -> None:
     reply = stack.send("POST", "/_local/clock", {"advanceMinutes": 1}, headers={"origin": origin})
     assert reply.status == 403
-
-
-@pytest.mark.parametrize("origin", ["http://localhost:5173", "http://127.0.0.1:8080", "http://[::1]"])
-def test_one_of_this_machine_can(stack: Serving, origin: str) -> None:
-    assert stack.send("POST", "/_local/clock", {"advanceMinutes": 1}, headers={"origin": origin}).status == 200
 
 
 # --- what pages are told

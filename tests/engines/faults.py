@@ -125,32 +125,23 @@ def _any_entry(_entry: Mapping[str, Any]) -> bool:
     return True
 
 
-def unprocessed_keys(
-    times: int | None = 1, *, skip: int = 0, which: Callable[[Mapping[str, Any]], bool] = _any_entry
-) -> Hook:
-    """BatchGetItem leaves this many keys (of those that `which` picks) under UnprocessedKeys."""
-    return _Refuse("batch_get_item", times, which, skip)
+def _leaves_undone(call: str) -> Callable[..., Hook]:
+    """Make a hook for entries of a batch call: `times` (None: all) of those that `which` picks, after `skip` others."""
+
+    def hook(times: int | None = 1, *, skip: int = 0, which: Callable[[Mapping[str, Any]], bool] = _any_entry) -> Hook:
+        return _Refuse(call, times, which, skip)
+
+    return hook
 
 
-def unprocessed_items(
-    times: int | None = 1, *, skip: int = 0, which: Callable[[Mapping[str, Any]], bool] = _any_entry
-) -> Hook:
-    """BatchWriteItem leaves this many requests (of those that `which` picks) under UnprocessedItems."""
-    return _Refuse("batch_write_item", times, which, skip)
-
-
-def statements_throttled(
-    times: int | None = 1, *, skip: int = 0, which: Callable[[Mapping[str, Any]], bool] = _any_entry
-) -> Hook:
-    """BatchExecuteStatement answers this many statements with a throttling Error, undone."""
-    return _Refuse("batch_execute_statement", times, which, skip)
-
-
-def messages_failed(
-    times: int | None = 1, *, skip: int = 0, which: Callable[[Mapping[str, Any]], bool] = _any_entry
-) -> Hook:
-    """PublishBatch answers 200 with this many entries under Failed, not delivered."""
-    return _Refuse("publish_batch", times, which, skip)
+unprocessed_keys = _leaves_undone("batch_get_item")
+"""BatchGetItem leaves keys under UnprocessedKeys."""
+unprocessed_items = _leaves_undone("batch_write_item")
+"""BatchWriteItem leaves requests under UnprocessedItems."""
+statements_throttled = _leaves_undone("batch_execute_statement")
+"""BatchExecuteStatement answers statements with a throttling Error, undone."""
+messages_failed = _leaves_undone("publish_batch")
+"""PublishBatch answers 200 with entries under Failed, not delivered."""
 
 
 class Kill(Hook):

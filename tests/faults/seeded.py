@@ -47,10 +47,9 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("if held.request_hash != request.request_hash:", "if False:"),
         ("if held.is_expired(now_ms):", "if False:"),
         ("held is None or held.attempt in ours", "held is None"),
-        ("if found is None or found.tenant_id != tenant_id:", "if found is None:"),
         ("            _check_still_lives(read, patch, now_ms)", "            pass"),
         ("if end_ms <= now_ms", "if end_ms < now_ms"),
-        ("session is not None and session.is_retired(", "session is not None and not session.is_retired("),
+        ("if held.is_retired(", "if not held.is_retired("),
         ("due_at_ms=warning_due_ms(expires_at_ms, timeout.warning_ms)", "due_at_ms=expires_at_ms"),
         ("if timeout == read.timeout:", "if False:"),
     ],
@@ -102,22 +101,27 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("session.warning_at_ms > horizon_ms", "session.warning_at_ms >= horizon_ms"),
         ("session.warned or session.due_at_ms > horizon_ms", "session.warned"),
     ],
-    ("sweep/engine.py", "sweep schedule sweep_outages sweep_crashes sweep_timing sweep_races"): [
-        ("for mark in rearmed if mark.kind is MarkKind.UNLISTED", "for mark in rearmed"),
-        ("pending = _where(pending, outcomes, PublishOutcome.BUSY)", "pending = []"),
-        ("pending = _where(pending, outcomes, MarkOutcome.BUSY)", "pending = []"),
-        ("told += _where(pending, outcomes, PublishOutcome.SENT)", "told += pending"),
-        ("self._fail(outcomes.count(PublishOutcome.REFUSED))", "pass"),
-        ("if session_id in unread or session_id in damaged:", "if session_id in damaged:"),
-        ("wanted = read.unread", "wanted = []"),
-        ("now_ms() + seconds * 1000 >= self._stop_at_ms", "now_ms() >= self._stop_at_ms"),
-        (" for run in runs if run.answered", " for run in runs"),
+    ("sessions/attempts.py", "tenants renewal against_model"): [
+        ("if found is None or found.tenant_id != tenant_id:", "if found is None:"),
+    ],
+    ("sweep/engine.py", "sweep schedule sweep_outages"): [("if run.answered", "if True")],
+    ("sweep/shard.py", "sweep schedule sweep_outages sweep_crashes sweep_timing sweep_races poison"): [
+        ("for mark in done if mark.kind is MarkKind.CLOSED", "for mark in done"),
+        ("where(batch, outcomes, PublishOutcome.BUSY)", "[]"),
+        ("where(batch, outcomes, MarkOutcome.BUSY)", "[]"),
+        ("published += where(batch, outcomes, PublishOutcome.SENT)", "published += batch"),
+        ("self._calls.pass_over(session.session_id, Step.PUBLISH, details)", "pass"),
+        ("- len(read.found) - len(unread)", "- len(read.found)"),
+        ("self._calls.try_again(Step.READ, unread, tries)", "pass"),
+        ("if mark.kind is not MarkKind.CLOSED:", "if True:"),
+        ("self._shared.clock.now_ms() + self._shared.look_ahead_ms", "self._shared.clock.now_ms()"),
+    ],
+    ("sweep/claim.py", "sweep schedule sweep_claims sweep_outages sweep_timing"): [
+        ("now_ms() + seconds * 1000 >= self.stop_at_ms", "now_ms() >= self.stop_at_ms"),
         ("FIRST_PAUSE_SECONDS * 2.0**failures", "FIRST_PAUSE_SECONDS"),
-        ("return self._gave_up or self._clock", "return self._clock"),
-        ("if attempt == ATTEMPTS - 1:", "if attempt == 0:"),
+        ("now_ms + calls * self._slow_ms <= self.stop_at_ms", "True"),
+        ("if attempt == ATTEMPTS - 1 or", "if attempt == 0 or"),
         ("last_try = now_ms + CLAIM_POLL_SECONDS * 1000 > give_up_ms", "last_try = True"),
-        ("if action is not Action.WAIT:", "if True:"),
-        ("self._clock.now_ms() + self._sweep.tuning.look_ahead_ms", "self._clock.now_ms()"),
     ],
     ("sweep/dynamo_due.py", "store_suite store_suite_races sweep_races sweep"): [
         (
@@ -131,14 +135,14 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
         ('"ExclusiveStartKey"] = answer["LastEvaluatedKey"]', '"Limit"] = 1'),
     ],
     ("sweep/dynamo_record.py", "store_suite store_suite_races schedule"): [
-        ("{shard} < :now", "{shard} <= :now"),
-        ('f" OR {_CLAIMED_BY}{shard} = :run)"', '")"'),
+        ('":now": number(now_ms)', '":now": number(now_ms + 1)'),
+        (":farthest OR {_CLAIMED_BY}{shard} = :run)", ":farthest)"),
     ],
     ("sweep/health.py", "health"): [
-        ("now_ms - last_sweep_at_ms <= STALE_SWEEP_MS", "now_ms - last_sweep_at_ms < STALE_SWEEP_MS"),
+        ("abs(now_ms - last_sweep_at_ms) <= STALE_SWEEP_MS", "abs(now_ms - last_sweep_at_ms) < STALE_SWEEP_MS"),
         ("min((sweep.swept_at_ms", "max((sweep.swept_at_ms"),
         ("len(known) == self._due_shards", "len(known) > 0"),
-        ("gauge.taken_at_ms > STALE_GAUGE_MS", "gauge.taken_at_ms >= STALE_GAUGE_MS"),
+        ("gauge.taken_at_ms) > STALE_GAUGE_MS", "gauge.taken_at_ms) >= STALE_GAUGE_MS"),
         ("lag_seconds * 1000 <= STALE_SWEEP_MS", "lag_seconds >= 0"),
     ],
     ("sweep/count.py", "gauge health"): [("now_ms + self._soon_ms", "now_ms")],
@@ -165,8 +169,8 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
         ('MISSING if fault["type"] == "missing" else fault["input"]', 'fault["input"]'),
     ],
     ("api/json_body.py", "api_bodies metadata create_numbers"): [
-        ("len(octets) > MAX_BODY_BYTES", "len(octets) >= MAX_BODY_BYTES"),
-        ("size > MAX_METADATA_BYTES", "size >= MAX_METADATA_BYTES"),
+        ("len(octets) > limit", "len(octets) >= limit"),
+        ("size > limit", "size >= limit"),
         ("depth > MAX_METADATA_DEPTH", "depth >= MAX_METADATA_DEPTH"),
         ('len(text.lstrip("-")) <=', 'len(text.lstrip("-")) <'),
         ('text.lstrip("-")', "text"),
@@ -192,7 +196,7 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("wanted = read.unread", "wanted = []"),
     ],
     ("lists/dynamo_secret.py", "store_suite listing store_suite_races"): [
-        ("if_not_exists({_SECRET}, :fresh)", ":fresh")
+        ("attribute_not_exists({_SECRET})", "attribute_not_exists(unused)")
     ],
     ("lists/dynamo_index.py", "listing store_suite"): [('"ScanIndexForward": False', '"ScanIndexForward": True')],
     ("keys/service.py", "keys keys_command authorizer"): [
@@ -223,7 +227,7 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("self.sweep_fan_out > self.shards", "self.sweep_fan_out >= self.shards"),
         ('("SESSION_WARNING_THRESHOLD_MINUTES", "SESSION_DEFAULT_TIMEOUT_MINUTES"),', ""),
     ],
-    ("api/http.py", "api_routing api_errors tenants"): [
+    ("api/edge.py", "api_routing api_errors tenants"): [
         ("and not (route and route.public)", "and not route"),
         ('"" if request.method == "HEAD" else answer.body', "answer.body"),
         ("name.lower(): value", "name: value"),

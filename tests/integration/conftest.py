@@ -8,7 +8,8 @@ import pytest
 from local.dynamodb_local import DynamoDbLocal
 from tests.engines.fixtures import Table, dynamo_local, local_client
 from tests.engines.fixtures import local_table as engine
-from tests.integration.deployed import Deployed
+from tests.engines.tables import create_messages_table
+from tests.integration.deployed import Deployed, messages_table
 from tests.integration.metering import Meter, Metered
 from tests.integration.shipped import patient_client
 
@@ -36,6 +37,15 @@ def _metered_client(dynamo_local: DynamoDbLocal) -> Iterator[Metered]:
 def meter(_metered_client: Metered) -> Meter:
     """Tells what the calls of `deployed` consume."""
     return _metered_client.meter
+
+
+@pytest.fixture
+def talking(deployed: Deployed) -> Iterator[Deployed]:
+    """The deployed handlers, with an empty table of messages beside the sessions."""
+    client = deployed.table.client
+    name = create_messages_table(client, messages_table(deployed.table))
+    yield deployed
+    client.delete_table(TableName=name)
 
 
 @pytest.fixture

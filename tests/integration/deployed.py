@@ -5,9 +5,15 @@ from typing import Any
 from agent_sessions import bootstrap
 from agent_sessions.clock import Clock
 
+from tests.engines.fake_queue import FakeQueue
 from tests.engines.fixtures import Table
 from tests.store_suite import examples
-from tests.unit.world import MovableClock, World
+from tests.unit.world import ERASER_QUEUE, MovableClock, World
+
+
+def messages_table(sessions: Table) -> str:
+    """The table of messages that belongs to a sessions table; only tests about messages make it."""
+    return f"{sessions.name}-messages"
 
 
 class Deployed(World):
@@ -16,9 +22,17 @@ class Deployed(World):
     def __init__(self, table: Table, *, clock: Clock | None = None, **settings: str) -> None:
         self.clock = MovableClock()
         self.table = table
-        environ = {"SESSIONS_TABLE": table.name, **settings}
-        bootstrap.wire(bootstrap.Wiring(environ, clock or self.clock, {"dynamodb": table.client}))
+        self.queue = FakeQueue(clock or self.clock)
+        environ = {
+            "SESSIONS_TABLE": table.name,
+            "MESSAGES_TABLE": messages_table(table),
+            "ERASER_QUEUE_URL": ERASER_QUEUE,
+            **settings,
+        }
+        clients = {"dynamodb": table.client, "sqs": self.queue}
+        bootstrap.wire(bootstrap.Wiring(environ, clock or self.clock, clients))
         bootstrap.session_api()  # built before threads ask for it
+        bootstrap.session_messages()
 
     def item(self, session_id: str) -> Any:
         """The item as it lies in the table; None for nothing."""

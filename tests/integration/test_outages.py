@@ -104,11 +104,6 @@ def test_a_store_that_refuses_connections_is_a_503(free_port: int, pauses: list[
     assert len(pauses) == TOTAL_ATTEMPTS - 1
 
 
-def test_health_of_a_store_that_refuses_connections_is_unhealthy(free_port: int, pauses: list[float]) -> None:
-    answer = deployed_at(f"http://127.0.0.1:{free_port}").health()
-    assert (answer.status, answer.json["status"]) == (503, "unhealthy")
-
-
 @every_route
 def test_a_store_that_never_answers_is_a_503(mute_port: int, pauses: list[float], route: str) -> None:
     deployed = deployed_at(f"http://127.0.0.1:{mute_port}", read_seconds=0.02)
@@ -125,18 +120,6 @@ UNWILLING: Final = [
     (500, "InternalServerError"),
     (503, "ServiceUnavailable"),
 ]
-
-
-@pytest.mark.parametrize("status, name", UNWILLING)
-@every_route
-def test_a_store_that_throttles_or_fails_is_a_503_that_says_nothing_of_it(
-    pauses: list[float], route: str, status: int, name: str
-) -> None:
-    deployed = deployed_at("http://127.0.0.1:1")
-    asked = answering(deployed, status, error(name))
-    check_unavailable(ROUTES[route](deployed))
-    assert len(asked) == TOTAL_ATTEMPTS
-    assert len(set(asked)) == 1
 
 
 # --- there, but its answer is lost ------------------------------------------------------------------------------------

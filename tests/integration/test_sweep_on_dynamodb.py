@@ -5,13 +5,14 @@ from typing import Any
 
 from agent_sessions import bootstrap
 from agent_sessions.sessions import dynamo_item as items
-from agent_sessions.sessions.model import MS_PER_MINUTE, Session, TimeoutConfig
+from agent_sessions.sessions.model import MS_PER_MINUTE, Session
 
 from functions.expiry_sweeper import app
 from tests.engines.fake_sns import FakeSns
 from tests.engines.faults import Hook
 from tests.engines.fixtures import Table
-from tests.unit.world import AGENT, START_MS, USER, MovableClock
+from tests.store_suite.examples import first_lease
+from tests.unit.world import START_MS, MovableClock
 
 MINUTE = MS_PER_MINUTE
 DUE_SHARDS = 8
@@ -34,26 +35,10 @@ class Deployment:
         bootstrap.wire(bootstrap.Wiring(environ, self.clock, {"dynamodb": table.client, "sns": self.sns}))
 
     def put(self, number: int, *, expires_in_ms: int, due_in_ms: int) -> Session:
-        timeout = TimeoutConfig(30, auto_renew=True, max_duration_minutes=720, warning_threshold_minutes=5)
-        expires_ms = START_MS + expires_in_ms
-        session = Session(
+        session = first_lease(
+            START_MS + expires_in_ms,
             session_id=f"{number:08x}-0000-4000-8000-000000000000",
-            tenant_id="acme",
-            agent_id=AGENT,
-            user_id=USER,
-            metadata_json="{}",
-            request_hash=b"hash",
-            attempt=b"try",
-            timeout=timeout,
-            created_at_ms=expires_ms - timeout.timeout_ms,
-            last_activity_ms=expires_ms - timeout.timeout_ms,
-            renewed_at_ms=expires_ms - timeout.timeout_ms,
-            expires_at_ms=expires_ms,
-            ends_at_ms=expires_ms - timeout.timeout_ms + timeout.max_duration_ms,
-            renewal_count=0,
-            lease=1,
             due_at_ms=START_MS + due_in_ms,
-            purge_at_seconds=4_000_000_000,
         )
         self.store(session)
         return session

@@ -201,6 +201,17 @@ def test_a_key_is_rotated_once_and_while_it_is_active(service: KeyService, clock
     assert len(service.of_tenant("acme")) == before
 
 
+def test_no_key_is_replaced_at_the_millisecond_it_expires(
+    service: KeyService, key_table: Table, clock: MovableClock
+) -> None:
+    """The service refuses it by what it read; the store refuses it by the time of the write."""
+    old = service.create("acme", "ci", lifetime_ms=DAY).record
+    store = DynamoKeyStore(key_table.client, key_table.name)
+    end_ms = clock.now_ms() + DAY
+    assert not store.retire(old.key_hash, end_ms, end_ms + HOUR, "0" * 16)
+    assert store.retire(old.key_hash, end_ms - 1, end_ms, "0" * 16)
+
+
 def test_a_negative_overlap_is_refused(service: KeyService) -> None:
     old = service.create("acme", "ci")
     with pytest.raises(InvalidKeyRequest):

@@ -60,6 +60,21 @@ def a_session(**changes: Any) -> Session:
     return session._replace(**changes)
 
 
+def first_lease(expires_at_ms: int, **changes: Any) -> Session:
+    """A session that ends its first lease then, and has not been warned."""
+    timeout: TimeoutConfig = changes.get("timeout", TIMEOUT)
+    created = expires_at_ms - timeout.timeout_ms
+    moments = {
+        "created_at_ms": created,
+        "last_activity_ms": created,
+        "renewed_at_ms": created,
+        "expires_at_ms": expires_at_ms,
+        "ends_at_ms": created + timeout.max_duration_ms,
+        "due_at_ms": expires_at_ms - timeout.warning_ms,
+    }
+    return a_session(**(moments | changes))
+
+
 def patched(session: Session, timeout: TimeoutConfig) -> Session:
     """The session under other settings, as a patch at NOW should make it (docs/contract.md, Time)."""
     ends = session.created_at_ms + timeout.max_duration_ms

@@ -66,17 +66,6 @@ def ids(pages: list[list[IndexKey]]) -> list[str]:
     return [key.session_id for page in pages for key in page]
 
 
-def test_a_user_has_one_partition_however_the_id_is_written(index: DynamoSessionIndex) -> None:
-    [lower] = index.partitions(TENANT, USER.lower())
-    [upper] = index.partitions(TENANT, USER.upper())
-    assert lower == upper
-
-
-def test_a_tenant_has_a_partition_a_shard(index: DynamoSessionIndex) -> None:
-    partitions = index.partitions(TENANT, None)
-    assert len(set(partitions)) == TENANT_SHARDS
-
-
 def test_a_tenants_sessions_are_found_in_shards_that_are_written_no_more(
     table: Table, index: DynamoSessionIndex
 ) -> None:
@@ -115,26 +104,6 @@ def test_a_page_goes_on_behind_a_session_that_was_deleted_meanwhile(
     assert Counter(seen) == Counter(session.session_id for session in sessions)
 
 
-def test_a_place_in_a_partition_that_was_emptied_leads_to_its_end(table: Table, index: DynamoSessionIndex) -> None:
-    sessions = listed_at(table, *[NOW] * 4)
-    [partition] = index.partitions(TENANT, USER)
-    after = index.keys(partition, None, 2).next
-    for session in sessions:
-        store_on(table).delete(session.session_id, TENANT)
-    assert index.keys(partition, after, 2) == ([], None)
-
-
-def test_what_is_made_behind_the_place_comes_and_what_is_made_before_it_does_not(
-    table: Table, index: DynamoSessionIndex
-) -> None:
-    newest, middle, oldest = reversed(listed_at(table, NOW, NOW + 2, NOW + 4))
-    [partition] = index.partitions(TENANT, USER)
-    first = index.keys(partition, None, 2)
-    assert ids([first.keys]) == [newest.session_id, middle.session_id]
-    [late, _early] = listed_at(table, NOW + 1, NOW + 3)
-    assert ids([index.keys(partition, first.next, 5).keys]) == [late.session_id, oldest.session_id]
-
-
 def test_the_tenants_partitions_hold_each_of_its_sessions_once(table: Table, index: DynamoSessionIndex) -> None:
     sessions = [session for _ in range(6) for session in listed_at(table, NOW, NOW + 1, user=str(uuid.uuid4()))]
     pages = [page for partition in index.partitions(TENANT, None) for page in paged(index, partition, 5)]
@@ -166,11 +135,6 @@ def test_many_sessions_are_read_at_once_and_those_that_are_gone_left_out(
     read = index.read_many([*(session.session_id for session in sessions), new_session_id()])
     assert read.found == {session.session_id: session for session in sessions}
     assert read.unread == []
-
-
-def test_an_id_asked_for_twice_is_read_once(table: Table, index: DynamoSessionIndex) -> None:
-    [session] = listed_at(table, NOW)
-    assert index.read_many([session.session_id, session.session_id]).found == {session.session_id: session}
 
 
 def test_an_announced_session_is_told_apart_among_many(table: Table, index: DynamoSessionIndex) -> None:

@@ -52,26 +52,6 @@ def test_a_session_comes_back_as_it_was_created(store: DynamoSessionStore) -> No
     assert store.get(session.session_id) == session
 
 
-@pytest.mark.parametrize("minutes", [5, 7.5, 5.123456789012345, 1440, 1e-05 + 5, 719.9999999999999])
-def test_minutes_come_back_as_they_were_sent(store: DynamoSessionStore, minutes: float) -> None:
-    session = a_session(timeout=TIMEOUT._replace(timeout_minutes=minutes, warning_threshold_minutes=minutes))
-    store.create(session)
-    found = store.get(session.session_id)
-    assert found is not None
-    assert (found.timeout.timeout_minutes, type(found.timeout.timeout_minutes)) == (minutes, type(minutes))
-
-
-@pytest.mark.parametrize(
-    "text", ["{}", '{"":""}', '{"a":[1.0,-0.0,1e308,"\\u0000"]}', '{"long":"' + "ü" * 5000 + '"}'], ids=len
-)
-def test_metadata_comes_back_letter_by_letter(store: DynamoSessionStore, text: str) -> None:
-    session = a_session(metadata_json=text)
-    store.create(session)
-    found = store.get(session.session_id)
-    assert found is not None
-    assert found.metadata_json == text
-
-
 def test_an_id_that_is_taken_gives_back_the_session_that_holds_it(table: Table, store: DynamoSessionStore) -> None:
     first = a_session()
     store.create(first)
@@ -441,15 +421,6 @@ def test_a_patch_makes_of_a_session_what_the_arithmetic_says_or_nothing_if_the_c
             assert item(table, now.session_id) == item_of(now), settings
 
 
-def test_heartbeats_in_between_do_not_stop_a_patch(table: Table, store: DynamoSessionStore) -> None:
-    read = put(table, a_session())
-    for step in range(3):
-        store.renew(read.session_id, TENANT, Renewal(_USUAL, manual=False), NOW + step)
-    found = store.get(read.session_id)
-    assert found is not None
-    assert store.patch(read, patch_of(read, NEW_TIMEOUT, NOW), NOW).session == patched(found, NEW_TIMEOUT)
-
-
 @pytest.mark.parametrize(
     "name, value",
     [
@@ -535,12 +506,3 @@ def test_nobody_deletes_another_tenants_session(table: Table, store: DynamoSessi
     session = put(table, a_session())
     assert store.delete(session.session_id, "other") is None
     assert item(table, session.session_id) == item_of(session)
-
-
-def test_a_deleted_sessions_id_is_free_again(store: DynamoSessionStore) -> None:
-    session = a_session()
-    store.create(session)
-    store.delete(session.session_id, TENANT)
-    again = session._replace(attempt=b"again")
-    assert store.create(again) is None
-    assert store.get(session.session_id) == again

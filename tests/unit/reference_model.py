@@ -104,6 +104,9 @@ class Record:
             "lease": self.lease,
             "renewalCount": self.renewals,
             "metadataVersion": hashlib.sha256(text.encode()).hexdigest()[:16],
+            "lastSequence": 0,
+            "lastMessageAt": None,
+            "awaitingReply": False,
             "timeRemaining": remaining,
             "isNearExpiration": 0 < remaining <= duration(self.config["warningThresholdMinutes"]),
         }

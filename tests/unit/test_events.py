@@ -3,79 +3,30 @@
 import json
 from datetime import datetime
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import pytest
 from agent_sessions.events.cloud_events import EventKind, SessionEvent, session_event
-from agent_sessions.sessions.model import Session, TimeoutConfig
+from agent_sessions.sessions.model import TimeoutConfig
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 from hypothesis import given
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator, FormatChecker
 
+from tests.store_suite.examples import a_session
 from tests.unit.world import MINUTE, START_MS
 
 SOURCE: Final = "/agent-sessions/eu-central-1/sessions"
 KINDS: Final[tuple[EventKind, ...]] = ("expiring", "expired")
-TEXT: Final = {"type": "string", "minLength": 1}
-# The rules of the CloudEvents 1.0 specification (context attributes, and its JSON event format) for an event with JSON
-# data. Names of extensions are lower-case letters and digits, at most twenty as the specification advises.
-CLOUD_EVENT: Final = {
-    "type": "object",
-    "required": ["specversion", "id", "source", "type"],
-    "properties": {
-        "specversion": {"const": "1.0"},
-        "id": TEXT,
-        "source": TEXT,
-        "type": TEXT,
-        "subject": TEXT,
-        "time": {"type": "string", "format": "date-time"},
-        "datacontenttype": {"const": "application/json"},
-        "data": {"type": "object"},
-    },
-    "propertyNames": {"pattern": "^[a-z0-9]{1,20}$"},
-    "additionalProperties": False,
-}
-TIMESTAMP: Final = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", "format": "date-time"}
 # docs/contract.md, Events.
-DATA: Final[dict[str, Any]] = {
-    "type": "object",
-    "properties": {
-        "sessionId": TEXT,
-        "tenantId": TEXT,
-        "agentId": TEXT,
-        "userId": TEXT,
-        "createdAt": TIMESTAMP,
-        "lease": {"type": "integer", "minimum": 1},
-        "expiresAt": TIMESTAMP,
-        "endsAt": TIMESTAMP,
-        "reason": {"enum": ["idle_timeout", "max_duration"]},
-        "renewable": {"type": "boolean"},
-        "renewalCount": {"type": "integer", "minimum": 0},
-        "timeRemaining": {"type": "integer", "minimum": 0},
-        "timeoutConfig": {
-            "type": "object",
-            "properties": {
-                "timeoutMinutes": {"type": "number"},
-                "autoRenew": {"type": "boolean"},
-                "maxDurationMinutes": {"type": "number"},
-                "warningThresholdMinutes": {"type": "number"},
-            },
-            "required": ["timeoutMinutes", "autoRenew", "maxDurationMinutes", "warningThresholdMinutes"],
-            "additionalProperties": False,
-        },
-    },
-    "additionalProperties": False,
-}
-SESSION: Final = Session(
+DATA: Final = {
+    "sessionId", "tenantId", "agentId", "userId", "createdAt", "lease", "expiresAt", "endsAt", "reason", "renewable",
+    "renewalCount", "timeRemaining", "timeoutConfig",
+}  # fmt: skip
+SESSION: Final = a_session(
     session_id="3f0b1c52-9d4e-4a67-8c1b-72e5a0d94f36",
-    tenant_id="acme",
     agent_id="B8504bc3-45f8-4a41-a00a-83df46d8555d",
     user_id="6c6f2d1e-0a3b-4f7d-9e58-1b2c3d4e5f60",
     metadata_json='{"secret":"a person\'s name"}',
-    request_hash=b"hash",
-    attempt=b"try",
     timeout=TimeoutConfig(30, auto_renew=True, max_duration_minutes=720.5, warning_threshold_minutes=5),
     created_at_ms=START_MS,
     last_activity_ms=START_MS + 60 * MINUTE,
@@ -85,20 +36,18 @@ SESSION: Final = Session(
     renewal_count=4,
     lease=5,
     due_at_ms=START_MS + 85 * MINUTE,
-    purge_at_seconds=4_000_000_000,
 )
 NOW: Final = START_MS + 84 * MINUTE + 1
 
 
 def check_cloud_event(body: str) -> dict[str, Any]:
-    """Validate a body by the specification's rules, and return it."""
+    """Read a body as the CloudEvents package does, which holds it to the specification, and return it."""
+    read = JSONFormat().read(CloudEvent, body)
     event: dict[str, Any] = json.loads(body)
-    Draft202012Validator(CLOUD_EVENT, format_checker=FormatChecker()).validate(event)
-    Draft202012Validator(
-        DATA | {"required": sorted(DATA["properties"])},
-        format_checker=FormatChecker(),
-    ).validate(event["data"])
-    urlsplit(event["source"])
+    assert (read.get_id(), read.get_type(), read.get_specversion()) == (event["id"], event["type"], "1.0")
+    assert read.get_time() == datetime.fromisoformat(event["time"])
+    assert read.get_data() == event["data"]
+    assert event["data"].keys() == DATA
     return event
 
 
@@ -134,20 +83,6 @@ def test_an_event_is_a_cloud_event_with_all_that_the_contract_names(kind: EventK
             },
         },
     }
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_cloudevents_package_reads_an_event_and_finds_nothing_amiss(kind: EventKind) -> None:
-    made = session_event(kind, SESSION, NOW, SOURCE)
-    read = JSONFormat().read(CloudEvent, made.body)
-    assert read.get_id() == made.event_id
-    assert read.get_source() == SOURCE
-    assert read.get_type() == f"agent-sessions.session.{kind}"
-    assert read.get_subject() == SESSION.session_id
-    assert read.get_time() == datetime.fromisoformat("2026-06-27T09:24:00.001+00:00")
-    data = read.get_data()
-    assert isinstance(data, dict)
-    assert data["lease"] == 5
 
 
 def test_different_facts_have_different_ids() -> None:

@@ -10,7 +10,6 @@ import boto3
 import pytest
 from agent_sessions.sessions.leases import renew_after_ms
 from moto import mock_aws
-from samtranslator.yaml_helper import yaml_parse
 
 from examples.consumer import app
 from tests.template_reader import Deployment
@@ -116,25 +115,3 @@ def test_the_room_between_a_renewal_and_its_warning_is_what_the_page_says(
     half_way = renew_after_ms(session)
     assert half_way is not None
     assert 2 * half_way / MINUTE == (0 if room == "none" else int(room))
-
-
-def test_the_queue_on_the_page_is_the_example_s() -> None:
-    """All that the page shows stands in the template, but for the tenant in the filter policy."""
-    [block] = blocks("yaml")
-    template = yaml_parse((Path(app.__file__).parent / "template.yaml").read_text("utf-8"))["Resources"]
-    shown = yaml_parse(block)
-    assert shown.keys() == {"Queue", "QueuePolicy", "Subscription"}
-    assert json.loads(shown["Subscription"]["Properties"].pop("FilterPolicy")).keys() == {"type", "tenantId"}
-    for name, resource in shown.items():
-        assert_shown(resource, template[name])
-
-
-def assert_shown(part: Any, whole: Any) -> None:
-    if isinstance(part, dict):
-        for name, value in part.items():
-            assert_shown(value, whole[name])
-    elif isinstance(part, list):
-        for ours, theirs in zip(part, whole, strict=True):
-            assert_shown(ours, theirs)
-    else:
-        assert part == whole

@@ -150,13 +150,6 @@ def test_the_sample_events_are_consumed_as_they_are_called(
     assert len(answer["batchItemFailures"]) == failed
 
 
-def test_a_sample_event_has_the_fields_of_an_event_of_today() -> None:
-    kinds: tuple[EventKind, ...] = ("expiring", "expired")
-    for kind in kinds:
-        [record] = json.loads((TEMPLATE.parent / "events" / f"{kind}.json").read_text("utf-8"))["Records"]
-        assert json.loads(record["body"]).keys() == json.loads(told(kind)).keys()
-
-
 def test_the_template_of_the_example_lints() -> None:
     matches = lint(json.dumps(expanded(TEMPLATE)), config=ManualArgs(regions=["eu-west-1"]))
     assert [f"{match.rule.id} {match.path}: {match.message}" for match in matches] == []

@@ -3,9 +3,8 @@
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, ConnectionClosedError
+from botocore.exceptions import ClientError
 
-from local.dynamo.engine import StoppedClock
 from tests.engines import faults
 from tests.engines.fake_sns import FakeSns
 
@@ -22,15 +21,6 @@ def entry(number: int, message: str = "{}", **attributes: str) -> dict[str, Any]
 
 def publish(sns: FakeSns, *entries: dict[str, Any]) -> dict[str, Any]:
     return sns.publish_batch(TopicArn=TOPIC, PublishBatchRequestEntries=list(entries))
-
-
-def test_what_is_published_is_kept_with_its_attributes_and_its_time() -> None:
-    sns = FakeSns()
-    answer = publish(sns, entry(1, "one", type="expired"), entry(2, "two"))
-    assert [done["Id"] for done in answer["Successful"]] == ["1", "2"]
-    assert answer["Failed"] == []
-    assert [(kept.message, kept.attributes) for kept in sns.published] == [("one", {"type": "expired"}), ("two", {})]
-    assert {kept.at_ms for kept in sns.published} == {StoppedClock().now_ms()}
 
 
 @pytest.mark.parametrize(
@@ -64,12 +54,3 @@ def test_entries_fail_alone_and_the_rest_goes_out() -> None:
     answer = publish(sns, entry(1, "one"), entry(2, "two"), entry(3, "three"))
     assert [failed["Id"] for failed in answer["Failed"]] == ["2"]
     assert [kept.message for kept in sns.published] == ["one", "three"]
-
-
-@pytest.mark.parametrize("when, kept", [("before", 0), ("after", 1)])
-def test_a_lost_connection_loses_the_call_or_its_answer(when: faults.When, kept: int) -> None:
-    sns = FakeSns()
-    sns.add_hook(faults.connection_lost("publish_batch", when))
-    with pytest.raises(ConnectionClosedError):
-        publish(sns, entry(1))
-    assert len(sns.published) == kept

@@ -102,23 +102,6 @@ def test_every_check_is_one_consistent_read_whatever_was_sent(
     assert len({len(repr(request)) for _, request in log.calls}) == 1, "they differ in nothing but the hash"
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        faults.throttle("get_item"),
-        faults.fail("get_item", "InternalServerError"),
-        faults.connection_lost("get_item", "before", times=None),
-    ],
-)
-def test_a_store_that_does_not_answer_lets_nobody_in(
-    counted: KeyService, dynamo: FakeDynamo, fault: faults.Hook
-) -> None:
-    made = counted.create("acme", "ci")
-    dynamo.add_hook(fault)
-    with pytest.raises(ServiceUnavailable):
-        counted.verify(made.text)
-
-
 # --- list -------------------------------------------------------------------------------------------------------------
 
 

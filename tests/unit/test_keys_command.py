@@ -139,19 +139,6 @@ def test_a_key_gets_its_scope_from_the_command_line_and_its_successor_has_it_too
     assert [row.split()[3] for row in rows] == [scope, scope]
 
 
-def test_a_scope_that_does_not_exist_is_refused(target: Target) -> None:
-    with pytest.raises(SystemExit):
-        target.run("create", "--tenant", "acme", "--scope", "admin")
-    assert target.keys.of_tenant("acme") == []
-
-
-def test_a_key_is_revoked_by_its_id(target: Target) -> None:
-    made = target.made("create", "--tenant", "acme")
-    out, _ = target.run("revoke", "--tenant", "acme", "--id", target.only_id("acme"))
-    assert "revoked" in out
-    assert not target.keys.verify(made).allowed
-
-
 def test_a_leaked_key_is_revoked_from_standard_input(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not from the command line, where other users of the machine and the shell's history would see it."""
     made = target.made("create", "--tenant", "acme")

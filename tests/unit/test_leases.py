@@ -7,7 +7,8 @@ from agent_sessions.sessions.model import Session, TimeoutConfig, minutes_to_ms
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.world import MINUTE, NOWHERE, START_MS
+from tests.store_suite.examples import a_session
+from tests.unit.world import MINUTE, START_MS
 
 RETENTION = 1440 * MINUTE
 
@@ -31,14 +32,7 @@ def sessions(draw: st.DrawFn) -> Session:
     ends_at = START_MS + config.max_duration_ms
     renewed_at = draw(st.integers(START_MS, ends_at - 1))
     expires_at = min(renewed_at + config.timeout_ms, ends_at)
-    return Session(
-        session_id=NOWHERE,
-        tenant_id="acme",
-        agent_id=NOWHERE,
-        user_id=NOWHERE,
-        metadata_json="{}",
-        request_hash=b"",
-        attempt=b"",
+    return a_session(
         timeout=config,
         created_at_ms=START_MS,
         last_activity_ms=draw(st.integers(renewed_at, expires_at)),
@@ -48,8 +42,6 @@ def sessions(draw: st.DrawFn) -> Session:
         renewal_count=draw(st.integers(0, 1_000)),
         lease=draw(st.integers(1, 1_000)),
         due_at_ms=draw(st.sampled_from([expires_at - config.warning_ms, expires_at])),
-        purge_at_seconds=4_000_000_000,
-        announced=False,
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from local.demo import Client, DemoError
-from local.functions import FunctionLog, LambdaContext, LambdaFunction
+from local.functions import FunctionLog, LambdaFunction
 from local.options import OptionError, Options
 
 
@@ -66,11 +66,6 @@ def test_it_answers_to_its_own_names_and_those_that_are_allowed(host: str, answe
     assert options.answers_to(host) is answered
 
 
-@pytest.mark.parametrize("text, on", [("1", True), ("yes", True), ("TRUE", True), ("0", False), ("off", False)])
-def test_auth_is_a_switch(text: str, on: bool) -> None:  # noqa: FBT001 - a parameter of the test
-    assert Options.from_env({"AUTH": text}).auth is on
-
-
 def test_a_functions_log_goes_to_a_file_and_its_errors_to_the_terminal_too(tmp_path: Path) -> None:
     terminal = io.StringIO()
     log = FunctionLog()
@@ -96,12 +91,6 @@ def test_events_and_answers_pass_through_json_as_on_lambda(monkeypatch: pytest.M
     monkeypatch.setattr(function, "_handler", lambda event, context: {1, 2})
     with pytest.raises(TypeError):
         function({})
-
-
-def test_a_context_knows_its_function_and_the_time_it_has() -> None:
-    context = LambdaContext("session_api", 10)
-    assert context.invoked_function_arn.endswith(":function:session_api")
-    assert 0 < context.get_remaining_time_in_millis() <= 10_000
 
 
 def test_the_demo_says_where_it_found_no_stack() -> None:

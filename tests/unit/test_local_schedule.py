@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from functions.expiry_sweeper import app as sweeper
 from functions.session_api import app as api
 from local.clock import MovableClock
-from local.schedule import LONGEST_MOVE_MS, MoveStoppedError, Scheduler, Turnstile, scheduled_event
+from local.schedule import MoveStoppedError, Scheduler, Turnstile, scheduled_event
 from local.store import LocalStore
 from template_reader import Schedule
 from tests.engines.fake_dynamo import FakeDynamo
@@ -150,28 +150,6 @@ def test_minutes_in_which_nothing_is_due_are_left_out() -> None:
     assert len(sweeps) <= 5
 
 
-def test_the_last_run_of_every_rule_is_never_left_out() -> None:
-    stack = Stack()
-    stack.move(62)
-    assert stack.runs[-2:] == [(START_MS + 60 * MINUTE, "gauge"), (START_MS + 62 * MINUTE, "sweep")]
-
-
-def test_a_move_within_a_minute_sweeps_nothing() -> None:
-    stack = Stack()
-    stack.move(0.1)
-    assert stack.runs == []
-    assert stack.clock.now_ms() == START_MS + 36_500
-
-
-def test_short_moves_sweep_at_each_minute_once() -> None:
-    stack = Stack()
-    stack.create(5, 5)
-    for _ in range(10):
-        stack.move(0.5)
-    minutes = [moment for moment, kind in stack.runs if kind == "sweep"]
-    assert minutes == sorted(set(minutes))
-
-
 def test_to_the_next_event_stops_at_the_minute_that_publishes_one() -> None:
     stack = Stack()
     stack.create(30, 5)
@@ -180,20 +158,6 @@ def test_to_the_next_event_stops_at_the_minute_that_publishes_one() -> None:
     assert (at(first.end_ms), first.events) == ("2026-06-27T08:23:00.000Z", 1)
     second = stack.scheduler.advance_to_event()
     assert (at(second.end_ms), second.events) == ("2026-06-27T08:31:00.000Z", 1)
-
-
-def test_where_nothing_is_due_the_clock_stays() -> None:
-    stack = Stack()
-    moved = stack.scheduler.advance_to_event()
-    assert moved.start_ms == moved.end_ms == stack.clock.now_ms()
-    assert moved.events == 0
-
-
-def test_to_the_next_event_ends_where_there_is_none_after_all() -> None:
-    stack = Stack()
-    stack.create(30, 5)
-    stack.dynamo.as_client().delete_item(TableName=stack.table, Key={"sessionId": {"S": stack.sessions[0]}})
-    assert stack.scheduler.advance_to_event().events == 0
 
 
 def test_a_sweep_that_fails_is_told_and_the_next_minute_is_the_retry(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,20 +203,6 @@ def test_an_ending_stack_stops_a_move() -> None:
     assert stack.scheduler.progress is None
 
 
-def test_progress_is_there_while_it_moves() -> None:
-    stack = Stack()
-    seen: list[Any] = []
-    stack.scheduler._after_run = lambda: seen.append(stack.scheduler.progress)
-    stack.move(2)
-    assert {(progress.start_ms, progress.target_ms) for progress in seen} == {
-        (START_MS + 30_500, START_MS + 30_500 + 2 * MINUTE)
-    }
-
-
-def test_a_forced_sweep_answers_what_the_function_answered() -> None:
-    assert Stack().scheduler.sweep()["claimed"] is True
-
-
 def test_the_ticker_sweeps_when_a_minute_has_passed() -> None:
     swept = threading.Event()
     now = [START_MS]
@@ -282,10 +232,6 @@ def test_the_sweeper_gets_what_eventbridge_sends() -> None:
     assert got.keys() == wanted.keys()
     assert got["time"] == "2026-06-27T08:00:00Z"
     assert scheduled_event(RULES[1], START_MS) == sample("sweep-gauge")
-
-
-def test_the_longest_move_is_a_year() -> None:
-    assert LONGEST_MOVE_MS == 366 * 24 * 60 * MINUTE
 
 
 def test_who_passes_alone_waits_for_those_inside_and_keeps_others_out() -> None:

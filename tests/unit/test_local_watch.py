@@ -64,21 +64,6 @@ def test_a_touched_session_is_read_and_seen_once(table: Table) -> None:
     assert len(table.reads) == 1
 
 
-def test_nothing_is_read_while_nothing_changes(table: Table) -> None:
-    watch = watching(table)
-    watch.since(0)
-    assert table.reads == []
-
-
-def test_changes_between_two_looks_are_one_read(table: Table) -> None:
-    watch = watching(table)
-    sessions = [table.add() for _ in range(3)]
-    for session in sessions * 2:
-        watch.touch([session.session_id])
-    watch.since(0)
-    assert table.reads == [[session.session_id for session in sessions]]
-
-
 def test_a_session_that_is_gone_is_told_once_to_those_who_saw_it(table: Table) -> None:
     watch = watching(table)
     session = table.add()
@@ -88,24 +73,6 @@ def test_a_session_that_is_gone_is_told_once_to_those_who_saw_it(table: Table) -
     watch.touch([session.session_id])
     _, [sight] = watch.since(version)
     assert (sight.session_id, sight.body) == (session.session_id, None)
-
-
-def test_an_id_that_never_was_a_session_is_not_told(table: Table) -> None:
-    watch = watching(table)
-    watch.touch(["nobody"])
-    assert watch.since(0) == (0, [])
-
-
-def test_only_the_latest_are_shown_and_the_others_counted(table: Table) -> None:
-    watch = watching(table, shown=2)
-    old = [table.add(), table.add()]
-    watch.touch([session.session_id for session in old])
-    watch.since(0)
-    new = table.add()
-    watch.touch([new.session_id])
-    _, sights = watch.since(0)
-    assert ids([sight for sight in sights if sight.body]) == [old[1].session_id, new.session_id]
-    assert watch.left_out == 1
 
 
 def test_of_a_flood_of_new_sessions_only_the_latest_are_read(table: Table) -> None:

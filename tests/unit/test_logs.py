@@ -65,19 +65,6 @@ def test_the_line_names_the_tenant_and_the_time_that_the_request_took(world: Wor
     assert line["milliseconds"] == 40
 
 
-def test_metrics_are_in_cloudwatchs_embedded_format(world: World) -> None:
-    _, [record] = lines_of(lambda: world.call("create-minimal"))
-    [directive] = record["_aws"]["CloudWatchMetrics"]
-    assert directive == {
-        "Namespace": "AgentSessions",
-        "Dimensions": [["service"]],
-        "Metrics": [{"Name": "SessionsCreated", "Unit": "Count"}],
-    }
-    assert isinstance(record["_aws"]["Timestamp"], int)
-    assert record["service"] == "agent-sessions"
-    assert record["SessionsCreated"] == [1.0]
-
-
 def test_a_repeated_create_is_not_counted_again(world: World) -> None:
     world.call("create-idempotent")
     _, published = lines_of(lambda: world.call("create-idempotent"))

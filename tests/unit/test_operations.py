@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import pytest
 
-from local.sam_local import names
 from tests.template_reader import FUNCTIONS, Deployment, expanded, template
 from tools.cost import page
 
@@ -117,15 +116,6 @@ def test_commands_ask_for_outputs_and_resources_that_there_are() -> None:
     assert set(re.findall(r"\$\(part (\w+)\)", commands)) <= expanded()["Resources"].keys()
 
 
-def test_commands_ask_logs_for_fields_that_they_have() -> None:
-    (stage,) = Deployment().of_type("AWS::ApiGatewayV2::Stage").values()
-    access_log = stage["AccessLogSettings"]["Format"]
-    asked = set(re.findall(r"\$\.(\w+)", code_blocks(OPERATIONS)))
-    assert asked
-    for field in asked:
-        assert f'"{field}":' in access_log or f'"{field}"' in all_code()
-
-
 # --- the tables of tools/cost -----------------------------------------------------------------------------------------
 
 
@@ -137,22 +127,7 @@ def test_the_plot_is_that_of_now() -> None:
     assert text_of(page.PLOT) == page.svg(), "run `make cost`"
 
 
-def test_a_page_without_a_place_for_the_tables_is_refused() -> None:
-    with pytest.raises(ValueError, match="begin"):
-        page.with_block("")
-    with pytest.raises(ValueError, match="end"):
-        page.with_block(page.BEGIN)
-
-
 # --- sam local --------------------------------------------------------------------------------------------------------
-
-
-def test_the_env_file_of_sam_local_sets_only_what_the_template_declares() -> None:
-    told: dict[str, dict[str, str]] = json.loads(text_of(ROOT / "local" / "env.json"))
-    assert told.keys() == {"Parameters", *FUNCTIONS}
-    for function in FUNCTIONS:
-        declared = expanded()["Resources"][function]["Properties"]["Environment"]["Variables"].keys()
-        assert {*told["Parameters"], *told[function]} <= declared
 
 
 def test_the_env_file_of_sam_local_names_whatever_the_template_takes_from_a_resource_or_a_condition() -> None:
@@ -167,15 +142,6 @@ def test_the_env_file_of_sam_local_names_whatever_the_template_takes_from_a_reso
             if isinstance(value, dict) and (value.get("Ref") in {*resources, "AWS::NoValue"} or "Fn::If" in value)
         }
         assert open_ones - {"EVENT_SOURCE"} == {*told["Parameters"], *told[function]}
-
-
-def test_the_functions_of_sam_local_share_one_table() -> None:
-    tables, topic_arn = names()
-    told: dict[str, dict[str, str]] = json.loads(text_of(ROOT / "local" / "env.json"))
-    assert told["ExpirySweeperFunction"]["SESSIONS_TABLE"] == tables["SessionsTable"]
-    assert f"made {tables['SessionsTable']}, {tables['ApiKeysTable']}, {topic_arn.rpartition(':')[2]}" in text_of(
-        OPERATIONS
-    )
 
 
 # --- every page -------------------------------------------------------------------------------------------------------

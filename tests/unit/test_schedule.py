@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from agent_sessions import metrics
 from agent_sessions.errors import ServiceUnavailable, SettingsError
+from agent_sessions.sweep.claim import Claim
+from agent_sessions.sweep.dynamo_record import DynamoSweepRecord
 from agent_sessions.sweep.handler import HIGHEST_SHARD, split
 from botocore.exceptions import ClientError
 from hypothesis import given
@@ -15,23 +17,12 @@ from hypothesis import strategies as st
 
 from tests.engines import faults
 from tests.unit.sweep_world import SweepWorld
-from tests.unit.world import sample
+from tests.unit.world import TABLE, sample
 
 SUMMARY = {
-    "shards",
-    "claimed",
-    "due",
-    "warned",
-    "expired",
-    "rearmed",
-    "waiting",
-    "gone",
-    "failed",
-    "left",
-    "passedOver",
-    "oldestLagSeconds",
-    "unfinishedShards",
-}
+    "shards", "claimed", "due", "warned", "expired", "rearmed", "waiting", "gone", "failed", "left", "passedOver",
+    "oldestLagSeconds", "unfinishedShards",
+}  # fmt: skip
 
 
 def logged(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
@@ -154,6 +145,21 @@ def test_ranges_share_the_shards_evenly_and_leave_none_out(sizes: tuple[int, int
     assert max(map(len, ranges)) - min(map(len, ranges)) <= 1
 
 
+# --- the time of a run ------------------------------------------------------------------------------------------------
+
+
+def test_a_run_makes_no_pause_that_would_outlast_it() -> None:
+    world = SweepWorld()
+    claims = DynamoSweepRecord(world.dynamo.as_client(), TABLE)
+    claim = Claim(claims, world.clock, lambda: 1.0, [0], "a run")
+    assert claim.take()
+    world.clock.at_ms = claim.stop_at_ms - 201
+    assert claim.pause(0)
+    assert world.clock.now_ms() == claim.stop_at_ms - 1
+    assert not claim.pause(0)
+    assert world.clock.now_ms() == claim.stop_at_ms - 1
+
+
 # --- what a run tells -------------------------------------------------------------------------------------------------
 
 
@@ -198,13 +204,6 @@ def test_a_run_logs_its_summary_as_one_line_and_publishes_its_metrics(
     ]
 
 
-def test_the_gauge_publishes_what_it_counted(capsys: pytest.CaptureFixture[str]) -> None:
-    world = SweepWorld()
-    world.to_warn(3)
-    world.sweep(sample("sweep-gauge"))
-    assert published_metrics(capsys) == [{metrics.ACTIVE_SESSIONS: 3, metrics.SESSIONS_EXPIRING_SOON: 3}]
-
-
 def test_a_run_that_could_not_work_is_counted_as_failed_and_fails_loudly(capsys: pytest.CaptureFixture[str]) -> None:
     world = SweepWorld()
     world.dynamo.add_hook(faults.throttle("update_item"))
@@ -228,7 +227,7 @@ def test_a_run_without_the_claim_tells_so_and_counts_nothing(capsys: pytest.Capt
     world.to_warn(1)
     until = str(world.clock.now_ms() + 70_000)
     world.dynamo.update_item(
-        TableName="table-5c1d",
+        TableName=TABLE,
         Key={"sessionId": {"S": "sweep"}},
         UpdateExpression="SET claimedUntil0 = :until, claimedBy0 = :who",
         ExpressionAttributeValues={":until": {"N": until}, ":who": {"S": "another"}},

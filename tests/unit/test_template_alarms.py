@@ -1,7 +1,6 @@
 """Alarms and the dashboard speak of metrics that exist, and alarms say their rule."""
 
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -105,45 +104,6 @@ def test_the_functions_publish_what_the_code_names_with_the_service_as_the_one_d
     assert {frozenset(each) for sets in published.values() for each in sets} == {frozenset({"service"})}
 
 
-@pytest.mark.parametrize("source", [metrics_of_alarms, metrics_of_the_dashboard])
-def test_what_is_watched_belongs_to_this_stack(source: Any) -> None:
-    resources = Deployment().resources
-    indexes = {"due", "byUser", "byTenant"}
-    for _, (metric, dimensions) in source():
-        for name, value in dimensions.items():
-            assert value in (indexes if name == "GlobalSecondaryIndexName" else {*resources, "sessions"}), metric
-
-
-@pytest.mark.parametrize("name", sorted(alarms()))
-def test_an_alarm_says_its_rule_in_a_sentence_and_tells_somebody(name: str) -> None:
-    alarm = alarms()[name]
-    assert re.fullmatch(r"[A-Z].{20,}\.", alarm["AlarmDescription"])
-    assert alarm["AlarmActions"] == alarm["OKActions"] == [Deployment().arn("AlarmsTopic")]
-    assert alarm["TreatMissingData"] in {"breaching", "notBreaching"}
-
-
-@pytest.mark.parametrize("name", sorted(alarms()))
-def test_the_sentence_has_the_numbers_of_the_rule(name: str) -> None:
-    alarm, words = alarms()[name], alarms()[name]["AlarmDescription"].lower()
-    numbers = {2: "two", 3: "three", 5: "five"}
-    if alarm["EvaluationPeriods"] > 1:
-        assert numbers[alarm["EvaluationPeriods"]] in words
-        assert numbers[alarm.get("DatapointsToAlarm", alarm["EvaluationPeriods"])] in words
-    if alarm.get("MetricName") == "SweepLagSeconds":
-        assert alarm["Threshold"] == 3 * 60
-        assert "three minutes" in words
-    if alarm.get("MetricName") == "SweepRuns":
-        assert alarm["Period"] == 5 * 60
-        assert "five minutes" in words
-    if alarm.get("MetricName") == "Latency":
-        assert (alarm["ExtendedStatistic"], alarm["Threshold"]) == ("p99", 1000)
-        assert "1 % of requests took longer than a second" in words
-
-
-def test_silence_is_an_alarm_only_for_the_sweep() -> None:
-    assert [name for name, alarm in alarms().items() if alarm["TreatMissingData"] == "breaching"] == ["NoSweepAlarm"]
-
-
 def test_every_table_and_every_index_of_the_sessions_has_an_alarm_for_throttling() -> None:
     watched = {
         (dimensions["TableName"], dimensions.get("GlobalSecondaryIndexName"))
@@ -153,16 +113,6 @@ def test_every_table_and_every_index_of_the_sessions_has_an_alarm_for_throttling
     sessions = Deployment().resources["SessionsTable"]["Properties"]
     expected = {("SessionsTable", index["IndexName"]) for index in sessions["GlobalSecondaryIndexes"]}
     assert watched == expected | {(table, None) for table in ("SessionsTable", "MessagesTable", "ApiKeysTable")}
-
-
-def test_every_queue_of_dead_letters_has_an_alarm() -> None:
-    watched = {dimensions["QueueName"] for _, (_, dimensions) in metrics_of_alarms() if "QueueName" in dimensions}
-    assert watched == set(Deployment().of_type("AWS::SQS::Queue"))
-
-
-def test_the_dashboard_shows_every_alarm() -> None:
-    (widget,) = [each for each in dashboard()["widgets"] if each["type"] == "alarm"]
-    assert sorted(widget["properties"]["alarms"]) == sorted(Deployment().arn(name) for name in alarms())
 
 
 PARTITIONS = [
@@ -183,25 +133,6 @@ def test_the_link_to_the_dashboard_leads_to_the_console_of_its_partition(
     )
     # An account has one set of dashboards for all regions.
     assert deployed.resources["Dashboard"]["Properties"]["DashboardName"] == f"sessions-{region}"
-
-
-def test_no_widget_of_the_dashboard_lies_on_another() -> None:
-    taken: set[tuple[int, int]] = set()
-    for widget in dashboard()["widgets"]:
-        cells = {
-            (x, y)
-            for x in range(widget["x"], widget["x"] + widget["width"])
-            for y in range(widget["y"], widget["y"] + widget["height"])
-        }
-        assert not cells & taken, widget["properties"]["title"]
-        assert widget["x"] + widget["width"] <= 24
-        taken |= cells
-
-
-def test_alarms_reach_the_mailbox_that_was_named() -> None:
-    (subscription,) = Deployment(AlarmEmail="ops@example.com").of_type("AWS::SNS::Subscription").values()
-    assert subscription["Endpoint"] == "ops@example.com"
-    assert subscription["TopicArn"] == Deployment().arn("AlarmsTopic")
 
 
 def test_a_trial_can_do_without_alarms_and_dashboard() -> None:

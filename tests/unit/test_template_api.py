@@ -110,21 +110,6 @@ def test_only_this_gateway_and_this_schedule_may_call_the_functions() -> None:
         assert each["SourceArn"].startswith(("arn:aws:execute-api:", "arn:aws:events:")), each
 
 
-def test_there_is_no_function_url_and_no_second_api() -> None:
-    kinds = {resource["Type"] for resource in Deployment().resources.values()}
-    assert "AWS::Lambda::Url" not in kinds
-    assert "AWS::ApiGateway::RestApi" not in kinds
-    assert len(Deployment().of_type("AWS::ApiGatewayV2::Api")) == 1
-
-
-def test_the_stage_is_the_default_one_and_lets_through_what_the_parameters_say() -> None:
-    stage = only("AWS::ApiGatewayV2::Stage", ThrottlingRateLimit="70", ThrottlingBurstLimit="90")
-    assert stage["StageName"] == "$default"
-    assert stage["AutoDeploy"] is True
-    assert stage["DefaultRouteSettings"]["ThrottlingRateLimit"] == "70"
-    assert stage["DefaultRouteSettings"]["ThrottlingBurstLimit"] == "90"
-
-
 HOSTILE = ['"', "\\", '", "status": "200', "\n", "\x00", "$context.path", "é\U0001f600", "{}", ""]
 
 
@@ -158,31 +143,6 @@ def test_a_line_of_the_access_log_is_json_with_whatever_a_caller_sends_and_for_w
         assert line.keys() == json.loads(log_format).keys()
 
 
-def test_quotes_around_a_message_that_has_its_own_would_be_found() -> None:
-    with pytest.raises(ValueError, match="delimiter"):
-        json.loads(log_line('{"error":"$context.error.messageString"}', "Unauthorized"))
-
-
-def test_the_access_log_is_one_line_and_has_no_header_in_it() -> None:
-    settings = only("AWS::ApiGatewayV2::Stage")["AccessLogSettings"]
-    line = json.loads(settings["Format"])
-    assert "\n" not in settings["Format"]
-    assert line["requestId"] == "$context.requestId"
-    assert line["tenantId"] == "$context.authorizer.tenantId"
-    assert not any("header" in value.lower() for value in line.values())
-    assert "log-group:AccessLogGroup" in settings["DestinationArn"]
-
-
-def test_the_access_log_needs_no_line_of_its_own_in_the_policy_for_log_delivery() -> None:
-    assert Deployment().resources["AccessLogGroup"]["Properties"]["LogGroupName"] == (
-        "/aws/vendedlogs/agent-sessions/sessions"
-    )
-
-
-def test_cors_is_off_until_an_origin_is_named() -> None:
-    assert "CorsConfiguration" not in only("AWS::ApiGatewayV2::Api")
-
-
 def test_cors_lets_pages_send_what_the_api_takes_and_read_what_it_tells() -> None:
     cors = only("AWS::ApiGatewayV2::Api", CorsAllowOrigins=ORIGINS)["CorsConfiguration"]
     assert cors["AllowOrigins"] == ORIGINS.split(",")
@@ -194,21 +154,3 @@ def test_cors_lets_pages_send_what_the_api_takes_and_read_what_it_tells() -> Non
 @pytest.mark.parametrize("origins", [ORIGINS, "*"])
 def test_cors_never_allows_credentials_so_that_a_wildcard_gives_nothing_away(origins: str) -> None:
     assert only("AWS::ApiGatewayV2::Api", CorsAllowOrigins=origins)["CorsConfiguration"]["AllowCredentials"] is False
-
-
-def test_a_domain_of_ones_own_serves_the_same_stage_over_modern_tls() -> None:
-    parameters = {
-        "DomainName": "sessions.example.com",
-        "DomainCertificateArn": "arn:aws:acm:eu-west-1:123456789012:certificate/1",
-        "DomainHostedZoneId": "Z1",
-    }
-    (configuration,) = only("AWS::ApiGatewayV2::DomainName", **parameters)["DomainNameConfigurations"]
-    assert configuration["SecurityPolicy"] == "TLS_1_2"
-    assert configuration["CertificateArn"] == parameters["DomainCertificateArn"]
-    mapping = only("AWS::ApiGatewayV2::ApiMapping", **parameters)
-    assert (mapping["ApiId"], mapping["Stage"]) == ("SessionsHttpApi", "SessionsHttpApiStage")
-    assert only("AWS::Route53::RecordSet", **parameters)["Name"] == "sessions.example.com"
-    deployment = Deployment(**parameters)
-    assert deployment.outputs["ApiUrl"]["Value"] == "https://sessions.example.com"
-    assert not Deployment(**(parameters | {"DomainHostedZoneId": ""})).of_type("AWS::Route53::RecordSet")
-    assert not Deployment().of_type("AWS::ApiGatewayV2::DomainName")

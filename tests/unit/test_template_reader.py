@@ -23,12 +23,6 @@ def test_every_variable_of_a_function_has_a_value(function: str) -> None:
     assert all(value for name, value in environment.items() if not name.endswith("SHARDS"))
 
 
-def test_parameters_give_their_defaults() -> None:
-    environment = Template().environment("SessionApiFunction")
-    assert environment["SESSION_DEFAULT_TIMEOUT_MINUTES"] == "30"
-    assert environment["SESSION_RETENTION_MINUTES"] == "1440"
-
-
 def test_a_deployment_gives_parameters_and_names_of_its_own() -> None:
     deployment = Deployment(
         parameters={"SessionDefaultTimeoutMinutes": "7.5"}, resources={"SessionsTable": "mine"}, stack="s", region="r"
@@ -48,12 +42,6 @@ def test_a_condition_decides_which_value_holds() -> None:
 def test_a_variable_without_a_value_is_left_out() -> None:
     assert "AWS_CA_BUNDLE" in Template().environment("SessionApiFunction")
     assert "AWS_CA_BUNDLE" not in Template(deployment=LOCAL).environment("SessionApiFunction")
-
-
-def test_it_knows_which_variable_is_which_parameter() -> None:
-    parameters = Template().parameter_of("SessionApiFunction")
-    assert parameters["SESSION_MIN_TIMEOUT_MINUTES"] == "SessionMinTimeoutMinutes"
-    assert "SESSIONS_TABLE" not in parameters
 
 
 def test_the_sweeper_has_a_rule_each_minute_and_a_gauge_each_five() -> None:
@@ -80,10 +68,6 @@ def test_it_knows_which_routes_need_a_key() -> None:
         "/messages/{messageId}",
         "/messages/{messageId}/",
     }
-
-
-def test_it_finds_the_tables() -> None:
-    assert Template().tables() == ["SessionsTable", "MessagesTable", "ApiKeysTable"]
 
 
 def test_cors_is_there_once_origins_are_given() -> None:

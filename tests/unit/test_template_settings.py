@@ -5,27 +5,33 @@ from typing import Any
 
 import pytest
 from agent_sessions.keys.settings import KeySettings
-from agent_sessions.settings import SessionSettings, SweepSettings
+from agent_sessions.settings import ErasureSettings, MessageSettings, SessionSettings, SweepSettings
 
 from tests.template_reader import FUNCTIONS, Deployment, expanded, template
 
-SETTINGS: dict[str, type[SessionSettings | SweepSettings]] = {
+
+def _both(env: Mapping[str, str]) -> object:
+    """What the API reads at its start, and what it reads when a session that was talked in is deleted."""
+    return SessionSettings.from_env(env), ErasureSettings.from_env(env)
+
+
+SETTINGS: dict[str, type[SessionSettings | SweepSettings | MessageSettings | ErasureSettings]] = {
     "SessionApiFunction": SessionSettings,
+    "SessionMessagesFunction": MessageSettings,
     "ExpirySweeperFunction": SweepSettings,
+    "EraserFunction": ErasureSettings,
 }
 READ: dict[str, tuple[Iterable[str], Callable[[Mapping[str, str]], object]]] = {
     **{function: (settings.model_fields, settings.from_env) for function, settings in SETTINGS.items()},
+    "SessionApiFunction": (SessionSettings.model_fields | ErasureSettings.model_fields, _both),
     "ApiKeyAuthorizerFunction": (KeySettings._fields, KeySettings.from_env),
 }
 """The settings that a function reads, and how."""
 # What packages read: Powertools its own, botocore its bundle of certificates, pydantic a switch.
 PACKAGES = {
-    "AWS_CA_BUNDLE",
-    "POWERTOOLS_LOG_LEVEL",
-    "POWERTOOLS_METRICS_NAMESPACE",
-    "POWERTOOLS_SERVICE_NAME",
+    "AWS_CA_BUNDLE", "POWERTOOLS_LOG_LEVEL", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_SERVICE_NAME",
     "PYDANTIC_DISABLE_PLUGINS",
-}
+}  # fmt: skip
 
 
 def parameter_of(function: str) -> dict[str, str]:
@@ -77,102 +83,8 @@ def test_every_value_that_a_parameter_takes_is_one_that_the_function_takes(
             SETTINGS[function].model_validate(environment | {name: str(parameter[bound])})
 
 
-def test_the_defaults_are_those_of_the_contract() -> None:
-    environment = Deployment().environment("SessionApiFunction")
-    assert {name: value for name, value in environment.items() if name.startswith("SESSION_")} == {
-        "SESSION_DEFAULT_TIMEOUT_MINUTES": "30",
-        "SESSION_MIN_TIMEOUT_MINUTES": "5",
-        "SESSION_MAX_TIMEOUT_MINUTES": "1440",
-        "SESSION_MAX_DURATION_MINUTES": "720",
-        "SESSION_WARNING_THRESHOLD_MINUTES": "5",
-        "SESSION_RETENTION_MINUTES": "1440",
-    }
-
-
-def test_functions_that_share_a_setting_get_it_from_the_same_parameter() -> None:
-    seen: dict[str, str] = {}
-    for function in FUNCTIONS:
-        for name, parameter in parameter_of(function).items():
-            assert seen.setdefault(name, parameter) == parameter
-
-
 def test_a_parameter_is_called_like_the_setting_it_sets() -> None:
     for function in FUNCTIONS:
         for name, parameter in parameter_of(function).items():
             if name not in PACKAGES:
                 assert name.replace("_", "").lower() == parameter.lower()
-
-
-def test_metrics_are_kept_apart_by_stack() -> None:
-    for function in FUNCTIONS:
-        environment = Deployment().environment(function)
-        assert environment["POWERTOOLS_SERVICE_NAME"] == "sessions"  # the stack's name in these tests
-        assert environment["POWERTOOLS_METRICS_NAMESPACE"] == "AgentSessions"
-
-
-def test_the_small_bundle_of_certificates_is_trusted_unless_it_is_turned_off() -> None:
-    for function in FUNCTIONS:
-        assert Deployment().environment(function)["AWS_CA_BUNDLE"] == "/opt/amazon-roots.pem"
-        assert "AWS_CA_BUNDLE" not in Deployment(AmazonCaBundle="off").environment(function)
-
-
-def test_events_name_the_stack_as_their_source_unless_told_otherwise() -> None:
-    function = "ExpirySweeperFunction"
-    assert Deployment().environment(function)["EVENT_SOURCE"] == "/agent-sessions/eu-west-1/sessions"
-    assert Deployment(EventSource="urn:example:a").environment(function)["EVENT_SOURCE"] == "urn:example:a"
-
-
-def test_the_sweeper_runs_every_minute_and_the_gauge_every_five_unless_it_is_off() -> None:
-    def rules(**parameters: str) -> dict[str, Any]:
-        return {
-            rule["ScheduleExpression"]: rule for rule in Deployment(**parameters).of_type("AWS::Events::Rule").values()
-        }
-
-    assert set(rules()) == {"rate(1 minute)", "rate(5 minutes)"}
-    assert "Input" not in rules()["rate(1 minute)"]["Targets"][0]
-    assert rules()["rate(5 minutes)"]["Targets"][0]["Input"] == '{"pass":"gauge"}'
-    assert rules()["rate(5 minutes)"]["State"] == "ENABLED"
-    assert rules(Gauge="off")["rate(5 minutes)"]["State"] == "DISABLED"
-
-
-def test_a_sweep_that_fails_is_not_tried_again_but_kept_for_reading() -> None:
-    (config,) = Deployment().of_type("AWS::Lambda::EventInvokeConfig").values()
-    assert config["FunctionName"] == "ExpirySweeperFunction"
-    assert config["MaximumRetryAttempts"] == 0
-    assert config["MaximumEventAgeInSeconds"] == 60
-    assert config["DestinationConfig"]["OnFailure"]["Destination"] == Deployment().arn("SweepDeadLetterQueue")
-    for rule in Deployment().of_type("AWS::Events::Rule").values():
-        assert rule["Targets"][0]["RetryPolicy"] == {"MaximumEventAgeInSeconds": 60, "MaximumRetryAttempts": 0}
-
-
-def test_subscriptions_exist_where_they_are_asked_for_and_filter_alike() -> None:
-    policy = '{"type":["agent-sessions.session.expiring"]}'
-    queue = "arn:aws:sqs:eu-west-1:123456789012:warnings"
-    deployment = Deployment(
-        EventsEmail="ops@example.com",
-        EventsHttpsEndpoint="https://example.com/events",
-        EventsQueueArn=queue,
-        EventsFilterPolicy=policy,
-    )
-    subscriptions = deployment.of_type("AWS::SNS::Subscription")
-    assert {each["Protocol"]: each["Endpoint"] for each in subscriptions.values()} == {
-        "email": "ops@example.com",
-        "https": "https://example.com/events",
-        "sqs": queue,
-    }
-    for each in subscriptions.values():
-        assert each["TopicArn"] == deployment.arn("SessionEventsTopic")
-        assert each["FilterPolicy"] == policy
-        assert each["RedrivePolicy"] == {"deadLetterTargetArn": deployment.arn("EventsDeadLetterQueue")}
-        # Raw for the queue; a web address needs the envelope, whose signature says that it is from us.
-        assert each.get("RawMessageDelivery", False) is (each["Protocol"] == "sqs")
-    assert not Deployment().of_type("AWS::SNS::Subscription")
-
-
-def test_the_topic_may_fill_the_queue_of_its_dead_letters_and_nobody_else() -> None:
-    deployment = Deployment()
-    (policy,) = deployment.of_type("AWS::SQS::QueuePolicy").values()
-    (statement,) = policy["PolicyDocument"]["Statement"]
-    assert statement["Principal"] == {"Service": "sns.amazonaws.com"}
-    assert statement["Action"] == "sqs:SendMessage"
-    assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": deployment.arn("SessionEventsTopic")}}

@@ -7,7 +7,7 @@ from agent_sessions.lists import dynamo_secret
 from agent_sessions.sessions import dynamo_item as items
 from agent_sessions.sweep import dynamo_record
 
-from tests.template_reader import Deployment, template
+from tests.template_reader import Deployment
 from tests.unit.rehearsal import Rehearsal
 
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/1"
@@ -16,10 +16,6 @@ TABLES = ["SessionsTable", "ApiKeysTable"]
 
 def table(logical_id: str) -> dict[str, Any]:
     return Deployment().resources[logical_id]["Properties"]
-
-
-def keys(schema: list[dict[str, str]]) -> dict[str, str]:
-    return {key["KeyType"]: key["AttributeName"] for key in schema}
 
 
 def indexes(logical_id: str) -> dict[str, dict[str, Any]]:
@@ -41,26 +37,6 @@ def items_in(rehearsal: Rehearsal, logical_id: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_session_is_found_by_its_id_alone() -> None:
-    assert keys(table("SessionsTable")["KeySchema"]) == {"HASH": items.SESSION_ID}
-
-
-def test_the_sessions_table_has_the_three_indexes_that_the_code_queries() -> None:
-    assert {name: keys(index["KeySchema"]) for name, index in indexes("SessionsTable").items()} == {
-        items.DUE_INDEX: {"HASH": items.DUE_SHARD, "RANGE": items.DUE_AT},
-        items.USER_INDEX: {"HASH": items.TENANT_USER, "RANGE": items.LISTED_AT},
-        items.TENANT_INDEX: {"HASH": items.TENANT_SHARD, "RANGE": items.LISTED_AT},
-    }
-
-
-def test_the_due_index_holds_keys_only_and_the_lists_no_more_than_their_filter() -> None:
-    assert {name: index["Projection"] for name, index in indexes("SessionsTable").items()} == {
-        items.DUE_INDEX: {"ProjectionType": "KEYS_ONLY"},
-        items.USER_INDEX: {"ProjectionType": "INCLUDE", "NonKeyAttributes": [items.AGENT_ID]},
-        items.TENANT_INDEX: {"ProjectionType": "INCLUDE", "NonKeyAttributes": [items.AGENT_ID]},
-    }
-
-
 @pytest.mark.parametrize("logical_id", TABLES)
 def test_new_items_are_in_every_index_with_values_of_the_types_that_the_table_declares(
     rehearsal: Rehearsal, logical_id: str
@@ -68,14 +44,6 @@ def test_new_items_are_in_every_index_with_values_of_the_types_that_the_table_de
     declared = {each["AttributeName"]: each["AttributeType"] for each in table(logical_id)["AttributeDefinitions"]}
     types = [{name: next(iter(value)) for name, value in item.items()} for item in items_in(rehearsal, logical_id)]
     assert any(declared.items() <= written.items() for written in types)
-
-
-def test_a_renewal_touches_no_attribute_that_an_index_holds() -> None:
-    held = {key["AttributeName"] for index in indexes("SessionsTable").values() for key in index["KeySchema"]}
-    held |= {
-        name for index in indexes("SessionsTable").values() for name in index["Projection"].get("NonKeyAttributes", [])
-    }
-    assert held.isdisjoint({"expiresAt", "lastActivity", "renewedAt", "renewalCount", "lease"})
 
 
 @pytest.mark.parametrize("logical_id", TABLES)
@@ -86,19 +54,6 @@ def test_dynamodb_removes_old_items_by_the_attribute_that_the_code_writes(
     assert all(next(iter(item[items.TTL])) == "N" for item in items_in(rehearsal, logical_id))
 
 
-def test_every_declared_attribute_is_a_key_of_something() -> None:
-    for logical_id in TABLES:
-        schemas = [table(logical_id)["KeySchema"], *(index["KeySchema"] for index in indexes(logical_id).values())]
-        declared = {each["AttributeName"] for each in table(logical_id)["AttributeDefinitions"]}
-        assert declared == {key["AttributeName"] for schema in schemas for key in schema}
-
-
-@pytest.mark.parametrize("logical_id", TABLES)
-def test_tables_cost_by_use_and_can_be_put_back_to_any_second(logical_id: str) -> None:
-    assert table(logical_id)["BillingMode"] == "PAY_PER_REQUEST"
-    assert table(logical_id)["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
-
-
 @pytest.mark.parametrize("logical_id", TABLES)
 def test_tables_take_the_customers_key_where_there_is_one(logical_id: str) -> None:
     assert "SSESpecification" not in table(logical_id)
@@ -107,11 +62,3 @@ def test_tables_take_the_customers_key_where_there_is_one(logical_id: str) -> No
         "SSEType": "KMS",
         "KMSMasterKeyId": KEY,
     }
-
-
-@pytest.mark.parametrize("logical_id", TABLES)
-def test_the_local_stack_can_take_the_schema_literally(logical_id: str) -> None:
-    properties = template()["Resources"][logical_id]["Properties"]
-    schema = [properties[part] for part in ("KeySchema", "AttributeDefinitions", "GlobalSecondaryIndexes")]
-    assert "Fn::" not in repr(schema)
-    assert "'Ref'" not in repr(schema)

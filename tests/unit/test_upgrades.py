@@ -2,70 +2,24 @@
 
 import copy
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import pytest
-from agent_sessions import bootstrap
-from agent_sessions.bootstrap import Wiring
 
-from functions.expiry_sweeper import app as expiry_sweeper
-from tests.engines.fake_sns import FakeSns
-from tests.unit.world import AGENT, MINUTE, START_MS, TABLE, USER, World
+from tests.unit.sweep_world import SweepWorld
+from tests.unit.world import AGENT, MINUTE, START_MS, TABLE, USER
 
 SESSIONS: Final = 12
 
 
-class SelfInvoker:
-    """Lambda's client, for a function that starts itself: it runs at once."""
-
-    def __init__(self, run: Callable[[Any], Any]) -> None:
-        self.payloads: list[Any] = []
-        self._run = run
-
-    def invoke(self, **request: Any) -> None:
-        payload = json.loads(request["Payload"])
-        self.payloads.append(payload)
-        self._run(payload)
-
-
-class Service(World):
+class Service(SweepWorld):
     """The API and the sweeper on one table. `restart` is a deployment: new processes, with these settings."""
 
-    def __init__(self, **settings: str) -> None:
-        self.invoker = SelfInvoker(self.sweep)
-        self._sns: FakeSns | None = None
-        super().__init__()
-        self.restart(**settings)
-
-    @property
-    def sns(self) -> FakeSns:
-        if self._sns is None:
-            self._sns = FakeSns(self.clock)
-        return self._sns
-
     def restart(self, **settings: str) -> None:
-        environ = {
-            "SESSIONS_TABLE": TABLE,
-            "EVENTS_TOPIC_ARN": "arn:aws:sns:eu-west-1:123456789012:events",
-            "EVENT_SOURCE": "/agent-sessions/tests",
-            "AWS_LAMBDA_FUNCTION_NAME": "expiry_sweeper",
-            "SWEEP_THREADS": "1",
-            **settings,
-        }
-        clients = {"dynamodb": self.dynamo, "sns": self.sns, "lambda": self.invoker}
-        bootstrap.wire(Wiring(environ, self.clock, clients))
+        super().restart(**({"DUE_SHARDS": "8"} | settings))
 
-    def sweep(self, event: Mapping[str, Any] | None = None) -> Any:
-        return expiry_sweeper.handler(dict(event or {}), None)
-
-    def pass_minutes(self, minutes: int) -> None:
-        """Let time go by, with a sweep each minute."""
-        for _ in range(minutes):
-            self.clock.advance(minutes=1)
-            self.sweep()
-
-    def told(self, kind: str) -> dict[str, int]:
+    def published_at(self, kind: str) -> dict[str, int]:
         """When each session's event of a kind came, in minutes since the start; no event comes twice."""
         bodies = [(json.loads(each.message), each.at_ms) for each in self.sns.published]
         ids = [body["id"] for body, _ in bodies]
@@ -102,8 +56,8 @@ def test_sessions_of_fewer_shards_are_warned_and_ended_in_time_under_more() -> N
     old = service.some()
     service.restart(DUE_SHARDS="8")
     new = service.some()
-    service.pass_minutes(32)
-    warned, expired = service.told("expiring"), service.told("expired")
+    service.sweep_minutes(32)
+    warned, expired = service.published_at("expiring"), service.published_at("expired")
     assert warned.keys() == expired.keys() == old | new
     assert max(warned.values()) <= 25
     assert max(expired.values()) <= 31
@@ -115,8 +69,8 @@ def test_sessions_of_more_shards_are_warned_and_ended_in_time_while_those_are_dr
     service.restart(DUE_SHARDS="2", SWEEP_SHARDS="8")
     new = service.some()
     assert {service.item(session_id)["dueShard"]["N"] for session_id in new} == {"0", "1"}
-    service.pass_minutes(32)
-    warned, expired = service.told("expiring"), service.told("expired")
+    service.sweep_minutes(32)
+    warned, expired = service.published_at("expiring"), service.published_at("expired")
     assert warned.keys() == expired.keys() == old | new
     assert max(warned.values()) <= 25
 
@@ -126,13 +80,13 @@ def test_shards_that_were_dropped_without_draining_are_caught_up_once_they_are_s
     sessions = service.some()
     forgotten = {each for each in sessions if int(service.item(each)["dueShard"]["N"]) >= 2}
     service.restart(DUE_SHARDS="2")
-    service.pass_minutes(32)
-    assert service.told("expired").keys() == sessions - forgotten
+    service.sweep_minutes(32)
+    assert service.published_at("expired").keys() == sessions - forgotten
     assert {service.get(session_id).status for session_id in sessions} == {410}, "callers notice nothing"
     service.restart(DUE_SHARDS="2", SWEEP_SHARDS="8")
-    service.pass_minutes(1)
-    assert service.told("expired").keys() == sessions
-    assert service.told("expiring").keys() == sessions - forgotten, "what is over is not warned of"
+    service.sweep_minutes(1)
+    assert service.published_at("expired").keys() == sessions
+    assert service.published_at("expiring").keys() == sessions - forgotten, "what is over is not warned of"
 
 
 # --- TENANT_SHARDS and LIST_SHARDS ------------------------------------------------------------------------------------
@@ -215,25 +169,6 @@ OTHERS: Final = {
 }
 
 
-def test_a_live_session_keeps_the_settings_it_was_made_with() -> None:
-    service = Service()
-    old = service.new()
-    service.restart(**OTHERS)
-    service.clock.advance(minutes=15)
-    beaten = service.heartbeat(old["sessionId"]).json
-    assert beaten["timeoutConfig"] == old["timeoutConfig"]
-    assert beaten["endsAt"] == old["endsAt"]
-    assert service.new()["timeoutConfig"] == {
-        "timeoutMinutes": 10,
-        "autoRenew": True,
-        "maxDurationMinutes": 40,
-        "warningThresholdMinutes": 2,
-    }
-    service.pass_minutes(32)
-    assert service.told("expiring")[old["sessionId"]] <= 15 + 25
-    assert service.told("expired")[old["sessionId"]] <= 15 + 31
-
-
 def test_new_bounds_hold_for_what_a_patch_sends_and_not_for_what_it_keeps() -> None:
     service = Service()
     session_id = service.new()["sessionId"]
@@ -296,8 +231,8 @@ def test_a_session_of_version_0_1_0_lives_and_ends_under_this_one() -> None:
     assert service.renew(SESSION_ID).json["renewalCount"] == 2
     assert service.patch(SESSION_ID, {"timeoutMinutes": 20, "warningThresholdMinutes": 4}).status == 200
     assert service.listed() == service.listed(userId=USER) == [SESSION_ID]
-    service.pass_minutes(22)
-    assert service.told("expiring").keys() == service.told("expired").keys() == {SESSION_ID}
+    service.sweep_minutes(22)
+    assert service.published_at("expiring").keys() == service.published_at("expired").keys() == {SESSION_ID}
     assert service.get(SESSION_ID).status == 410
     assert service.delete(SESSION_ID).status == 200
 
@@ -315,13 +250,13 @@ def test_what_a_newer_version_adds_to_a_session_survives_this_one() -> None:
     service.clock.advance(minutes=10)
     assert service.heartbeat(SESSION_ID).status == 200
     assert service.patch(SESSION_ID, {"timeoutMinutes": 40}).status == 200
-    service.pass_minutes(45)
-    assert service.told("expired").keys() == {SESSION_ID}
+    service.sweep_minutes(45)
+    assert service.published_at("expired").keys() == {SESSION_ID}
     assert service.item(SESSION_ID)["mood"] == {"S": "curious"}
 
 
 def test_what_a_newer_version_adds_to_the_sweeps_record_disturbs_nobody() -> None:
     service = with_item({"sessionId": {"S": "sweep"}, "pausedUntil": {"N": "1"}})
-    service.pass_minutes(1)
+    service.sweep_minutes(1)
     assert service.health().json["status"] == "healthy"
     assert service.item("sweep")["pausedUntil"] == {"N": "1"}

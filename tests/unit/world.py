@@ -19,6 +19,7 @@ from agent_sessions import bootstrap
 from functions.session_api import app
 from functions.session_messages import app as messages_app
 from tests.engines.fake_dynamo import FakeDynamo
+from tests.engines.fake_queue import FakeQueue
 from tests.engines.tables import create_messages_table, create_sessions_table
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -26,6 +27,7 @@ EVENTS: Final = ROOT / "events"
 BASE: Final = "/api/messaging/sessions"
 TABLE: Final = "table-5c1d"
 MESSAGES: Final = "table-5c1d-messages"
+ERASER_QUEUE: Final = "https://sqs.eu-west-1.amazonaws.com/123456789012/eraser"
 AGENT: Final = "b8504bc3-45f8-4a41-a00a-83df46d8555d"
 USER: Final = "6c6f2d1e-0a3b-4f7d-9e58-1b2c3d4e5f60"
 NOWHERE: Final = "11111111-2222-4333-8444-555555555555"
@@ -224,14 +226,15 @@ class World:
     def __init__(self, *, index_lag_ms: int = 0, client: Any = None, **settings: str) -> None:
         self.clock = MovableClock()
         self.dynamo = FakeDynamo(self.clock, index_lag_ms)
+        self.queue: Any = FakeQueue(self.clock)
         self._client = client or self.dynamo
         new_table(self.dynamo)
         self.restart(**settings)
 
     def restart(self, **settings: str) -> None:
         """Begin a new process of the function, with these settings."""
-        environ = {"SESSIONS_TABLE": TABLE, "MESSAGES_TABLE": MESSAGES, **settings}
-        bootstrap.wire(bootstrap.Wiring(environ, self.clock, {"dynamodb": self._client}))
+        environ = {"SESSIONS_TABLE": TABLE, "MESSAGES_TABLE": MESSAGES, "ERASER_QUEUE_URL": ERASER_QUEUE, **settings}
+        bootstrap.wire(bootstrap.Wiring(environ, self.clock, {"dynamodb": self._client, "sqs": self.queue}))
 
     # --- calls
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from agent_sessions.erasure.sqs_queue import SqsEraserQueue
     from agent_sessions.keys.authorizer import ApiKeyAuthorizer
     from agent_sessions.keys.service import KeyService
-    from agent_sessions.settings import ErasureSettings, SessionSettings
+    from agent_sessions.settings import SessionSettings
     from agent_sessions.sweep.handler import ScheduledSweeps
     from agent_sessions.sweep.health import HealthService
     from agent_sessions.sweep.lambda_invoker import LambdaSelfInvoker
@@ -152,22 +152,18 @@ def session_messages() -> "MessageApi":
 @cache
 def _message_pages() -> "DynamoMessagePages":
     from agent_sessions.erasure.dynamo_pages import DynamoMessagePages
+    from agent_sessions.settings import ErasureSettings
 
-    return DynamoMessagePages(_client("dynamodb"), _erasure_settings().messages_table, _wiring.clock)
+    settings = ErasureSettings.from_env(_wiring.environ)
+    return DynamoMessagePages(_client("dynamodb"), settings.messages_table, _wiring.clock)
 
 
 @cache
 def _eraser_queue() -> "SqsEraserQueue":
     from agent_sessions.erasure.sqs_queue import SqsEraserQueue
-
-    return SqsEraserQueue(_client("sqs"), _erasure_settings().eraser_queue_url)
-
-
-@cache
-def _erasure_settings() -> "ErasureSettings":
     from agent_sessions.settings import ErasureSettings
 
-    return ErasureSettings.from_env(_wiring.environ)
+    return SqsEraserQueue(_client("sqs"), ErasureSettings.from_env(_wiring.environ).eraser_queue_url)
 
 
 @cache
@@ -182,8 +178,9 @@ def eraser() -> "ErasureHandler":
     from agent_sessions.erasure.service import Eraser
     from agent_sessions.erasure.sqs_queue import order_from_body
     from agent_sessions.sessions.dynamo_store import DynamoSessionStore
+    from agent_sessions.settings import ErasureSettings
 
-    settings = _erasure_settings()
+    settings = ErasureSettings.from_env(_wiring.environ)
     store = DynamoSessionStore(
         _client("dynamodb"), settings.sessions_table, retention_ms=0, due_shards=1, tenant_shards=1
     )
@@ -343,7 +340,6 @@ _BUILDERS = (
     _health,
     _message_pages,
     _eraser_queue,
-    _erasure_settings,
     eraser,
     _session_settings,
     expiry_sweeper,

@@ -68,6 +68,7 @@ class MessageApi(HttpApi):
                 return None
 
     def _post(self, request: Request) -> Answer:
+        arrived_ms = self._arrival_ms(request)
         try:
             body = read_object(request.body, is_base64=request.is_base64, limit=requests.MAX_MESSAGE_BODY_BYTES)
             post = requests.new_message(body, request.headers, request.scope)
@@ -82,7 +83,7 @@ class MessageApi(HttpApi):
         reply = None
         if post.waits:
             wait_ms = self._settings.reply_wait_seconds * 1000
-            reply, waited_ms = self._wait.for_reply(appended, self._arrival_ms(request), wait_ms)
+            reply, waited_ms = self._wait.for_reply(appended, arrived_ms, wait_ms)
             facts["waited_ms"] = waited_ms
             counts |= {REPLY_WAITS: 1} if reply else {REPLY_WAITS: 1, REPLIES_MISSED: 1}
         return Answer(

@@ -270,7 +270,10 @@ def _problem(fault: Any) -> FieldProblem:  # noqa: ANN401 - pydantic's own mappi
 
 def _content_problems(sent: MessageFields, role: Role) -> list[FieldProblem]:
     most = MAX_AGENT_CONTENT_UNITS if role == "agent" else MAX_CONTENT_UNITS
-    units = len(sent.content.encode("utf-16-le")) // 2
+    try:
+        units = len(sent.content.encode("utf-16-le")) // 2
+    except UnicodeEncodeError:
+        return [FieldProblem("content", "must not contain lone surrogates", sent.content)]
     if units > most:
         rule = f"must have at most {most} UTF-16 units for role {role}, and has {units}"
         return [FieldProblem("content", rule, sent.content)]

@@ -90,7 +90,7 @@ class MessageWriter:
             self._store.seal(taken.session, message.sequence)
             raise ServiceUnavailable
         held = self._twice(lambda: self._store.put(message))
-        return None if isinstance(held, Message) and held.write == message.write else held
+        return None if held == message else held
 
     def put_key(self, session: Session, record: KeyRecord) -> KeyRecord | None:
         """Remember a key; return None, or what is remembered of it by others."""

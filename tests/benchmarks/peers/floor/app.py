@@ -15,11 +15,8 @@ from re import fullmatch
 from typing import Annotated, Any
 
 import msgspec
+from item import RETENTION_MS, UUID_PATTERN, new_item
 
-MS_PER_MINUTE = 60_000
-RETENTION_MS = int(os.environ.get("SESSION_RETENTION_MINUTES", "1440")) * MS_PER_MINUTE
-DUE_SHARDS = int(os.environ.get("DUE_SHARDS", "8"))
-TENANT_SHARDS = int(os.environ.get("TENANT_SHARDS", "4"))
 BASE = "/api/messaging/sessions"
 TABLE = os.environ["SESSIONS_TABLE"]
 REGION = os.environ["AWS_REGION"]
@@ -27,7 +24,6 @@ ENDPOINT = os.environ.get("AWS_ENDPOINT_URL_DYNAMODB") or f"https://dynamodb.{RE
 SECURE, _, HOST = ENDPOINT.partition("://")
 connection = HTTPSConnection(HOST, timeout=1) if SECURE == "https" else HTTPConnection(HOST, timeout=1)
 
-UUID_PATTERN = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 Uuid = Annotated[str, msgspec.Meta(pattern=UUID_PATTERN)]
 Item = dict[str, Any]
 
@@ -84,7 +80,9 @@ def create(tenant: str, text: str, now: int) -> tuple[int, Item]:
     metadata = encode(body.metadata)
     if len(metadata) > 10_240:
         return 400, {"error": "metadata must have at most 10,240 bytes"}
-    item = new_item(tenant, body, metadata.decode(), hashlib.sha256(text.encode()).digest(), now)
+    request_hash = b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    attempt = b64encode(os.urandom(4)).decode()
+    item = new_item(new_id(), tenant, body, metadata.decode(), request_hash, attempt, now)
     status, answer = dynamodb(
         "PutItem",
         {
@@ -198,49 +196,6 @@ def new_id() -> str:
     value[8] = value[8] & 0x3F | 0x80
     text = value.hex()
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
-
-
-def shard_of(session_id: str, shards: int) -> int:
-    return int.from_bytes(hashlib.sha256(session_id.encode()).digest()[:4]) % shards
-
-
-def new_item(tenant: str, body: NewSession, metadata: str, request_hash: bytes, now: int) -> Item:
-    config = body.timeout_config
-    timeout_ms = round(config.timeout_minutes * MS_PER_MINUTE)
-    warning_ms = round(config.warning_threshold_minutes * MS_PER_MINUTE)
-    ends_at = now + round(config.max_duration_minutes * MS_PER_MINUTE)
-    expires_at = min(now + timeout_ms, ends_at)
-    session_id = new_id()
-    return {
-        "sessionId": {"S": session_id},
-        "tenantId": {"S": tenant},
-        "agentId": {"S": body.agent_id},
-        "userId": {"S": body.user_id},
-        "metadata": {"S": metadata},
-        "requestHash": {"B": b64encode(request_hash).decode()},
-        "attempt": {"B": b64encode(os.urandom(4)).decode()},
-        "createdAt": {"N": str(now)},
-        "lastActivity": {"N": str(now)},
-        "renewedAt": {"N": str(now)},
-        "expiresAt": {"N": str(expires_at)},
-        "endsAt": {"N": str(ends_at)},
-        "renewalCount": {"N": "0"},
-        "lease": {"N": "1"},
-        "timeoutMinutes": {"N": str(config.timeout_minutes)},
-        "autoRenew": {"BOOL": config.auto_renew},
-        "maxDurationMinutes": {"N": str(config.max_duration_minutes)},
-        "warningThresholdMinutes": {"N": str(config.warning_threshold_minutes)},
-        "timeoutMs": {"N": str(timeout_ms)},
-        "warningMs": {"N": str(warning_ms)},
-        "warnAfterMs": {"N": str(timeout_ms - warning_ms)},
-        "renewableUntil": {"N": str(ends_at - timeout_ms)},
-        "purgeAt": {"N": str(-((ends_at + RETENTION_MS) // -1000))},
-        "listedAt": {"N": str(now)},
-        "tenantUser": {"S": f"{tenant}#{body.user_id.lower()}"},
-        "tenantShard": {"S": f"{tenant}#{shard_of(session_id, TENANT_SHARDS)}"},
-        "dueShard": {"N": str(shard_of(session_id, DUE_SHARDS))},
-        "dueAt": {"N": str(expires_at - warning_ms)},
-    }
 
 
 def session_of(item: Item, now: int) -> Item:

@@ -11,7 +11,7 @@ import time
 import uuid
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Any, Self
+from typing import Any
 
 import boto3
 from aws_lambda_powertools import Logger, Metrics, Tracer
@@ -21,68 +21,14 @@ from aws_lambda_powertools.logging import correlation_paths
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import ClientError
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from pydantic.alias_generators import to_camel
-
-MS_PER_MINUTE = 60_000
-RETENTION_MS = int(os.environ.get("SESSION_RETENTION_MINUTES", "1440")) * MS_PER_MINUTE
-DUE_SHARDS = int(os.environ.get("DUE_SHARDS", "8"))
-TENANT_SHARDS = int(os.environ.get("TENANT_SHARDS", "4"))
-UUID_PATTERN = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
+from item import DUE_SHARDS, MS_PER_MINUTE, RETENTION_MS, TENANT_SHARDS, shard_of
+from models import NewSession, Session, TimeoutConfig
 
 logger = Logger()
 metrics = Metrics()
 tracer = Tracer()
 app = APIGatewayHttpResolver(enable_validation=True)
 table = boto3.resource("dynamodb").Table(os.environ["SESSIONS_TABLE"])
-
-Uuid = Annotated[str, Field(pattern=UUID_PATTERN)]
-
-
-class Model(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
-
-
-class TimeoutConfig(Model):
-    timeout_minutes: Annotated[float, Field(ge=5, le=1440)] = 30
-    auto_renew: bool = True
-    max_duration_minutes: Annotated[float, Field(ge=5, le=2880)] = 720
-    warning_threshold_minutes: Annotated[float, Field(ge=1)] = 5
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        if not self.warning_threshold_minutes <= self.timeout_minutes <= self.max_duration_minutes:
-            raise ValueError("the threshold must fit the timeout, and the timeout the duration")
-        return self
-
-
-class NewSession(Model):
-    agent_id: Uuid
-    user_id: Uuid
-    metadata: dict[str, Any] = Field(default_factory=dict)
-    timeout_config: TimeoutConfig = Field(default_factory=TimeoutConfig)
-
-    @field_validator("metadata")
-    @classmethod
-    def _small_enough(cls, value: dict[str, Any]) -> dict[str, Any]:
-        if len(json.dumps(value, separators=(",", ":")).encode()) > 10_240:
-            raise ValueError("must have at most 10,240 bytes")
-        return value
-
-
-class Session(Model):
-    session_id: str
-    agent_id: str
-    user_id: str
-    created_at: datetime
-    last_activity: datetime
-    expires_at: datetime
-    ends_at: datetime
-    metadata: dict[str, Any]
-    timeout_config: TimeoutConfig
-    renewal_count: int
-    time_remaining: int
-    is_near_expiration: bool
 
 
 @app.post("/api/messaging/sessions")
@@ -153,10 +99,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 def tenant_id() -> str:
     authorizer = app.current_event.request_context.authorizer
     return str(authorizer.get_lambda["tenantId"])
-
-
-def shard_of(session_id: str, shards: int) -> int:
-    return int.from_bytes(hashlib.sha256(session_id.encode()).digest()[:4]) % shards
 
 
 def new_item(tenant: str, body: NewSession, now: int) -> dict[str, Any]:

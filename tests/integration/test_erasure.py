@@ -38,7 +38,7 @@ class HeldStore(DynamoMessageStore):
     """A writer that has its number and stores nothing before the gate is opened."""
 
     def __init__(self, talk: "Talk") -> None:
-        super().__init__(talk.table.client, talk.table.name, talk.messages)
+        super().__init__(talk.table.client, talk.table.name, talk.messages_name)
         self._talk = talk
 
     def put(self, message: Message) -> Slot | None:

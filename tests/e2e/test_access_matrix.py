@@ -55,13 +55,14 @@ ROUTES: Final = (
     Route("DELETE", "/{id}", 200),
     Route("HEAD", "/{id}", 200, in_openapi=False),
     Route("HEAD", "", 200, in_openapi=False),
-    Route("HEAD", "/health", 200, in_openapi=False),
+    Route("HEAD", "/health", 200, is_public=True, in_openapi=False),
+    Route("HEAD", "/health/", 200, is_public=True, in_openapi=False),
     Route("GET", "/{id}/", 200, in_openapi=False),
     Route("POST", "/{id}/messages/", 201, {"content": "of acme-only"}, in_openapi=False),
     Route("HEAD", "/{id}/messages", 200, in_openapi=False),
     Route("HEAD", "/{id}/messages/{message}", 200, in_openapi=False),
     Route("GET", "/{id}/messages/?expired=true", 200, in_openapi=False),
-    Route("GET", "/health/", 200, in_openapi=False),
+    Route("GET", "/health/", 200, is_public=True, in_openapi=False),
     Route("OPTIONS", "/{id}", 204, is_public=True, in_openapi=False),
 )
 """What has a success; what the function refuses whoever asks stands in `REFUSED`."""

@@ -1,4 +1,4 @@
-"""DELETE of a session in which sixteen callers talk, through the deployed functions: its life goes, nothing else does."""
+"""DELETE of a session while others write messages, through the deployed functions: its life goes, nothing else does."""
 
 import itertools
 import json

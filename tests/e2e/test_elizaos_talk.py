@@ -1,4 +1,4 @@
-"""The real client talks: sendMessage, sendMessageSync and getMessages, with an agent of a few lines at the other end."""
+"""The real client talks: sendMessage, sendMessageSync and getMessages, with a small agent at the other end."""
 
 import http.client
 import json

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import pairwise
 from threading import Barrier
 from typing import Any, Final
 
@@ -98,7 +99,6 @@ class History:
     deaths: Counter[str] = field(default_factory=Counter)
     read: list[list[Message]] = field(default_factory=list)
     skipped: list[list[int]] = field(default_factory=list)
-    sealed: int = 0
 
 
 def rush(
@@ -132,26 +132,8 @@ def rush(
             with lock:
                 history.appended.append((new, appended))
 
-    def reader(_number: int) -> None:
-        read: list[Message] = []
-        skipped: list[int] = []
-        at, reading = 0, MessageReader(store, clock, retention_ms=3_600_000)
-        start.wait()
-        while True:
-            done = over.is_set()
-            page = reading.page("acme", session_id, MessageQuery(limit=100, after_sequence=at, ascending=True))
-            read += page.messages
-            skipped += page.skipped
-            with lock:
-                history.sealed += page.sealed
-            at = page.read_to
-            if done and at == page.session.last_sequence:
-                break
-        history.read.append(read)
-        history.skipped.append(skipped)
-
     with ThreadPoolExecutor(WRITERS + READERS) as pool:
-        readers = [pool.submit(reader, number) for number in range(READERS)]
+        readers = [pool.submit(_follow, store, clock, session_id, history, start, over) for _ in range(READERS)]
         writers = [pool.submit(writer, number) for number in range(WRITERS)]
         try:
             for each_writer in writers:
@@ -161,6 +143,31 @@ def rush(
         for each_reader in readers:
             each_reader.result()
     return history, counted
+
+
+def _follow(
+    store: DynamoMessageStore,
+    clock: Clock,
+    session_id: str,
+    history: History,
+    start: Barrier,
+    over: threading.Event,
+) -> None:
+    """Read on from the highest number seen, and seal, until the writers are done and everything is read."""
+    read: list[Message] = []
+    skipped: list[int] = []
+    at, reading = 0, MessageReader(store, clock, retention_ms=3_600_000)
+    start.wait()
+    while True:
+        done = over.is_set()
+        page = reading.page("acme", session_id, MessageQuery(limit=100, after_sequence=at, ascending=True))
+        read += page.messages
+        skipped += page.skipped
+        at = page.read_to
+        if done and at == page.session.last_sequence:
+            break
+    history.read.append(read)
+    history.skipped.append(skipped)
 
 
 def _request(chance: random.Random, number: int, turn: int, last: int) -> NewMessage:
@@ -204,7 +211,7 @@ def check(history: History, counted: Renewals, session: Any, slots: Callable[[],
     assert session.last_sequence == max(counted.of_number)
     assert sorted(counted.of_number) == list(range(1, session.last_sequence + 1))
     moments = [by_number[number].created_at_ms for number in sorted(by_number)]
-    assert all(one < other for one, other in zip(moments, moments[1:], strict=False)), "moments only grow"
+    assert all(one < other for one, other in pairwise(moments)), "moments only grow"
     for read, skipped in zip(history.read, history.skipped, strict=True):
         assert [message.sequence for message in read] == sorted(by_number), "each number once, in order, none missed"
         assert sorted([*skipped, *by_number]) == list(range(1, session.last_sequence + 1))

@@ -155,9 +155,10 @@ class Judge:
         return None
 
     def _end_of_next_sweep_ms(self, shard: int, applied_ms: int) -> int:
-        """When the first run was over that asked for the shard with the index up to date."""
+        """When the first run was over that asked for the shard with the index up to date, and left nothing undone."""
         following = bisect_left(self._query_times[shard], applied_ms + self._index_lag_ms)
-        run = self._witness.queries[shard][following].run
+        queries = self._witness.queries[shard][following:]
+        run = next(query.run for query in queries if not query.run.summary["left"])
         assert run.ended_ms is not None
         return run.ended_ms
 

@@ -86,7 +86,8 @@ class Witness(Hook):
         """`acting.run` is the run of the thread that calls; API calls have none."""
         self._timeline = timeline
         self._present: dict[str, Creation] = {}
-        self._reads: dict[str, tuple[int, State | None]] = {}
+        self._reads: dict[tuple[int, str], tuple[int, State | None]] = {}
+        """What each run (by its `id`) read last of a session."""
 
     def after(self, call: str, request: Mapping[str, Any], response: dict[str, Any]) -> None:
         now_ms = self._timeline.now_ms()
@@ -132,12 +133,12 @@ class Witness(Hook):
             self.queries.setdefault(shard, []).append(Query(now_ms, run))
 
     def _read(self, session_id: str, now_ms: int) -> None:
-        self._reads[session_id] = now_ms, self.state(session_id)
+        self._reads[id(self.acting.run), session_id] = now_ms, self.state(session_id)
 
     def _published(self, event: Mapping[str, Any], now_ms: int) -> None:
         self.ids[event["id"]] += 1
         session_id, created, lease, kind = event["id"].rsplit(":", 3)
-        read_ms, read = self._reads[session_id]
+        read_ms, read = self._reads[id(self.acting.run), session_id]
         log = self.warnings if kind == "expiring" else self.expiries
         lease_id = LeaseId(Creation(session_id, int(created)), int(lease))
         log.setdefault(lease_id, []).append(Published(now_ms, read_ms, read, event))

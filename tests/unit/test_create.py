@@ -168,34 +168,6 @@ def test_auto_renew_is_a_boolean_and_nothing_that_resembles_one(world: World, va
 # --- rules between the fields
 
 
-@pytest.mark.parametrize(
-    "sent, effective",
-    [
-        ({"timeoutMinutes": 720}, (720, 720, 5)),
-        ({"timeoutMinutes": 721}, (721, 721, 5)),
-        ({"timeoutMinutes": 1440}, (1440, 1440, 5)),
-        ({"timeoutMinutes": 5}, (5, 720, 2.5)),
-        ({"timeoutMinutes": 9}, (9, 720, 4.5)),
-        ({"timeoutMinutes": 8}, (8, 720, 4)),
-        ({"timeoutMinutes": 10}, (10, 720, 5)),
-        ({"timeoutMinutes": 5, "warningThresholdMinutes": 5}, (5, 720, 5)),
-        ({"timeoutMinutes": 60, "maxDurationMinutes": 60, "warningThresholdMinutes": 60}, (60, 60, 60)),
-        ({"maxDurationMinutes": 30}, (30, 30, 5)),
-        ({"maxDurationMinutes": 2880}, (30, 2880, 5)),
-        ({"timeoutMinutes": 5, "maxDurationMinutes": 5}, (5, 5, 2.5)),
-        ({"warningThresholdMinutes": 1}, (30, 720, 1)),
-        ({"warningThresholdMinutes": 30}, (30, 720, 30)),
-        ({"timeoutMinutes": 7.5, "maxDurationMinutes": 7.5, "warningThresholdMinutes": 1.25}, (7.5, 7.5, 1.25)),
-    ],
-)
-def test_what_the_rules_between_fields_let_pass(
-    world: World, sent: dict[str, Any], effective: tuple[float, float, float]
-) -> None:
-    config = world.new(**sent)["timeoutConfig"]
-    numbers = config["timeoutMinutes"], config["maxDurationMinutes"], config["warningThresholdMinutes"]
-    assert numbers == effective
-
-
 def test_a_refusal_by_another_field_names_that_field_and_its_value(world: World) -> None:
     answer = world.create(timeoutConfig={"timeoutMinutes": 60, "maxDurationMinutes": 59, "warningThresholdMinutes": 61})
     for field in ("maxDurationMinutes", "warningThresholdMinutes"):

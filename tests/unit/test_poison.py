@@ -1,6 +1,5 @@
 """Nothing that lies in the table, and no session whose calls fail, costs another session its warning or its expiry."""
 
-import contextlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -12,7 +11,7 @@ from agent_sessions.sweep.calls import PAGE
 from agent_sessions.sweep.claim import ATTEMPTS
 
 from tests.engines.faults import Hook
-from tests.unit.poison import BAD_CALLS, BAD_ITEMS, Change
+from tests.unit.poison import BAD_CALLS, BAD_ITEMS, REFUSED_WHOLE, Change
 from tests.unit.sweep_world import SweepWorld, expiries_of, warnings_of
 from tests.unit.test_schedule import logged, published_metrics
 from tests.unit.world import MINUTE, TABLE, USER
@@ -69,12 +68,17 @@ def check_punctual(world: SweepWorld, healthy: Iterable[Session]) -> None:
         assert session.expires_at_ms + 5_000 <= at_ms[expiry] <= session.expires_at_ms + 3 * MINUTE
 
 
-def sweep_minutes(world: SweepWorld, minutes: int) -> list[dict[str, Any]]:
-    """Sweep each minute. A run that meets nothing but a refusal cannot know whose fault it is, and fails."""
+def sweep_minutes(world: SweepWorld, minutes: int, kinds: Iterable[str] = ()) -> list[dict[str, Any]]:
+    """Sweep each minute. Only where calls of these `kinds` are refused as a whole may a run fail, by that refusal."""
     summaries = []
+    refusals: list[Any] = []
     for _ in range(minutes):
-        with contextlib.suppress(ExceptionGroup):
+        try:
             summaries += world.sweep_minutes(1)
+        except ExceptionGroup as failed:
+            refusals += failed.exceptions
+    assert not refusals or not REFUSED_WHOLE.isdisjoint(kinds)
+    assert {refusal.response["Error"]["Code"] for refusal in refusals} <= {"ValidationException"}
     return summaries
 
 
@@ -117,10 +121,10 @@ def test_calls_that_fail_for_ever_for_one_session_cost_no_other_its_events(
     world.shards_of_new_sessions = 1
     healthy, [bad] = among(world, 24, 1, position)
     world.hook(BAD_CALLS[kind]({bad.session_id}))
-    summaries = sweep_minutes(world, 4)
+    summaries = sweep_minutes(world, 4, [kind])
     assert max(summary["passedOver"] for summary in summaries) == 1
     assert names(caplog) == {bad.session_id}
-    sweep_minutes(world, 8)
+    sweep_minutes(world, 8, [kind])
     check_punctual(world, healthy)
 
 
@@ -133,6 +137,19 @@ def mixed(world: SweepWorld, sessions: Sequence[Session], item_kinds: Sequence[s
         world.hook(BAD_CALLS[kind]({next(rest).session_id}))
 
 
+def check_ten_and_ten(world: SweepWorld, first: int, healthy_sessions: int, caplog: pytest.LogCaptureFixture) -> None:
+    """Ten kinds of bad items from the `first` on, and ten kinds of bad calls, at once among healthy sessions."""
+    kinds = [*BAD_ITEMS, *BAD_ITEMS][first : first + 10]
+    calls = [*BAD_CALLS, *BAD_CALLS][first % len(BAD_CALLS) :][:10]
+    healthy, bad = among(world, healthy_sessions, 20, (first * 7) % healthy_sessions)
+    mixed(world, bad, kinds, calls)
+    summaries = sweep_minutes(world, 4, calls)
+    assert max(summary["passedOver"] for summary in summaries) == 20
+    assert names(caplog) == {session.session_id for session in bad}
+    sweep_minutes(world, 8, calls)
+    check_punctual(world, healthy)
+
+
 @pytest.mark.parametrize("first", range(0, len(BAD_ITEMS), 10))
 def test_ten_bad_items_and_ten_bad_calls_at_once_cost_nobody_else_anything(
     first: int, caplog: pytest.LogCaptureFixture
@@ -140,15 +157,7 @@ def test_ten_bad_items_and_ten_bad_calls_at_once_cost_nobody_else_anything(
     """Side by side, they fill the front of a page, its middle or its end."""
     world = SweepWorld(DUE_SHARDS="1")
     world.shards_of_new_sessions = 1
-    kinds = [*BAD_ITEMS, *BAD_ITEMS][first : first + 10]
-    calls = [*BAD_CALLS, *BAD_CALLS][first % len(BAD_CALLS) :][:10]
-    healthy, bad = among(world, PAGE, 20, (first * 7) % PAGE)
-    mixed(world, bad, kinds, calls)
-    summaries = sweep_minutes(world, 4)
-    assert max(summary["passedOver"] for summary in summaries) == 20
-    assert names(caplog) == {session.session_id for session in bad}
-    sweep_minutes(world, 8)
-    check_punctual(world, healthy)
+    check_ten_and_ten(world, first, PAGE, caplog)
 
 
 def live_two_hours(world: SweepWorld, *, poisoned: bool) -> tuple[list[Session], list[Session], Counter[str]]:
@@ -157,7 +166,7 @@ def live_two_hours(world: SweepWorld, *, poisoned: bool) -> tuple[list[Session],
     bad = sessions[::150] if poisoned else []
     if poisoned:
         mixed(world, bad, [*BAD_ITEMS][::5][:10], [*BAD_CALLS][:10])
-    sweep_minutes(world, 122)
+    sweep_minutes(world, 122, BAD_CALLS)
     return [session for session in sessions if session not in bad], bad, world.dynamo.calls + world.sns.calls
 
 
@@ -207,5 +216,5 @@ def test_forty_bad_sessions_side_by_side_do_not_starve_what_is_behind_them(kind:
     world.shards_of_new_sessions = 1
     healthy, bad = among(world, 90, 40, 20)
     world.hook(BAD_CALLS[kind]({session.session_id for session in bad}))
-    sweep_minutes(world, 14)
+    sweep_minutes(world, 14, [kind])
     check_punctual(world, healthy)

@@ -104,15 +104,6 @@ def test_the_functions_publish_what_the_code_names_with_the_service_as_the_one_d
     assert {frozenset(each) for sets in published.values() for each in sets} == {frozenset({"service"})}
 
 
-@pytest.mark.parametrize("source", [metrics_of_alarms, metrics_of_the_dashboard])
-def test_what_is_watched_belongs_to_this_stack(source: Any) -> None:
-    resources = Deployment().resources
-    indexes = {"due", "byUser", "byTenant"}
-    for _, (metric, dimensions) in source():
-        for name, value in dimensions.items():
-            assert value in (indexes if name == "GlobalSecondaryIndexName" else {*resources, "sessions"}), metric
-
-
 def test_every_table_and_every_index_of_the_sessions_has_an_alarm_for_throttling() -> None:
     watched = {
         (dimensions["TableName"], dimensions.get("GlobalSecondaryIndexName"))

@@ -154,21 +154,3 @@ def test_cors_lets_pages_send_what_the_api_takes_and_read_what_it_tells() -> Non
 @pytest.mark.parametrize("origins", [ORIGINS, "*"])
 def test_cors_never_allows_credentials_so_that_a_wildcard_gives_nothing_away(origins: str) -> None:
     assert only("AWS::ApiGatewayV2::Api", CorsAllowOrigins=origins)["CorsConfiguration"]["AllowCredentials"] is False
-
-
-def test_a_domain_of_ones_own_serves_the_same_stage_over_modern_tls() -> None:
-    parameters = {
-        "DomainName": "sessions.example.com",
-        "DomainCertificateArn": "arn:aws:acm:eu-west-1:123456789012:certificate/1",
-        "DomainHostedZoneId": "Z1",
-    }
-    (configuration,) = only("AWS::ApiGatewayV2::DomainName", **parameters)["DomainNameConfigurations"]
-    assert configuration["SecurityPolicy"] == "TLS_1_2"
-    assert configuration["CertificateArn"] == parameters["DomainCertificateArn"]
-    mapping = only("AWS::ApiGatewayV2::ApiMapping", **parameters)
-    assert (mapping["ApiId"], mapping["Stage"]) == ("SessionsHttpApi", "SessionsHttpApiStage")
-    assert only("AWS::Route53::RecordSet", **parameters)["Name"] == "sessions.example.com"
-    deployment = Deployment(**parameters)
-    assert deployment.outputs["ApiUrl"]["Value"] == "https://sessions.example.com"
-    assert not Deployment(**(parameters | {"DomainHostedZoneId": ""})).of_type("AWS::Route53::RecordSet")
-    assert not Deployment().of_type("AWS::ApiGatewayV2::DomainName")

@@ -88,36 +88,3 @@ def test_a_parameter_is_called_like_the_setting_it_sets() -> None:
         for name, parameter in parameter_of(function).items():
             if name not in PACKAGES:
                 assert name.replace("_", "").lower() == parameter.lower()
-
-
-def test_subscriptions_exist_where_they_are_asked_for_and_filter_alike() -> None:
-    policy = '{"type":["agent-sessions.session.expiring"]}'
-    queue = "arn:aws:sqs:eu-west-1:123456789012:warnings"
-    deployment = Deployment(
-        EventsEmail="ops@example.com",
-        EventsHttpsEndpoint="https://example.com/events",
-        EventsQueueArn=queue,
-        EventsFilterPolicy=policy,
-    )
-    subscriptions = deployment.of_type("AWS::SNS::Subscription")
-    assert {each["Protocol"]: each["Endpoint"] for each in subscriptions.values()} == {
-        "email": "ops@example.com",
-        "https": "https://example.com/events",
-        "sqs": queue,
-    }
-    for each in subscriptions.values():
-        assert each["TopicArn"] == deployment.arn("SessionEventsTopic")
-        assert each["FilterPolicy"] == policy
-        assert each["RedrivePolicy"] == {"deadLetterTargetArn": deployment.arn("EventsDeadLetterQueue")}
-        # Raw for the queue; a web address needs the envelope, whose signature says that it is from us.
-        assert each.get("RawMessageDelivery", False) is (each["Protocol"] == "sqs")
-    assert not Deployment().of_type("AWS::SNS::Subscription")
-
-
-def test_the_topic_may_fill_the_queue_of_its_dead_letters_and_nobody_else() -> None:
-    deployment = Deployment()
-    (policy,) = deployment.of_type("AWS::SQS::QueuePolicy").values()
-    (statement,) = policy["PolicyDocument"]["Statement"]
-    assert statement["Principal"] == {"Service": "sns.amazonaws.com"}
-    assert statement["Action"] == "sqs:SendMessage"
-    assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": deployment.arn("SessionEventsTopic")}}

@@ -18,10 +18,6 @@ def table(logical_id: str) -> dict[str, Any]:
     return Deployment().resources[logical_id]["Properties"]
 
 
-def keys(schema: list[dict[str, str]]) -> dict[str, str]:
-    return {key["KeyType"]: key["AttributeName"] for key in schema}
-
-
 def indexes(logical_id: str) -> dict[str, dict[str, Any]]:
     return {index["IndexName"]: index for index in table(logical_id)["GlobalSecondaryIndexes"]}
 
@@ -39,26 +35,6 @@ def items_in(rehearsal: Rehearsal, logical_id: str) -> list[dict[str, Any]]:
     ]
     assert found
     return found
-
-
-def test_a_session_is_found_by_its_id_alone() -> None:
-    assert keys(table("SessionsTable")["KeySchema"]) == {"HASH": items.SESSION_ID}
-
-
-def test_the_sessions_table_has_the_three_indexes_that_the_code_queries() -> None:
-    assert {name: keys(index["KeySchema"]) for name, index in indexes("SessionsTable").items()} == {
-        items.DUE_INDEX: {"HASH": items.DUE_SHARD, "RANGE": items.DUE_AT},
-        items.USER_INDEX: {"HASH": items.TENANT_USER, "RANGE": items.LISTED_AT},
-        items.TENANT_INDEX: {"HASH": items.TENANT_SHARD, "RANGE": items.LISTED_AT},
-    }
-
-
-def test_the_due_index_holds_keys_only_and_the_lists_no_more_than_their_filter() -> None:
-    assert {name: index["Projection"] for name, index in indexes("SessionsTable").items()} == {
-        items.DUE_INDEX: {"ProjectionType": "KEYS_ONLY"},
-        items.USER_INDEX: {"ProjectionType": "INCLUDE", "NonKeyAttributes": [items.AGENT_ID]},
-        items.TENANT_INDEX: {"ProjectionType": "INCLUDE", "NonKeyAttributes": [items.AGENT_ID]},
-    }
 
 
 @pytest.mark.parametrize("logical_id", TABLES)

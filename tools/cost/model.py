@@ -18,7 +18,7 @@ _SETTINGS: Final = SessionSettings.model_fields | SweepSettings.model_fields
 
 # A session: active with heartbeats, then it idles out. Its item stays as long as the longest session would, for the
 # retention, for a day, and for some day until TTL removes it.
-ACTIVE, READS = HOUR, 2
+ACTIVE, READS, TALK = HOUR, 2, 20  # messages, each within 1 KB and polled for once
 LIFETIME: Final = ACTIVE + _SETTINGS["session_default_timeout_minutes"].default * MINUTE
 _LONGEST: Final = 2 * _SETTINGS["session_max_timeout_minutes"].default * MINUTE
 STORED: Final = _LONGEST + _SETTINGS["session_retention_minutes"].default * MINUTE + 2 * 24 * HOUR
@@ -75,7 +75,7 @@ def load(live: float, heartbeat: float = MINUTE) -> Load:
     shards = max(SHARDS, sweeps, math.ceil(PEAK * due_writes / PARTITION_WRITES))
     return Load(
         created=created,
-        requests=created * (1 + beats + READS),
+        requests=created * (1 + beats + READS + 2 * TALK),
         item_writes=created * (beats + REARMS + 4),  # created, warned, unlisted, announced
         due_writes=due_writes,
         reads=created * (READS + MET * MET_UNITS),
@@ -90,7 +90,7 @@ def load(live: float, heartbeat: float = MINUTE) -> Load:
 def components(live: float, heartbeat: float = MINUTE) -> dict[str, float]:
     """Price a month of this design, by component."""
     of = load(live, heartbeat)
-    calls = of.requests * MONTH
+    calls, talk = of.requests * MONTH, of.created * TALK * MONTH
     listed = of.created * (CREATE_UNITS - DUE_UNITS_OF_CREATE + UNLIST_UNITS)
     return {
         "API Gateway": prices.API_CALL.of(calls),
@@ -98,6 +98,7 @@ def components(live: float, heartbeat: float = MINUTE) -> dict[str, float]:
         "heartbeats, a write unit each": prices.WRITE_UNIT.of(of.created * (ACTIVE // heartbeat) * MONTH),
         "creating, reading and unlisting": prices.WRITE_UNIT.of(listed * MONTH)
         + prices.READ_UNIT.of(of.created * READS * MONTH),
+        "messages, two write units each": prices.WRITE_UNIT.of(2 * talk) + prices.READ_UNIT.of(2 * talk),
         "finding and announcing what is due": this_design(live),
         "storage and recovery": prices.STORAGE.of(of.stored_gb) + prices.RECOVERY.of(of.stored_gb),
         "logs": prices.LOGS.of(calls * LOG_BYTES / 1e9),

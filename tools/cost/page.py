@@ -54,9 +54,9 @@ def block() -> str:
     parts = (
         _prose(
             f"Assumed: {model.ACTIVE / model.MINUTE:g} minutes of activity with a heartbeat a minute, then a session",
-            f"ends by itself; {model.READS} GETs; items of {model.ITEM_BYTES} bytes for {model.STORED / model.HOUR:g}",
-            f"hours. Functions of {megabytes} on arm64; a call is billed {model.CALL_SECONDS * 1000:g} ms, logs",
-            f"{model.LOG_BYTES:,} bytes and answers {model.RESPONSE_BYTES}; a sweep handles {model.SWEEP_RATE:.0f}",
+            f"ends by itself; {model.READS} GETs, {model.TALK} messages; items of {model.ITEM_BYTES} bytes for",
+            f"{model.STORED / model.HOUR:g} hours. Functions of {megabytes} on arm64; a call is billed",
+            f"{model.CALL_SECONDS * 1000:g} ms, logs {model.LOG_BYTES:,} bytes; a sweep handles {model.SWEEP_RATE:.0f}",
             f"sessions a second, {model.PROCESSOR_RATE:,} with a whole processor. Left out: free tiers, discounts,",
             "lists, cold starts, the gauge, the authorizer, subscribers but SQS queues, to which delivery is free.",
         ),
@@ -68,8 +68,6 @@ def block() -> str:
             ("write units a second: items", *(number(of.item_writes) for of in loads)),
             ("write units a second: index `due`", *(number(of.due_writes) for of in loads)),
             ("read units a second", *(number(of.reads) for of in loads)),
-            ("sessions that a minute's sweep meets", *(number(of.met * model.MINUTE) for of in loads)),
-            ("stored, GB", *(number(of.stored_gb) for of in loads)),
             ("stacks, for a peak of twice that", *(number(of.stacks) for of in loads)),
             ("`DueShards` of each stack", *(number(math.ceil(of.due_shards / of.stacks)) for of in loads)),
             ("`SweepFanOut` of each stack", *(number(math.ceil(of.sweeps / of.stacks)) for of in loads)),

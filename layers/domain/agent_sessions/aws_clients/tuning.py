@@ -13,8 +13,8 @@ from botocore.session import Session
 CONNECT_TIMEOUT_SECONDS: Final = 0.8
 READ_TIMEOUT_SECONDS: Final = 1.0
 TOTAL_ATTEMPTS: Final = 2
-"""One call towards DynamoDB takes at most 2 * (0.8 + 1.0) s plus botocore's first pause of at most 1 s: 4.6 s. That it
-stays under five seconds lets the sweep announce an expiry five seconds after it (docs/architecture.md, A sweep)."""
+"""A call towards DynamoDB usually takes at most 2 * (0.8 + 1.0) s plus botocore's first pause of at most 1 s: 4.6 s.
+That is no bound: each read of a TLS handshake and of an answer has a timeout of its own. No promise rests on it."""
 
 _AS_SENT: Final = frozenset({"S", "N", "BOOL", "NULL"})
 """The kinds of attribute that mean the same in JSON and in Python."""
@@ -93,7 +93,7 @@ class _ItemParser(JSONParser):
 def ignore_requested_pauses(client: Any) -> None:  # noqa: ANN401 - clients have no common type
     """Keep botocore from heeding a throttled answer that asks for a longer pause, of up to six seconds, before a retry.
 
-    The caller is told to come back instead: how long a call can take is what the sweep's grace rests on.
+    The caller gets a 503 with `Retry-After` instead, so that no request is held up for longer than it is worth.
     """
     service = client.meta.service_model.service_name
     client.meta.events.register_first(f"needs-retry.{service}", _forget_requested_pause)

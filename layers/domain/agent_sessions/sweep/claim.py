@@ -12,7 +12,8 @@ from agent_sessions.sweep.ports import SweepClaims
 WORK_MS: Final = 50_000
 """How long a run works once it has its claim: no call but the release starts later."""
 LONGEST_CALL_MS: Final = 5_000
-"""More than any call to AWS takes (`aws_clients.tuning`)."""
+"""More than a call to AWS takes by its timeouts (`aws_clients.tuning`). A slow TLS handshake may exceed them, as its
+timeout counts anew with each read: `Claim` says what that costs."""
 CLAIM_MS: Final = 15_000
 """How long a claim lasts unless it is renewed: a run that died keeps its successor out for no longer."""
 RENEW_AFTER_MS: Final = 5_000
@@ -37,6 +38,15 @@ class Claim:
 
     The function's timeout is 120 s. The longest run fits into it: it waits 53 s for its claim, works for 50 s, counts
     for 2 s, and makes three calls of up to 5 s that begin at the last moment: the claim, a count, and the release.
+
+    No promise to subscribers rests on the claim. A call that hangs for 60 s outlives it, and the next run takes over:
+    - An event that hangs is published by the next run. When the call gets through, the event comes once more, with the
+      same id.
+    - A mark that hangs changes only the lease that was read, and an appointment only where it is the one that was read.
+      So it does the same as the mark of the next run, or nothing.
+    - The hanging run publishes nothing more once it learns that another run has the claim. Its release changes nothing.
+    - What it did not come to is done by the next run, as after a run that died. That is in time as long as the next
+      run begins within the look-ahead, counted from the run before the one that hangs.
     """
 
     def __init__(

@@ -13,8 +13,8 @@ from typing import Final
 from agent_sessions.sessions.model import Session
 
 EXPIRY_GRACE_MS: Final = 5_000
-"""How long after its expiry a session is announced: more than the API's longest call to the store, so that no renewal
-still in flight can revive a session that was announced (docs/architecture.md, A sweep)."""
+"""How long after its expiry a session is closed and announced: longer than a renewal is usually in flight, so that few
+renewals meet a closed session. None can revive one, however late it comes (docs/architecture.md, A sweep)."""
 
 
 class Action(Enum):

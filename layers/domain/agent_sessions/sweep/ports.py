@@ -144,8 +144,8 @@ class SweepSummary:
     def came_late(self, due_at_ms: int, now_ms: int, expires_at_ms: int = 0) -> None:
         """Count a session that fell due at `due_at_ms` and was met at `now_ms`.
 
-        The lag of a session that waited for 65 s is none; of one that waited for 70 s it is 70 s. A lease that ends 50 s
-        after its warning fell due may begin and end between two sweeps: 65 s after its end are in time as well.
+        The lag of a session that waited for 65 s is none; of one that waited for 70 s it is 70 s. Where a lease ends
+        50 s after its warning fell due, no sweep may come in between: then 65 s after its end are in time as well.
         """
         since_ms = expires_at_ms if 0 < expires_at_ms - due_at_ms < INTERVAL_MS else due_at_ms
         if now_ms - since_ms > ON_TIME_MS:

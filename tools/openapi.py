@@ -188,9 +188,9 @@ class AppendedData(_Answer):
 
     success: Literal[True]
     message: Message
-    user_message: UserMessage = Field(default_factory=dict, description="Only for role user.")
-    agent_response: AgentResponse = Field(default_factory=dict, description="The reply that was waited for.")
-    pending: Literal[True] = Field(default_factory=bool, description="Present where no reply came in time.")
+    user_message: UserMessage = Field(default_factory=dict, description="Only for role user.")  # type: ignore[assignment]
+    agent_response: AgentResponse = Field(default_factory=dict, description="The reply that was waited for.")  # type: ignore[assignment]
+    pending: Literal[True] = Field(default_factory=bool, description="Present where no reply came in time.")  # type: ignore[arg-type]
     session_status: SessionStatus
 
 
@@ -295,7 +295,7 @@ class RenewalDetails(_Answer):
 class DifferingDetails(_Answer):
     """What differs from the request that used the key first."""
 
-    differing: Annotated[list[Literal["agentId", "userId", "timeoutConfig", *REQUEST_PARTS]], Field(min_length=1)]
+    differing: Annotated[list[Literal["agentId", "userId", "timeoutConfig", *REQUEST_PARTS]], Field(min_length=1)]  # type: ignore[valid-type]
 
 
 class _Error(_Answer):

@@ -56,6 +56,7 @@ ROUTES: Final = (
     Route("HEAD", "/{id}", 200, in_openapi=False),
     Route("HEAD", "", 200, in_openapi=False),
     Route("HEAD", "/health", 200, is_public=True, in_openapi=False),
+    Route("HEAD", "/health/", 200, is_public=True, in_openapi=False),
     Route("GET", "/{id}/", 200, in_openapi=False),
     Route("POST", "/{id}/messages/", 201, {"content": "of acme-only"}, in_openapi=False),
     Route("HEAD", "/{id}/messages", 200, in_openapi=False),

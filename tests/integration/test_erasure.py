@@ -1,7 +1,6 @@
-"""DELETE of a session in which sixteen callers talk, through the deployed functions: its life goes, nothing else does."""
+"""DELETE of a session while others write messages, through the deployed functions: its life goes, nothing else does."""
 
 import itertools
-import json
 import threading
 import uuid
 from collections import Counter
@@ -19,10 +18,9 @@ from agent_sessions.messages.model import KeyRecord, Message, NewMessage, Slot
 from agent_sessions.messages.service import MessageService
 
 from functions.eraser import app as eraser
-from tests.engines.fake_queue import FakeQueue
 from tests.engines.fixtures import Table
 from tests.engines.tables import create_messages_table
-from tests.integration.deployed import Deployed
+from tests.integration.deployed import Deployed, messages_table
 from tests.integration.rush import SkewedClock
 from tests.store_suite.races import at_once
 
@@ -38,7 +36,7 @@ class HeldStore(DynamoMessageStore):
     """A writer that has its number and stores nothing before the gate is opened."""
 
     def __init__(self, talk: "Talk") -> None:
-        super().__init__(talk.table.client, talk.table.name, talk.messages)
+        super().__init__(talk.table.client, talk.table.name, messages_table(talk.table))
         self._talk = talk
 
     def put(self, message: Message) -> Slot | None:
@@ -57,15 +55,10 @@ class HeldStore(DynamoMessageStore):
 class Talk(Deployed):
     """A deployment whose sessions are talked in by many threads."""
 
-    def __init__(self, table: Table, messages: str) -> None:
-        super().__init__(table)
+    def __init__(self, table: Table) -> None:
         self.time = SkewedClock()
-        self.messages = messages
-        self.queue = FakeQueue(self.time)
-        environ = {"SESSIONS_TABLE": table.name, "MESSAGES_TABLE": messages, "ERASER_QUEUE_URL": "https://queue"}
-        bootstrap.wire(bootstrap.Wiring(environ, self.time, {"dynamodb": table.client, "sqs": self.queue}))
-        bootstrap.session_api()
-        bootstrap.eraser()  # both are built before threads ask for them
+        super().__init__(table, clock=self.time)
+        bootstrap.eraser()  # built before threads ask for it
         self.in_flight = threading.Semaphore(0)
         self.gate = threading.Event()
         self.began_anew = threading.Event()
@@ -75,7 +68,7 @@ class Talk(Deployed):
         return f"{session_id}#{self.item(session_id)['attempt']['B'].hex()}"
 
     def writer(self, store: DynamoMessageStore | None = None) -> MessageService:
-        store = store or DynamoMessageStore(self.table.client, self.table.name, self.messages)
+        store = store or DynamoMessageStore(self.table.client, self.table.name, messages_table(self.table))
         return MessageService(store, self.time, retention_ms=3_600_000, limit=10_000)
 
     def append(self, writer: MessageService, session_id: str, *, with_key: bool) -> Message:
@@ -83,7 +76,7 @@ class Talk(Deployed):
         new = NewMessage("user", "words", idempotency_key=key, request_hash=bytes(32) if key else b"")
         return writer.append("acme", session_id, new).message
 
-    def talk(self, number: int, session_id: str) -> list[tuple[str, int]]:
+    def write(self, number: int, session_id: str) -> list[tuple[str, int]]:
         """Write until the session has begun anew, then five times more. Return what was acknowledged, by its key."""
         acknowledged = []
         writer = self.writer()
@@ -116,7 +109,8 @@ class Talk(Deployed):
     def stored(self) -> dict[str, list[int]]:
         """The numbers that are stored, by life; remembered keys have negative ones."""
         found: dict[str, list[int]] = {}
-        pages = self.table.client.get_paginator("scan").paginate(TableName=self.messages, ConsistentRead=True)
+        scan = self.table.client.get_paginator("scan")
+        pages = scan.paginate(TableName=messages_table(self.table), ConsistentRead=True)
         for item in itertools.chain.from_iterable(page["Items"] for page in pages):
             found.setdefault(item["life"]["S"], []).append(int(item["seq"]["N"]))
         return found
@@ -124,9 +118,9 @@ class Talk(Deployed):
 
 @pytest.fixture
 def talk(engine: Table) -> Iterator[Talk]:
-    messages = create_messages_table(engine.client, f"messages-{uuid.uuid4().hex}")
-    yield Talk(engine, messages)
-    engine.client.delete_table(TableName=messages)
+    name = create_messages_table(engine.client, messages_table(engine))
+    yield Talk(engine)
+    engine.client.delete_table(TableName=name)
 
 
 def test_whoever_writes_during_a_delete_nothing_of_the_life_is_left_and_nothing_else_goes(talk: Talk) -> None:
@@ -140,7 +134,7 @@ def test_whoever_writes_during_a_delete_nothing_of_the_life_is_left_and_nothing_
         if number <= HELD:
             message = talk.append(talk.writer(HeldStore(talk)), session_id, with_key=number % 2 == 0)
             return [(f"{session_id}#{message.attempt.hex()}", message.sequence)]
-        return talk.talk(number, session_id if number <= HELD + TALKERS else other)
+        return talk.write(number, session_id if number <= HELD + TALKERS else other)
 
     with redirect_stdout(StringIO()):  # the functions' metrics
         acknowledged = [each for of_one in at_once(act, 1 + HELD + TALKERS + ELSEWHERE) for each in of_one]
@@ -156,7 +150,7 @@ def test_whoever_writes_during_a_delete_nothing_of_the_life_is_left_and_nothing_
         talk.time.jumped_ms += ORDER_DELAY_SECONDS * 1000
         (_, order), *_ = talk.queue.waiting
         event = {"Records": [{"messageId": "1", "body": order}]}
-        answers = at_once(lambda _: eraser.handler(json.loads(json.dumps(event)), None), 4)  # SQS may deliver twice
+        answers = at_once(lambda _: eraser.handler(event, None), 4)  # SQS may deliver an order twice
         assert answers == [{"batchItemFailures": []}] * 4
         talk.queue.deliver(eraser.handler)
 

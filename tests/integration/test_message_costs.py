@@ -62,7 +62,8 @@ def test_an_append_with_a_key_is_three_write_units_and_one_read_unit(talking: De
 def test_a_poll_that_finds_nothing_new_is_one_read_unit(talking: Deployed, meter: Meter) -> None:
     session_id = talking.new()["sessionId"]
     talking.say(session_id)
-    for query in ({"afterSequence": 1}, {"after": talking.clock.now_ms()}):
+    queries: list[dict[str, Any]] = [{"afterSequence": 1}, {"after": talking.clock.now_ms()}]
+    for query in queries:
         talking.clock.advance(60_000)
         with meter.running() as bill:
             assert talking.messages(session_id, **query).json["messages"] == []

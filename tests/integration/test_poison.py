@@ -57,7 +57,8 @@ class HookedClient:
             keys = [key for key in asked["Keys"] if key not in left]
             response: Any = {"Responses": {table: []}}
             if keys:
-                response = self._table.client.batch_get_item(RequestItems={table: {**asked, "Keys": keys}})
+                wanted: Any = {table: {**asked, "Keys": keys}}
+                response = self._table.client.batch_get_item(RequestItems=wanted)
             return {**response, "UnprocessedKeys": {table: {**asked, "Keys": left}}}
         if name == "batch_execute_statement":
             busy = [self._refuses(name, statement) for statement in request["Statements"]]

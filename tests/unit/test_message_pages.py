@@ -164,7 +164,7 @@ def test_a_page_holds_no_number_above_an_open_one_until_its_writer_stores_it(tal
         assert world.say(session_id, "11").status == 201
         world.clock.advance(2_900)
         moment = world.clock.now_ms()
-        bounds = [
+        bounds: list[dict[str, Any]] = [
             {"afterSequence": 7}, {}, {"beforeSequence": 12}, {"before": moment}, {"after": moment - 4_950},
             {"after": moment},
         ]  # fmt: skip

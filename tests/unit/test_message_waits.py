@@ -61,7 +61,7 @@ def test_a_reply_comes_with_the_answer_soon_after_it_was_written(world: World) -
 
 
 @pytest.mark.parametrize("mode", [{"transport": "http"}, {"mode": "sync"}])
-def test_without_a_reply_the_answer_is_pending_after_twenty_seconds(world: World, mode: dict[str, str]) -> None:
+def test_without_a_reply_the_answer_is_pending_after_twenty_seconds(world: World, mode: dict[str, Any]) -> None:
     session_id = world.new()["sessionId"]
     began_ms = world.clock.now_ms()
     with world.counted() as calls:

@@ -99,7 +99,7 @@ def test_when_the_sweep_comes_late_the_lag_is_right_to_the_second(what: str, lat
     """The oldest of the sessions that wait says how late it came; one that cannot be read says nothing."""
     world = SweepWorld(SESSION_RETENTION_MINUTES="10000")
     world.sweep()
-    place = {
+    place: dict[str, Any] = {
         "to_warn": {"expires_in_ms": 4 * MINUTE, "warning_minutes": 1, "due_in_ms": 3 * MINUTE},
         "to_rearm": {"expires_in_ms": late_ms + 20 * MINUTE, "due_in_ms": 3 * MINUTE},
         "to_expire": {"expires_in_ms": 3 * MINUTE, "due_in_ms": 3 * MINUTE},

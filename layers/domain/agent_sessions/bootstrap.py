@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from agent_sessions.api.messages_http import MessageApi
     from agent_sessions.erasure.dynamo_pages import DynamoMessagePages
     from agent_sessions.erasure.handler import ErasureHandler
+    from agent_sessions.erasure.service import SessionRemoval
     from agent_sessions.erasure.sqs_queue import SqsEraserQueue
     from agent_sessions.keys.authorizer import ApiKeyAuthorizer
     from agent_sessions.keys.service import KeyService
+    from agent_sessions.sessions.dynamo_store import DynamoSessionStore
     from agent_sessions.settings import SessionSettings
     from agent_sessions.sweep.handler import ScheduledSweeps
     from agent_sessions.sweep.health import HealthService
@@ -71,7 +73,7 @@ def prepare(build: Callable[[], object]) -> None:
 
 @cache
 def session_api() -> "SessionApi":
-    """Build the API. Lists and health are built when they are first asked for: 6 and 18 Mi of a cold start.
+    """Build the API. Removal, lists and health are built when they are first asked for: 4, 6 and 18 Mi of a cold start.
 
     Raises:
         SettingsError: a setting is missing, malformed, or contradicts another.
@@ -80,36 +82,49 @@ def session_api() -> "SessionApi":
     from random import random
 
     from agent_sessions.api.http import SessionApi
-    from agent_sessions.erasure.service import SessionRemoval
-    from agent_sessions.sessions.dynamo_store import DynamoSessionStore
     from agent_sessions.sessions.ids import new_session_id
     from agent_sessions.sessions.model import minutes_to_ms
     from agent_sessions.sessions.service import SessionService
 
     settings = _session_settings()
-    store = DynamoSessionStore(
-        _client("dynamodb"),
-        settings.sessions_table,
-        retention_ms=settings.retention_ms,
-        due_shards=settings.due_shards,
-        tenant_shards=settings.tenant_shards,
-    )
     return SessionApi(
         sessions=SessionService(
-            store,
+            _session_store(),
             _wiring.clock,
             new_session_id,
             random,
             retention_ms=settings.retention_ms,
             longest_ms=minutes_to_ms(settings.longest_duration_minutes),
         ),
-        removal=SessionRemoval(store, _message_pages, _eraser_queue, _wiring.clock, settings.retention_ms),
+        removal=_removal,
         lists=_lists,
         health=_health,
         settings=settings,
         clock=_wiring.clock,
         telemetry=_telemetry(),
     )
+
+
+@cache
+def _session_store() -> "DynamoSessionStore":
+    from agent_sessions.sessions.dynamo_store import DynamoSessionStore
+
+    settings = _session_settings()
+    return DynamoSessionStore(
+        _client("dynamodb"),
+        settings.sessions_table,
+        retention_ms=settings.retention_ms,
+        due_shards=settings.due_shards,
+        tenant_shards=settings.tenant_shards,
+    )
+
+
+@cache
+def _removal() -> "SessionRemoval":
+    from agent_sessions.erasure.service import SessionRemoval
+
+    retention_ms = _session_settings().retention_ms
+    return SessionRemoval(_session_store(), _message_pages, _eraser_queue, _wiring.clock, retention_ms)
 
 
 @cache
@@ -168,25 +183,13 @@ def _eraser_queue() -> "SqsEraserQueue":
 
 @cache
 def eraser() -> "ErasureHandler":
-    """Build the eraser.
-
-    Raises:
-        SettingsError: a setting is missing.
-
-    """
+    """Build the eraser; raise `SettingsError` where a setting is missing."""
     from agent_sessions.erasure.handler import ErasureHandler
     from agent_sessions.erasure.service import Eraser
     from agent_sessions.erasure.sqs_queue import order_from_body
-    from agent_sessions.sessions.dynamo_store import DynamoSessionStore
-    from agent_sessions.settings import ErasureSettings
 
-    settings = ErasureSettings.from_env(_wiring.environ)
-    store = DynamoSessionStore(
-        _client("dynamodb"), settings.sessions_table, retention_ms=0, due_shards=1, tenant_shards=1
-    )
-    return ErasureHandler(
-        Eraser(store, _message_pages(), _eraser_queue(), _wiring.clock), order_from_body, _telemetry()
-    )
+    eraser = Eraser(_session_store(), _message_pages(), _eraser_queue(), _wiring.clock)
+    return ErasureHandler(eraser, order_from_body, _telemetry())
 
 
 @cache
@@ -276,24 +279,14 @@ def _self_invoker() -> "LambdaSelfInvoker":
 
 @cache
 def api_key_authorizer() -> "ApiKeyAuthorizer":
-    """Build the authorizer.
-
-    Raises:
-        SettingsError: a setting is missing.
-
-    """
+    """Build the authorizer; raise `SettingsError` where a setting is missing."""
     from agent_sessions.keys.authorizer import ApiKeyAuthorizer
 
     return ApiKeyAuthorizer(api_keys(), _telemetry())
 
 
 def api_keys() -> "KeyService":
-    """Build what checks keys, and makes, lists, revokes and rotates them.
-
-    Raises:
-        SettingsError: a setting is missing.
-
-    """
+    """Build what checks, makes, lists, revokes and rotates keys; raise `SettingsError` where a setting is missing."""
     from agent_sessions.keys.dynamo_store import DynamoKeyStore
     from agent_sessions.keys.service import KeyService
     from agent_sessions.keys.settings import KeySettings
@@ -335,6 +328,8 @@ def _sdk_session() -> "Session":
 
 _BUILDERS = (
     session_api,
+    _session_store,
+    _removal,
     session_messages,
     _lists,
     _health,

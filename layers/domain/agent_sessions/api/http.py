@@ -8,7 +8,6 @@ from agent_sessions.api.edge import BASE_PATH, MESSAGE_ROUTE, MESSAGES_ROUTE, An
 from agent_sessions.api.json_body import read_object
 from agent_sessions.api.requests import Requests
 from agent_sessions.clock import Clock
-from agent_sessions.erasure.service import SessionRemoval
 from agent_sessions.metrics import (
     SESSION_HEARTBEATS,
     SESSIONS_CREATED,
@@ -24,6 +23,7 @@ from agent_sessions.settings import SessionSettings
 
 if TYPE_CHECKING:
     from agent_sessions.api.list_query import ListApi
+    from agent_sessions.erasure.service import SessionRemoval
     from agent_sessions.sweep.health import HealthService
 
 
@@ -34,14 +34,14 @@ class SessionApi(HttpApi):
         self,
         *,
         sessions: SessionService,
-        removal: SessionRemoval,
+        removal: "Callable[[], SessionRemoval]",
         lists: "Callable[[], ListApi]",
         health: "Callable[[], HealthService]",
         settings: SessionSettings,
         clock: Clock,
         telemetry: TelemetryPort,
     ) -> None:
-        """Wire the routes to the use cases; `lists` and `health` are built by the first request that needs them."""
+        """Wire the routes to the use cases; the others are built by the first request that needs them."""
         super().__init__(clock, telemetry)
         self._sessions = sessions
         self._removal = removal
@@ -114,7 +114,7 @@ class SessionApi(HttpApi):
         return _session_answer(patched, SESSIONS_PATCHED)
 
     def _delete(self, request: Request) -> Answer:
-        ended = self._removal.end(request.tenant_id, request.session_id)
+        ended = self._removal().end(request.tenant_id, request.session_id)
         return Answer(200, responses.deletion_json(request.session_id, ended), metric=SESSIONS_ENDED)
 
 

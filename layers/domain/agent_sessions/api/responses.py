@@ -3,7 +3,6 @@
 import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
-from agent_sessions.erasure.service import Ended
 from agent_sessions.errors import (
     MISSING,
     FieldProblem,
@@ -19,6 +18,7 @@ from agent_sessions.sessions.model import Session
 from agent_sessions.wire_format import compact, timeout_config, timestamp
 
 if TYPE_CHECKING:
+    from agent_sessions.erasure.service import Ended
     from agent_sessions.lists.pages import SessionPage
     from agent_sessions.sweep.health import Health
 
@@ -75,7 +75,7 @@ def page_json(page: "SessionPage") -> str:
     return f'{{"sessions":[{sessions}],{compact(rest)[1:]}'
 
 
-def deletion_json(session_id: str, ended: Ended) -> str:
+def deletion_json(session_id: str, ended: "Ended") -> str:
     """Return the answer to a DELETE; `data` is what the ElizaOS client hands to its caller."""
     return compact(
         {

@@ -9,6 +9,7 @@ former life is recognised before anything is written.
 import hashlib
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 ATTEMPT_BYTES: Final = 8
@@ -32,6 +33,7 @@ class MessageRef(NamedTuple):
     attempt: bytes
 
 
+@lru_cache(maxsize=256)  # an answer shows an id up to five times
 def message_id(session_id: str, attempt: bytes, sequence: int) -> str:
     """Return the id of a message. `attempt` is the session's own."""
     life = int.from_bytes(attempt[:ATTEMPT_BYTES])

@@ -56,7 +56,7 @@ class MessageWriter:
         def write(attempt: TakingAttempt, now_ms: int) -> Write:
             return self._store.take_number(session_id, tenant_id, attempt, now_ms)
 
-        def choose(found: Session, refused_ms: int, now_ms: int) -> TakingAttempt | None:
+        def choose(found: Session, refused_ms: int, now_ms: int) -> TakingAttempt:
             _check(found, taking)
             overtaken_ms = refused_ms if (found.last_message_at_ms or 0) >= refused_ms else None
             if not renews:
@@ -66,13 +66,14 @@ class MessageWriter:
             return TakingAttempt(taking, renewal or nothing_left, overtaken_ms)
 
         first = TakingAttempt(taking, Renewal(RenewalPath.USUAL, manual=False) if renews else None)
-        snapshot, attempt = until_accepted(
+        accepted = until_accepted(
             self._clock,
             first,
             write=write,
             live=lambda found, now_ms: live_session(found, tenant_id, now_ms, self._retention_ms),
             choose=choose,
         )
+        snapshot, attempt = accepted
         renewal = attempt.renewal if attempt else None
         was_renewed = renewal is not None and renewal.path is not RenewalPath.ACTIVITY_ONLY
         return Taken(snapshot.session, snapshot.now_ms, was_renewed)

@@ -12,7 +12,7 @@ from tests.integration.metering import Bill, Meter
 UNIT: Final = 1_024
 CONTENT_OF_ONE_UNIT: Final = 750
 """Bytes of content that leave a message's item within 1 KB: what its own attributes take is some 260."""
-METADATA_OF_ONE_UNIT: Final = 440
+METADATA_OF_ONE_UNIT: Final = 414
 """Bytes of metadata with which a session that is talked in, and renewed for a long time, still costs one write unit."""
 
 
@@ -94,6 +94,7 @@ def test_a_round_of_a_wait_is_half_a_read_unit(talking: Deployed, meter: Meter) 
 
 
 def test_heartbeat_get_and_create_cost_what_they_did_also_where_there_is_talk(talking: Deployed, meter: Meter) -> None:
+    talking.clock.advance(457)  # zeros at the end of a number take no room, and moments rarely have them
     session_id = talking.create(metadata=metadata_of(METADATA_OF_ONE_UNIT)).json["sessionId"]
     talking.clock.advance(minutes=1)
     for role in ("agent", "user"):

@@ -160,7 +160,7 @@ def _own_application(stack: LocalStack) -> Starlette:
         Route("/_local/subscription", local.subscription, methods=["GET", "PUT"]),
         Route("/_local/keys", local.keys, methods=["POST"]),
         Route("/_local/stream", local.stream),
-        Route("/docs", _docs),
+        Route("/docs", local.documentation),
         Route("/docs/openapi.json", _openapi),
     ]
     if _swagger_ui() is not None:
@@ -275,6 +275,10 @@ class _LocalRoutes:
             return JSONResponse(answer, status)
 
         return await self._changed(request, manage)
+
+    async def documentation(self, _request: Request) -> Response:
+        """Show the API's documentation, with the key that the stack printed filled in."""
+        return HTMLResponse(_DOCS.replace("KEY", json.dumps(self._stack.key)))
 
     async def stream(self, _request: Request) -> Response:
         """Send a page every change, as server-sent events."""
@@ -406,10 +410,6 @@ async def _openapi(request: Request) -> Response:
     return JSONResponse(described, headers={"cache-control": "no-store"})
 
 
-async def _docs(_request: Request) -> Response:
-    return HTMLResponse(_DOCS)
-
-
 def _swagger_ui() -> Path | None:
     """The folder of Swagger UI in the package that brings it, which is not imported: it would want Flask."""
     spec = importlib.util.find_spec("flask_swagger_ui")
@@ -427,10 +427,15 @@ _DOCS: Final = """<!doctype html>
 <link rel="icon" href="data:,">
 </head>
 <body>
+<p style="margin:1em 2em;font-family:sans-serif"><a href="/">back to the local stack</a></p>
 <div id="docs">The documentation needs the package that `make run` installs.</div>
 <script src="/docs/swagger-ui-bundle.js"></script>
 <script>
-SwaggerUIBundle({ url: "/docs/openapi.json", dom_id: "#docs", deepLinking: true });
+const key = KEY;
+const ui = SwaggerUIBundle({
+  url: "/docs/openapi.json", dom_id: "#docs", deepLinking: true, defaultModelsExpandDepth: 0,
+  onComplete: () => key && ui.preauthorizeApiKey("apiKey", key),
+});
 </script>
 </body>
 </html>

@@ -320,6 +320,50 @@ _DETAILS_OF: Final[Mapping[str, type[_Answer]]] = {
 }
 
 
+class EventData(_Answer):
+    """The facts of a session's present lease."""
+
+    session_id: SessionId
+    tenant_id: str
+    agent_id: Uuid
+    user_id: Uuid
+    created_at: Timestamp
+    lease: Annotated[int, Field(ge=1)]
+    expires_at: Timestamp
+    ends_at: Timestamp
+    reason: Literal["idle_timeout", "max_duration"]
+    renewable: bool
+    renewal_count: Annotated[int, Field(ge=0)]
+    time_remaining: Annotated[int, Field(ge=0, description="In milliseconds.")]
+    timeout_config: TimeoutConfig
+
+
+class _Event(BaseModel):
+    """A CloudEvent of version 1.0 in structured mode. A repeat has the same id."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    specversion: Literal["1.0"]
+    id: str
+    source: str
+    subject: SessionId
+    time: Timestamp
+    datacontenttype: Literal["application/json"]
+    data: EventData
+
+
+class ExpiringEvent(_Event):
+    """The warning before a session expires: once for each lease, at least once delivered."""
+
+    type: Literal["agent-sessions.session.expiring"]
+
+
+class ExpiredEvent(_Event):
+    """A session has expired."""
+
+    type: Literal["agent-sessions.session.expired"]
+
+
 class _Meaning(NamedTuple):
     """What the document has of one code: its status, and the first line of its error's docstring."""
 
@@ -368,6 +412,8 @@ _MODELS: Final[list[type[BaseModel]]] = [
     _REQUESTS.create,
     _REQUESTS.patch,
     MessageFields,
+    ExpiringEvent,
+    ExpiredEvent,
 ]
 
 # --- schemas ----------------------------------------------------------------------------------------------------------
@@ -652,7 +698,6 @@ _PARAMETERS: Final = {
         "required": True,
         "description": "As createSession gave it, in any case of letters. An id of another form is an unknown session.",
         "schema": {"type": "string", "format": "uuid", "pattern": UUID_PATTERN},
-        "example": _ID,
     },
     "idempotencyKey": {
         "name": "Idempotency-Key",
@@ -660,7 +705,6 @@ _PARAMETERS: Final = {
         "description": "The same key with the same request gives the same session instead of a second one, for as long "
         "as the session is remembered. Belongs to the caller's tenant.",
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": IDEMPOTENCY_KEY_PATTERN},
-        "example": "checkout-7d1f0c9a",
     },
     **{
         name: {
@@ -676,7 +720,6 @@ _PARAMETERS: Final = {
         "in": "header",
         "description": "Lists just the live session that was made with this key, or none. Without other filters.",
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": IDEMPOTENCY_KEY_PATTERN},
-        "example": "checkout-7d1f0c9a",
     },
     "limit": {
         "name": "limit",
@@ -708,7 +751,6 @@ _MESSAGE_PARAMETERS: Final = {
         "required": True,
         "description": "As sendMessage gave it. An id of another form is an unknown message.",
         "schema": {"type": "string", "format": "uuid", "pattern": UUID_PATTERN},
-        "example": _MESSAGE_ID,
     },
     "messageKey": {
         "name": "Idempotency-Key",
@@ -716,14 +758,12 @@ _MESSAGE_PARAMETERS: Final = {
         "description": "The same key with the same request gives the same message instead of a second one, for the "
         "session's life. Belongs to the session.",
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": IDEMPOTENCY_KEY_PATTERN},
-        "example": "event-9f2c4a10",
     },
     "ifMatch": {
         "name": "If-Match",
         "in": "header",
         "description": "The session's lastSequence in quotes: the message is taken only as the next one.",
         "schema": {"type": "string", "pattern": '^"(0|[1-9][0-9]{0,14})"$'},
-        "example": '"17"',
     },
     "messageLimit": _query(
         "limit", "Messages on a page, at most.", type="integer", minimum=1, maximum=MAX_PAGE_SIZE,
@@ -757,7 +797,9 @@ a 400. Answers of the form `{"message": "..."}` are the gateway's own."""
 
 
 def _operation(name: str, summary: str, responses: dict[str, Any], **rest: Any) -> dict[str, Any]:
-    return {"operationId": name, "summary": summary, **rest, "responses": dict(sorted(responses.items()))}
+    tag = "Messages" if "Message" in name else "Health" if "Health" in name else "Sessions"
+    answers = dict(sorted(responses.items()))
+    return {"operationId": name, "summary": summary, "tags": [tag], **rest, "responses": answers}
 
 
 def _session_answer(description: str, *, location: bool = False) -> dict[str, Any]:
@@ -912,6 +954,26 @@ def _health() -> dict[str, Any]:
     }
 
 
+def _webhooks() -> dict[str, Any]:
+    """The events, as requests that a subscriber by HTTPS with raw delivery gets."""
+    return {
+        name: {
+            "post": {
+                "operationId": name,
+                "summary": summary,
+                "tags": ["Events"],
+                "security": [],
+                "requestBody": {"required": True, "content": {"application/json": {"schema": _ref("schemas", model)}}},
+                "responses": {"200": {"description": "The event was taken."}},
+            }
+        }
+        for name, model, summary in (
+            ("sessionExpiring", "ExpiringEvent", "A session is about to expire"),
+            ("sessionExpired", "ExpiredEvent", "A session has expired"),
+        )
+    }
+
+
 def document() -> dict[str, Any]:
     """The whole document."""
     gone = ("SESSION_NOT_FOUND", "SESSION_EXPIRED")
@@ -933,6 +995,13 @@ def document() -> dict[str, Any]:
             },
         ],
         "security": [{"apiKey": []}],
+        "tags": [
+            {"name": "Sessions", "description": "Create, read, renew, change and end sessions."},
+            {"name": "Messages", "description": "What is said in a session."},
+            {"name": "Health", "description": "The state of the service. Needs no key."},
+            {"name": "Events", "description": "What subscribers of the topic receive."},
+        ],
+        "webhooks": _webhooks(),
         "paths": {
             BASE_PATH: _collection(),
             f"{BASE_PATH}/health": _health(),

@@ -148,4 +148,4 @@ BAD_CALLS: Final[Mapping[str, Callable[[set[str]], Hook]]] = {
 """Calls that fail for ever for the sessions named, by what happens."""
 
 REFUSED_WHOLE: Final = frozenset({"reads with it are refused", "marks with it are refused"})
-"""Nobody foresaw their error. A run that makes no other call of the kind cannot know whose fault it is, and fails."""
+"""Their error was not foreseen. A run that makes no other call of the kind cannot know whose fault it is: it fails."""

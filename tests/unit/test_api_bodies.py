@@ -47,6 +47,11 @@ def test_a_body_that_is_no_json_object_is_refused(world: World, raw: str) -> Non
     assert answer.fields == ["body"]
 
 
+def test_a_byte_order_mark_is_called_what_it_is(world: World) -> None:
+    answer = world.post_raw("\ufeff" + GOOD)
+    assert answer.fault("body")["message"] == "is not valid JSON: it begins with a byte order mark"
+
+
 @pytest.mark.parametrize("raw", NOT_UTF8.values(), ids=NOT_UTF8.keys())
 def test_a_body_that_is_no_utf8_is_refused(world: World, raw: bytes) -> None:
     answer = world.post_raw(raw)

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 from agent_sessions.api.edge import STATUS
 from agent_sessions.errors import SessionServiceError
-from jsonschema import Draft202012Validator
+from agent_sessions.events.cloud_events import EventKind, session_event
+from jsonschema import Draft202012Validator, ValidationError
 from openapi_spec_validator import validate
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 from tests.engines import faults
+from tests.store_suite.examples import a_session
 from tests.unit.world import AGENT, BASE, NOWHERE, STATUS_OF_CODE, USER, Answer, World
 from tools import openapi
 
@@ -377,3 +379,22 @@ VALID = {"agentId": AGENT, "userId": USER}
 def test_the_document_and_the_handler_agree_on_what_may_be_sent(world: World, changes: dict[str, Any]) -> None:
     body = VALID | changes
     assert fits("CreateSession", body) == (world.post(body).status == 201)
+
+
+@pytest.mark.parametrize("name, kind", [("sessionExpiring", "expiring"), ("sessionExpired", "expired")])
+def test_what_subscribers_receive_is_what_the_webhooks_say(name: str, kind: EventKind) -> None:
+    session = a_session(agent_id=AGENT, user_id=USER)
+    body = json.loads(session_event(kind, session, session.expires_at_ms - 1_000, "/agent-sessions/tests").body)
+    schema_of(DOCUMENT["webhooks"][name]["post"]["requestBody"]).validate(body)
+    with pytest.raises(ValidationError):
+        schema_of(DOCUMENT["webhooks"][name]["post"]["requestBody"]).validate(body | {"type": "another"})
+
+
+def test_no_header_or_id_is_filled_in_with_a_value_that_works_once_or_never() -> None:
+    assert [name for name, parameter in DOCUMENT["components"]["parameters"].items() if "example" in parameter] == []
+
+
+def test_every_operation_has_one_of_the_tags() -> None:
+    tags = {tag["name"] for tag in DOCUMENT["tags"]}
+    used = [item["tags"] for path in DOCUMENT["paths"].values() for item in path.values() if isinstance(item, dict)]
+    assert all(len(each) == 1 and set(each) <= tags for each in used)

@@ -17,6 +17,10 @@ SETTINGS = ["timeoutMinutes", "autoRenew", "maxDurationMinutes", "warningThresho
         {"autoRenew": False},
         {"maxDurationMinutes": 1000.5},
         {"warningThresholdMinutes": 1.5},
+        {"timeoutMinutes": 720},  # from here on what equals a kept setting
+        {"timeoutMinutes": 5},
+        {"maxDurationMinutes": 30},
+        {"warningThresholdMinutes": 30},
         {"timeoutMinutes": 1440, "maxDurationMinutes": 2880, "warningThresholdMinutes": 1440, "autoRenew": False},
     ],
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from agent_sessions import metrics
+from agent_sessions.events.cloud_events import EventKind, SessionEvent, session_event
 from agent_sessions.sessions.model import Session
 from agent_sessions.sweep.calls import PAGE
 from agent_sessions.sweep.claim import ATTEMPTS
@@ -110,6 +111,27 @@ def test_a_bad_item_among_healthy_sessions_is_passed_over_and_named(
     assert record["passedOver0"] == {"N": "1"}
     world.sweep_minutes(8)
     check_punctual(world, healthy)
+
+
+@pytest.mark.parametrize(
+    "kind, problem",
+    [
+        ("expiresAt has a fraction", "ValueError: expiresAt must be a moment from 1970 to 9999, not "),
+        ("lease is text", "TypeError: lease must hold N, not S"),
+        ("userId is missing", "TypeError: userId must hold S, not nothing"),
+        ("dueAt has a fraction", "dueAt must be a moment from 1970 to 9999, not "),
+        ("metadata is a list", "TypeError: metadata must be a JSON object"),
+    ],
+)
+def test_the_log_says_what_is_wrong_with_an_item(kind: str, problem: str, caplog: pytest.LogCaptureFixture) -> None:
+    world = SweepWorld(DUE_SHARDS="1")
+    world.shards_of_new_sessions = 1
+    [bad] = world.to_warn(1)
+    spoil(world, bad, BAD_ITEMS[kind])
+    world.sweep()
+    [line] = [line for line in logged(caplog) if line["message"] == "passed over"]
+    [fault] = line["passedOver"].values()
+    assert fault["sessions"][bad.session_id].startswith(problem)
 
 
 @pytest.mark.parametrize("position", [0, 11, 24])
@@ -217,4 +239,24 @@ def test_forty_bad_sessions_side_by_side_do_not_starve_what_is_behind_them(kind:
     healthy, bad = among(world, 90, 40, 20)
     world.hook(BAD_CALLS[kind]({session.session_id for session in bad}))
     sweep_minutes(world, 14, [kind])
+    check_punctual(world, healthy)
+
+
+def test_a_session_that_no_event_can_be_made_of_costs_no_other_its_events(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = SweepWorld(DUE_SHARDS="1")
+    world.shards_of_new_sessions = 1
+    healthy, [bad] = among(world, 24, 1, 11)
+
+    def make(kind: EventKind, session: Session, now_ms: int, source: str) -> SessionEvent:
+        if session.session_id == bad.session_id:
+            raise OverflowError("date value out of range")
+        return session_event(kind, session, now_ms, source)
+
+    monkeypatch.setattr("agent_sessions.sweep.shard.session_event", make)
+    [*_, last] = world.sweep_minutes(4)
+    assert (last["passedOver"], last["failed"], last["left"], last["oldestLagSeconds"]) == (1, 0, 0, 0)
+    assert names(caplog) == {bad.session_id}
+    world.sweep_minutes(8)
     check_punctual(world, healthy)

@@ -21,7 +21,7 @@ from tests.engines.fake_dynamo import FakeDynamo
 from tests.engines.fake_sns import FakeSns
 from tests.engines.tables import create_api_keys_table, create_sessions_table
 from tests.logs import everything_logged
-from tests.template_reader import Deployment
+from tests.template_reader import FUNCTIONS, Deployment
 from tests.unit.world import BASE, MovableClock
 
 ENVIRON: Final = {
@@ -247,3 +247,16 @@ def test_the_gateways_own_log_holds_no_header_no_query_and_no_body() -> None:
     [stage] = Deployment().of_type("AWS::ApiGatewayV2::Stage").values()
     logged = re.findall(r"\$([A-Za-z.]+)", stage["AccessLogSettings"]["Format"])
     assert {name.removeprefix("context.") for name in logged} <= known
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_no_function_is_told_to_log_its_events(function: str) -> None:
+    """Powertools would log events, keys and bodies included, when told to by one of these."""
+    environment = Deployment().environment(function)
+    talkative = {
+        "POWERTOOLS_LOGGER_LOG_EVENT",
+        "POWERTOOLS_DEV",
+        "POWERTOOLS_DEBUG",
+        "POWERTOOLS_TRACER_CAPTURE_RESPONSE",
+    }
+    assert not talkative & environment.keys()

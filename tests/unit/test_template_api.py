@@ -154,3 +154,15 @@ def test_cors_lets_pages_send_what_the_api_takes_and_read_what_it_tells() -> Non
 @pytest.mark.parametrize("origins", [ORIGINS, "*"])
 def test_cors_never_allows_credentials_so_that_a_wildcard_gives_nothing_away(origins: str) -> None:
     assert only("AWS::ApiGatewayV2::Api", CorsAllowOrigins=origins)["CorsConfiguration"]["AllowCredentials"] is False
+
+
+def test_cors_is_off_until_an_origin_is_named() -> None:
+    assert "CorsConfiguration" not in only("AWS::ApiGatewayV2::Api")
+
+
+def test_the_stage_is_the_default_one_and_lets_through_what_the_parameters_say() -> None:
+    stage = only("AWS::ApiGatewayV2::Stage", ThrottlingRateLimit="70", ThrottlingBurstLimit="90")
+    assert stage["StageName"] == "$default"
+    assert stage["AutoDeploy"] is True
+    assert stage["DefaultRouteSettings"]["ThrottlingRateLimit"] == "70"
+    assert stage["DefaultRouteSettings"]["ThrottlingBurstLimit"] == "90"

@@ -1,5 +1,6 @@
 """Each function may do what it does, on what it does it to, and nothing else."""
 
+import re
 from typing import Any
 
 import pytest
@@ -133,3 +134,12 @@ def test_topics_of_events_and_queues_are_encrypted_with_the_customers_key_where_
     for properties in Deployment(KmsKeyArn=KEY).of_type(kind).values():
         assert properties["KmsMasterKeyId"] == KEY
         assert "SqsManagedSseEnabled" not in properties
+
+
+def test_every_wildcard_in_the_template_has_its_reason_beside_it() -> None:
+    lines = PATH.read_text(encoding="utf-8").splitlines()
+    wildcard = re.compile(r"^\s*(Action|Resource|Principal|SourceArn)\b.*(\"\*\"|:\*|/\*)")
+    found = [number for number, line in enumerate(lines) if wildcard.match(line)]
+    assert len(found) == 6, "the topics' refusals, X-Ray and the gateway's routes"
+    for number in found:
+        assert any("#" in line for line in lines[number - 4 : number + 1]), f"line {number + 1}: {lines[number]}"

@@ -52,6 +52,15 @@ def test_a_session_comes_back_as_it_was_created(store: DynamoSessionStore) -> No
     assert store.get(session.session_id) == session
 
 
+@pytest.mark.parametrize("minutes", [5, 7.5, 5.123456789012345, 1440, 719.9999999999999])
+def test_minutes_come_back_as_they_were_sent(store: DynamoSessionStore, minutes: float) -> None:
+    session = a_session(timeout=TIMEOUT._replace(timeout_minutes=minutes, warning_threshold_minutes=minutes))
+    store.create(session)
+    found = store.get(session.session_id)
+    assert found is not None
+    assert (found.timeout.timeout_minutes, type(found.timeout.timeout_minutes)) == (minutes, type(minutes))
+
+
 def test_an_id_that_is_taken_gives_back_the_session_that_holds_it(table: Table, store: DynamoSessionStore) -> None:
     first = a_session()
     store.create(first)

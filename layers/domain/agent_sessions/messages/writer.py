@@ -90,25 +90,28 @@ class MessageWriter:
         if self._clock.now_ms() - taken.at_ms > LONGEST_WRITE_MS:
             self._store.seal(taken.session, message.sequence)
             raise ServiceUnavailable
-        held = self._twice(lambda: self._store.put(message))
-        return None if held == message else held
+        return self._twice(lambda: self._store.put(message), message)
 
     def put_key(self, session: Session, record: KeyRecord) -> KeyRecord | None:
         """Remember a key; return None, or what is remembered of it by others."""
-        held = self._twice(lambda: self._store.put_key(session, record))
-        return None if held == record else held
+        return self._twice(lambda: self._store.put_key(session, record), record)
 
     def seal_own(self, taken: Taken) -> int:
         """Seal a number that was taken and is not needed, so that no reader waits for it; return how many were."""
         return int(self._store.seal(taken.session, taken.session.last_sequence) is None)
 
-    def _twice(self, put: Callable[[], _T]) -> _T:
-        """Write what is written once; ask once more for a lost answer, as the condition then meets the write itself."""
+    def _twice(self, put: Callable[[], _T | None], written: object) -> _T | None:
+        """Write what is written once; return None, or what stands there of others.
+
+        After a lost answer the write is asked for once more: what it meets then may be `written`, which is ours. What a
+        first write meets never is, even where it is the same: callers who share a key write the same message.
+        """
         try:
             return put()
         except ServiceUnavailable:
             self._clock.sleep(LOST_ANSWER_SECONDS * self._jitter())
-            return put()
+            held = put()
+            return None if held == written else held
 
 
 def not_answerable() -> InvalidRequest:

@@ -100,7 +100,7 @@ class MessageWriter:
         """Seal a number that was taken and is not needed, so that no reader waits for it; return how many were."""
         return int(self._store.seal(taken.session, taken.session.last_sequence) is None)
 
-    def _twice(self, put: Callable[[], _T | None], written: object) -> _T | None:
+    def _twice(self, put: Callable[[], _T], written: object) -> _T | None:
         """Write what is written once; return None, or what stands there of others.
 
         After a lost answer the write is asked for once more: what it meets then may be `written`, which is ours. What a

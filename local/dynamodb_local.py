@@ -68,9 +68,20 @@ class DynamoDbLocal:
     """A running DynamoDB Local, in memory unless it is given a folder to keep its data in. For use in `with`."""
 
     def __init__(
-        self, *, port: int = 0, data_dir: Path | None = None, folder: Path = FOLDER, start_seconds: float = 300
+        self,
+        *,
+        port: int = 0,
+        data_dir: Path | None = None,
+        access_key: str | None = None,
+        folder: Path = FOLDER,
+        start_seconds: float = 300,
     ) -> None:
-        """Port 0 takes a free one."""
+        """Port 0 takes a free one.
+
+        The server listens on all addresses of the machine and has no setting for that. With an `access_key` its tables
+        are seen by whoever signs with that key, letters and digits, and by nobody else.
+        """
+        self._access_key = access_key
         self.port = port
         self._wanted_port = port
         self._data_dir = data_dir
@@ -132,7 +143,7 @@ class DynamoDbLocal:
 
     def client(self, config: Config | None = None) -> "DynamoDBClient":
         """A low-level client of this server, with made-up credentials and no retries unless `config` says otherwise."""
-        return client(self.endpoint_url, config)
+        return client(self.endpoint_url, config, access_key=self._access_key or "local")
 
     def _launch(self, java: str) -> None:
         if self._data_dir is None:
@@ -142,7 +153,9 @@ class DynamoDbLocal:
             where = ["-dbPath", str(self._data_dir.resolve())]
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the server
         command = [java, "-Djava.library.path=./DynamoDBLocal_lib", "-jar", _JAR, *where]
-        command += ["-sharedDb", "-disableTelemetry", "-port", str(self.port)]
+        command += ["-disableTelemetry", "-port", str(self.port)]
+        if self._access_key is None:
+            command.append("-sharedDb")
         self._server = subprocess.Popen(
             command, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=self._output, stderr=subprocess.STDOUT
         )
@@ -175,7 +188,7 @@ class DynamoDbLocal:
         return self._output.read().decode(errors="replace").strip()[-2000:]
 
 
-def client(endpoint_url: str, config: Config | None = None) -> "DynamoDBClient":
+def client(endpoint_url: str, config: Config | None = None, *, access_key: str = "local") -> "DynamoDBClient":
     """A low-level DynamoDB client of a local server: made-up credentials, and no retries unless `config` says so."""
     defaults = Config(
         retries={"total_max_attempts": 1, "mode": "standard"},
@@ -185,7 +198,7 @@ def client(endpoint_url: str, config: Config | None = None) -> "DynamoDBClient":
         proxies={},
     )
     session = boto3.session.Session(
-        aws_access_key_id="local",
+        aws_access_key_id=access_key,
         aws_secret_access_key="local",  # noqa: S106 - made up
         region_name="eu-central-1",
     )

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from local.clock import LATEST_MS
 
 _CLOCK: Final = "clock.json"
 _LOCK: Final = "stack.lock"
+_ACCESS_KEY: Final = "access-key"
 
 
 class KeptDataError(Exception):
@@ -41,6 +43,17 @@ class KeptFolder:
                 message = f"Another local stack uses {self.path}. End it first, or run this one with STORE=memory."
                 raise KeptDataError(message) from error
             yield
+
+    def access_key(self) -> str:
+        """The key that the kept tables belong to: drawn at random once, and readable by its owner alone.
+
+        DynamoDB Local listens on all addresses of the machine. Without the key, its tables cannot be seen.
+        """
+        file = self.path / _ACCESS_KEY
+        if not file.exists():
+            file.touch(mode=0o600)
+            file.write_text(secrets.token_hex(16), encoding="ascii")
+        return file.read_text(encoding="ascii").strip()
 
     def offset_ms(self) -> int:
         """How far ahead the clock was: sessions must not lie in the future. 0 in a new folder.

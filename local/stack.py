@@ -243,7 +243,7 @@ class LocalStack:
     def _dynamodb(self) -> "DynamoDBClient":
         if self._kept is None:
             return MemoryDynamo(self.clock).as_client()
-        server = dynamodb_local.DynamoDbLocal(data_dir=self.data_dir)
+        server = dynamodb_local.DynamoDbLocal(data_dir=self.data_dir, access_key=self._kept.access_key())
         self._cleanup.enter_context(server)
         return server.client(Config(parameter_validation=True))
 

@@ -1,5 +1,6 @@
 """The folder that outlives a stack: one stack at a time, and a clock that can be read or is refused in a sentence."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,12 @@ def test_a_stack_on_a_folder_in_use_does_not_start(tmp_path: Path) -> None:
     folder = KeptFolder(tmp_path)
     with folder.locked(), pytest.raises(KeptDataError, match="Another local stack uses"), stack.running():
         pass
+
+
+def test_the_access_key_is_drawn_once_and_read_by_its_owner_alone(tmp_path: Path) -> None:
+    key = KeptFolder(tmp_path).access_key()
+    assert re.fullmatch("[0-9a-f]{32}", key)
+    assert KeptFolder(tmp_path).access_key() == key
+    assert (tmp_path / "access-key").stat().st_mode & 0o077 == 0
+    (tmp_path / "access-key").unlink()
+    assert KeptFolder(tmp_path).access_key() != key

@@ -14,9 +14,9 @@ def everything_logged() -> Iterator[io.StringIO]:
     handlers = {handler for name in names for handler in logging.getLogger(name).handlers}
     streams = {handler: handler.stream for handler in handlers if type(handler) is logging.StreamHandler}
     with ExitStack() as stack:
-        for handler, stream in streams.items():
-            handler.setStream(text)
-            stack.callback(handler.setStream, stream)
+        for handler, stream in streams.items():  # `setStream` would flush the old one, which may be closed
+            handler.stream = text
+            stack.callback(setattr, handler, "stream", stream)
         stack.enter_context(redirect_stdout(text))
         stack.enter_context(redirect_stderr(text))
         yield text

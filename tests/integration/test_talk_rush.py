@@ -68,7 +68,7 @@ def assert_met(history: History, deaths: int) -> None:
 
 def test_nothing_is_lost_repeated_or_late_on_dynamodb_local(engine: Table) -> None:
     name = create_messages_table(engine.client, messages_table(engine))
-    history, _ = Talk(engine.client, engine.name, name).run(each=200, seed=20_261_126, death_rate=0.01)
+    history, _ = Talk(engine.client, engine.name, name).run(each=200, seed=20_261_126, death_rate=0.03)
     engine.client.delete_table(TableName=name)
     assert len(history.appended) > WRITERS * 200 / 3
     assert_met(history, deaths=50)

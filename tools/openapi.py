@@ -158,7 +158,7 @@ class UserMessage(BaseModel):
     metadata: dict[str, Any]
     in_reply_to_message_id: MessageId | None
     authorId: Uuid  # noqa: N815 - the client's own name, beside the other
-    createdAt: Timestamp  # noqa: N815 - likewise
+    createdAt: Timestamp  # noqa: N815 - the client's own name too
 
 
 class AgentResponse(_Answer):

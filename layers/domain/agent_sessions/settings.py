@@ -104,7 +104,7 @@ class SessionSettings(_Settings):
 
 
 class MessageSettings(_Settings):
-    """What the function of the messages is told."""
+    """What the messages' function reads."""
 
     sessions_table: str
     messages_table: str

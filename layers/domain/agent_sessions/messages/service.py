@@ -122,7 +122,7 @@ class MessageService:
 
     def _append_with_key(self, tenant_id: str, session_id: str, new: NewMessage, taking: Taking) -> Appended:
         """Find what the key stands for, or let it stand for the next number; then see that the message is there."""
-        session = self._seen(tenant_id, session_id)
+        session = self._read_live(tenant_id, session_id)
         if taking.attempt not in (None, session.attempt):
             raise not_answerable()
         taking = taking._replace(attempt=session.attempt)
@@ -147,7 +147,7 @@ class MessageService:
             remembered = self._remember_anew(tenant_id, session, remembered, taking)
         raise TooManyConflicts
 
-    def _seen(self, tenant_id: str, session_id: str) -> Session:
+    def _read_live(self, tenant_id: str, session_id: str) -> Session:
         """Read the live session; some milliseconds old, where that shows one."""
         session = self._store.session(session_id, consistent=False)
         if session is None or session.tenant_id != tenant_id or session.is_expired(self._clock.now_ms()):

@@ -65,7 +65,7 @@ class Sweep:
         )
         first = self.clock.now_ms() // INTERVAL_MS % len(shards)  # another shard each minute
         runs = [ShardRun(shared, shard) for shard in [*shards[first:], *shards[:first]]]
-        self._work(runs, claim)
+        self._work_in_rounds(runs, claim)
         summary = SweepSummary([])
         for run in runs:
             summary.add(run.finish())
@@ -82,7 +82,7 @@ class Sweep:
             summary.crashes.append(error)
         return summary
 
-    def _work(self, runs: Sequence[ShardRun], claim: Claim) -> None:
+    def _work_in_rounds(self, runs: Sequence[ShardRun], claim: Claim) -> None:
         """Work in rounds, with pauses between them that double, until nothing is left or nothing more comes of it."""
         rounds = 0
         while True:

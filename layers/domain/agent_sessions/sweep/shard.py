@@ -115,13 +115,13 @@ class ShardRun:
         for batch in [*self._now, *self._calls.later]:
             self.summary.failed += len(batch.things) if batch.tries else 0
             for thing in batch.things:
-                self._leave(entry_of(thing))
+                self._count_as_left(entry_of(thing))
         for step, entry, error in self._calls.exhausted:
             if step in self._shared.worked:
                 self._calls.pass_over(entry.session_id, step, described(error))
                 continue
             self.summary.failed += 1
-            self._leave(entry)
+            self._count_as_left(entry)
             self._crash(error)
         if self._more_pages:
             self.summary.unfinished_shards = [self.shard]
@@ -255,7 +255,7 @@ class ShardRun:
     def _horizon_ms(self) -> int:
         return self._shared.clock.now_ms() + self._shared.look_ahead_ms
 
-    def _leave(self, entry: DueEntry) -> None:
+    def _count_as_left(self, entry: DueEntry) -> None:
         self.summary.left += 1
         self.summary.came_late(entry.due_at_ms, self._shared.clock.now_ms())
 

@@ -73,7 +73,7 @@ def prepare(build: Callable[[], object]) -> None:
 
 @cache
 def session_api() -> "SessionApi":
-    """Build the API. Removal, lists and health are built when they are first asked for: 4, 6 and 18 Mi of a cold start.
+    """Build the API. Removal, lists and health, which few starts need, are built when they are first asked for.
 
     Raises:
         SettingsError: a setting is missing, malformed, or contradicts another.

@@ -99,7 +99,7 @@ CONTRACT: Final = "docs/contract" + ".md"
     [
         (f"as {OUTSIDE} section 3 has it", CODE),
         (f"docs/{OUTSIDE}", CODE),
-        (f"../shared/{OUTSIDE}", CODE),
+        (f"../elsewhere/{OUTSIDE}", CODE),
         (f"the bound ({CONTRACT}, Nothing of the kind)", CODE),
         (f"the bound ({CONTRACT},\n# Nothing of the kind)", CODE),
         (f"{CONTRACT}#nothing", CODE),

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
-from agent_sessions import bootstrap
 from agent_sessions.api.edge import STATUS
 from agent_sessions.api.json_body import read_object
 from agent_sessions.api.responses import error_json
+from agent_sessions.bootstrap import callers
 from agent_sessions.errors import (
     FieldProblem,
     InvalidRequest,
@@ -269,7 +269,7 @@ class _LocalRoutes:
 
         def manage(body: bytes) -> Response:
             try:
-                status, answer = answer_key_command(bootstrap.api_keys(), body, self._stack.clock.now_ms())
+                status, answer = answer_key_command(callers.api_keys(), body, self._stack.clock.now_ms())
             except ServiceUnavailable as error:
                 return JSONResponse({"error": str(error)}, HTTPStatus.SERVICE_UNAVAILABLE)
             return JSONResponse(answer, status)

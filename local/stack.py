@@ -14,9 +14,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from agent_sessions import bootstrap
 from agent_sessions.api.edge import BASE_PATH
-from agent_sessions.bootstrap import Wiring, wire
+from agent_sessions.bootstrap import callers
+from agent_sessions.bootstrap.wiring import Wiring, wire
 from agent_sessions.errors import ServiceUnavailable
 from agent_sessions.sessions.ids import is_session_id
 from agent_sessions.settings import SessionSettings
@@ -227,7 +227,7 @@ class LocalStack:
                 header=_header_of(template.property_of("ApiKeyAuthorizer", "IdentitySource")[0]),
                 remembered_ms=int(template.property_of("ApiKeyAuthorizer", "AuthorizerResultTtlInSeconds")) * 1000,
             )
-            self.key = bootstrap.api_keys().create(TENANT, "make run").text
+            self.key = callers.api_keys().create(TENANT, "make run").text
         messages = _function(template, "SessionMessagesFunction")
         return Gateway(
             _function(template, "SessionApiFunction"),

@@ -14,8 +14,8 @@ from http.client import HTTPConnection, HTTPException
 from typing import Any, Final, get_args
 
 import boto3
-from agent_sessions import bootstrap
-from agent_sessions.bootstrap import Wiring
+from agent_sessions.bootstrap import callers, wiring
+from agent_sessions.bootstrap.wiring import Wiring
 from agent_sessions.clock import SystemClock
 from agent_sessions.errors import ServiceUnavailable
 from agent_sessions.keys.commands import Json, answer
@@ -55,8 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> str | None:
 def _ask_aws(body: bytes, table: str) -> tuple[int, Json]:
     """Work on a table of the account that the credentials belong to."""
     clock = SystemClock()
-    bootstrap.wire(Wiring(environ=os.environ | {"API_KEYS_TABLE": table}, clock=clock))
-    return answer(bootstrap.api_keys(), body, clock.now_ms())
+    wiring.wire(Wiring(environ=os.environ | {"API_KEYS_TABLE": table}, clock=clock))
+    return answer(callers.api_keys(), body, clock.now_ms())
 
 
 def _table_of(stack: str) -> str:

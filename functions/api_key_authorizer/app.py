@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from agent_sessions import bootstrap
+from agent_sessions.bootstrap import callers, wiring
 
-bootstrap.prepare(bootstrap.api_key_authorizer)
+wiring.prepare(callers.api_key_authorizer)
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Tell the gateway whether a caller may come in, and for which tenant."""
-    return bootstrap.api_key_authorizer().handle(event)
+    return callers.api_key_authorizer().handle(event)

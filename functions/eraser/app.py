@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from agent_sessions import bootstrap
+from agent_sessions.bootstrap import background, wiring
 
-bootstrap.prepare(bootstrap.eraser)
+wiring.prepare(background.eraser)
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Carry out a batch of orders."""
-    return bootstrap.eraser().handle(event)
+    return background.eraser().handle(event)

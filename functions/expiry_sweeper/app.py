@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from agent_sessions import bootstrap
+from agent_sessions.bootstrap import background, wiring
 
-bootstrap.prepare(bootstrap.expiry_sweeper)
+wiring.prepare(background.expiry_sweeper)
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Carry out one scheduled, named or gauge pass."""
-    return bootstrap.expiry_sweeper().handle(event)
+    return background.expiry_sweeper().handle(event)

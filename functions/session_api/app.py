@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from agent_sessions import bootstrap
+from agent_sessions.bootstrap import request_path, wiring
 
-bootstrap.prepare(bootstrap.session_api)
+wiring.prepare(request_path.session_api)
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Answer one HTTP request."""
-    return bootstrap.session_api().handle(event)
+    return request_path.session_api().handle(event)

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from agent_sessions import bootstrap
+from agent_sessions.bootstrap import request_path, wiring
 
-bootstrap.prepare(bootstrap.session_messages)
+wiring.prepare(request_path.session_messages)
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Answer one HTTP request about messages, which may wait for a reply."""
-    return bootstrap.session_messages().handle(event)
+    return request_path.session_messages().handle(event)

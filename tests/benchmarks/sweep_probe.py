@@ -15,8 +15,8 @@ from collections.abc import Callable
 from io import BytesIO
 from typing import Any, Final
 
-from agent_sessions import bootstrap
 from agent_sessions.aws_clients.tuning import client_config
+from agent_sessions.bootstrap import wiring
 from agent_sessions.clock import Clock, SystemClock
 from agent_sessions.events.cloud_events import session_event
 from agent_sessions.sessions import dynamo_item as items
@@ -140,7 +140,7 @@ def stub_network(backlog: Backlog, latency_ms: float) -> None:
 
 def ours(clock: Clock) -> int:
     """The deployed handler, as it is."""
-    bootstrap.wire(bootstrap.Wiring(ENVIRON, clock))
+    wiring.wire(wiring.Wiring(ENVIRON, clock))
     summary = app.handler({}, None)
     assert (summary["failed"], summary["left"]) == (0, 0), summary
     return int(summary["warned"])

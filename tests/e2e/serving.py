@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 from unittest import mock
 
-from agent_sessions import bootstrap
-from agent_sessions.bootstrap import Wiring
+from agent_sessions.bootstrap import wiring
+from agent_sessions.bootstrap.wiring import Wiring
 
 from local.options import Options
 from local.server import Server, listen
@@ -48,7 +48,7 @@ class Serving:
         self.port = port
         self.calls: Counter[str] = Counter()
         """Calls to DynamoDB that requests made so far, as `table operation`."""
-        engine = bootstrap._wiring.clients["dynamodb"]
+        engine = wiring._wiring.clients["dynamodb"]
         self._answer = engine._answer
         engine._answer = self._counted
 
@@ -135,4 +135,4 @@ def serving(folder: Path, *, auth: bool) -> Iterator[Serving]:
                     thread.join()
         finally:
             sys.stdout = stdout
-            bootstrap.wire(Wiring({}))
+            wiring.wire(Wiring({}))

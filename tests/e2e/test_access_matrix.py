@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from agent_sessions import bootstrap
+from agent_sessions.bootstrap import callers
 
 from tests.e2e.serving import BASE, Reply, Serving, serving
 
@@ -113,7 +113,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
 
 @pytest.fixture(scope="module")
 def keys(stack: Serving) -> Keys:
-    service = bootstrap.api_keys()
+    service = callers.api_keys()
     right, other, revoked = (service.create(tenant, "matrix") for tenant in ("acme", "globex", "acme"))
     expired = service.create("acme", "matrix", lifetime_ms=1)
     service.revoke("acme", revoked.record.key_id)
@@ -260,7 +260,7 @@ def test_a_tenant_that_a_caller_names_itself_counts_for_nothing(stack: Serving, 
 
 def use_up(stack: Serving, end: Callable[[Any], Any], lifetime_ms: int | None = None) -> list[int]:
     """Use a key, end it, and use it again at once and five minutes later."""
-    made = bootstrap.api_keys().create("acme", "to be ended", lifetime_ms)
+    made = callers.api_keys().create("acme", "to be ended", lifetime_ms)
     statuses = [stack.send("GET", BASE, key=made.text).status]
     end(made)
     statuses.append(stack.send("GET", BASE, key=made.text).status)
@@ -270,7 +270,7 @@ def use_up(stack: Serving, end: Callable[[Any], Any], lifetime_ms: int | None = 
 
 
 def test_a_revoked_key_stops_working_within_five_minutes(stack: Serving) -> None:
-    revoke = lambda made: bootstrap.api_keys().revoke_leaked(made.text)  # noqa: E731 - short, and named
+    revoke = lambda made: callers.api_keys().revoke_leaked(made.text)  # noqa: E731 - short, and named
     assert use_up(stack, revoke) == [200, 200, 403]
 
 

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from agent_sessions import bootstrap
-from agent_sessions.bootstrap import Wiring
+from agent_sessions.bootstrap import wiring
+from agent_sessions.bootstrap.wiring import Wiring
 
 from local.gateway import HttpRequest
 from local.options import Options
@@ -27,7 +27,7 @@ def started(folder: Path) -> Iterator[LocalStack]:
             yield stack
     finally:
         sys.stdout = stdout
-        bootstrap.wire(Wiring({}))
+        wiring.wire(Wiring({}))
 
 
 def call(stack: LocalStack, method: str, path: str = "", body: object = None) -> tuple[int, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from agent_sessions import bootstrap
+from agent_sessions.bootstrap import wiring
 
 from tests.e2e.serving import Serving, serving
 from tests.unit.world import AGENT, BASE, USER
@@ -67,7 +67,7 @@ def test_the_clock_never_goes_back_nor_too_far(stack: Serving, minutes: object) 
 
 
 def stored(table: str) -> list[Any]:
-    items: list[Any] = bootstrap._wiring.clients["dynamodb"].scan(TableName=f"local-{table}")["Items"]
+    items: list[Any] = wiring._wiring.clients["dynamodb"].scan(TableName=f"local-{table}")["Items"]
     return items
 
 
@@ -82,7 +82,7 @@ def test_nothing_is_left_of_a_deleted_session_once_the_clock_has_moved(stack: Se
     assert ended == {"success": True, "sessionId": ending, "messagesDeleted": 3, "pending": False}
     assert {item["life"]["S"][:36] for item in stored("MessagesTable")} == {staying}
     # A writer that had its number before the DELETE stores its message after it.
-    bootstrap._wiring.clients["dynamodb"].put_item(TableName="local-MessagesTable", Item=one_message)
+    wiring._wiring.clients["dynamodb"].put_item(TableName="local-MessagesTable", Item=one_message)
     stack.send("POST", "/_local/clock", {"advanceMinutes": 2})
     assert {item["life"]["S"][:36] for item in stored("MessagesTable")} == {staying}
     assert ending not in {item["sessionId"]["S"] for item in stored("SessionsTable")}

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from agent_sessions import bootstrap
+from agent_sessions.bootstrap import request_path, wiring
 from agent_sessions.clock import Clock
 
 from tests.engines.fake_queue import FakeQueue
@@ -30,9 +30,9 @@ class Deployed(World):
             **settings,
         }
         clients = {"dynamodb": table.client, "sqs": self.queue}
-        bootstrap.wire(bootstrap.Wiring(environ, clock or self.clock, clients))
-        bootstrap.session_api()  # built before threads ask for it
-        bootstrap.session_messages()
+        wiring.wire(wiring.Wiring(environ, clock or self.clock, clients))
+        request_path.session_api()  # built before threads ask for it
+        request_path.session_messages()
 
     def item(self, session_id: str) -> Any:
         """The item as it lies in the table; None for nothing."""

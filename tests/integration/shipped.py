@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 import pytest
-from agent_sessions import bootstrap
 from agent_sessions.aws_clients import tuning as aws
+from agent_sessions.bootstrap import wiring
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -18,15 +18,15 @@ def shipped_client(
     attempts: int = aws.TOTAL_ATTEMPTS,
     connections: int = 10,
 ) -> "DynamoDBClient":
-    """Make one as `bootstrap` does, with other time-outs where asked for."""
+    """Make one as the composition root does, with other time-outs where asked for."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL_DYNAMODB", endpoint_url)
         patch.setenv("NO_PROXY", "127.0.0.1")
         patch.setattr(aws, "CONNECT_TIMEOUT_SECONDS", connect_seconds)
         patch.setattr(aws, "READ_TIMEOUT_SECONDS", read_seconds)
         patch.setattr(aws, "TOTAL_ATTEMPTS", attempts)
-        patch.setattr(bootstrap, "_wiring", bootstrap.Wiring())
-        client: DynamoDBClient = bootstrap._client("dynamodb", connections=connections)
+        patch.setattr(wiring, "_wiring", wiring.Wiring())
+        client: DynamoDBClient = wiring.client("dynamodb", connections=connections)
     return client
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from agent_sessions import bootstrap
+from agent_sessions.bootstrap import wiring
 from agent_sessions.sessions import dynamo_item as items
 from agent_sessions.sessions.model import MS_PER_MINUTE, Session
 
@@ -146,7 +146,7 @@ def measure(sessions: int, *, scan: bool = False) -> Cost:
             "EVENT_SOURCE": "/measured",
             "DUE_SHARDS": str(DUE_SHARDS),
         }
-        bootstrap.wire(bootstrap.Wiring(environ, StoppedClock(), {"dynamodb": priced, "sns": sns}))
+        wiring.wire(wiring.Wiring(environ, StoppedClock(), {"dynamodb": priced, "sns": sns}))
         with meter.running() as sweep, marks_meter.running() as marks:
             summary = expiry_sweeper.handler({}, None)
         with meter.running() as idle:

@@ -10,7 +10,7 @@ from io import StringIO
 from typing import Any, Final
 
 import pytest
-from agent_sessions import bootstrap
+from agent_sessions.bootstrap import background
 from agent_sessions.erasure.service import ORDER_DELAY_SECONDS
 from agent_sessions.errors import SessionNotFound
 from agent_sessions.messages.dynamo_store import DynamoMessageStore
@@ -58,7 +58,7 @@ class Talk(Deployed):
     def __init__(self, table: Table) -> None:
         self.time = SkewedClock()
         super().__init__(table, clock=self.time)
-        bootstrap.eraser()  # built before threads ask for it
+        background.eraser()  # built before threads ask for it
         self.in_flight = threading.Semaphore(0)
         self.gate = threading.Event()
         self.began_anew = threading.Event()

@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any
 
-from agent_sessions import bootstrap
+from agent_sessions.bootstrap import wiring
 from agent_sessions.sessions import dynamo_item as items
 from agent_sessions.sessions.model import MS_PER_MINUTE, Session
 
@@ -32,7 +32,7 @@ class Deployment:
             "EVENT_SOURCE": "/tested",
             "DUE_SHARDS": str(shards),
         }
-        bootstrap.wire(bootstrap.Wiring(environ, self.clock, {"dynamodb": table.client, "sns": self.sns}))
+        wiring.wire(wiring.Wiring(environ, self.clock, {"dynamodb": table.client, "sns": self.sns}))
 
     def put(self, number: int, *, expires_in_ms: int, due_in_ms: int) -> Session:
         session = first_lease(

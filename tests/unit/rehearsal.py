@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from unittest import mock
 
-from agent_sessions import bootstrap
+from agent_sessions.bootstrap import callers, wiring
 from agent_sessions.erasure.service import ORDER_MS
 
 from functions.api_key_authorizer import app as api_key_authorizer
@@ -158,7 +158,7 @@ class Rehearsal:
 
     def _ask_the_authorizer(self) -> None:
         with self._function("ApiKeyAuthorizerFunction", api_key_authorizer.handler, unseen=True):
-            key = bootstrap.api_keys().create("acme", "rehearsal", lifetime_ms=60_000).text
+            key = callers.api_keys().create("acme", "rehearsal", lifetime_ms=60_000).text
         with self._function("ApiKeyAuthorizerFunction", api_key_authorizer.handler) as send:
             event = gateway_event("get", headers={"x-api-key": key})
             assert send(event | {"type": "REQUEST", "identitySource": [key]})["isAuthorized"]
@@ -177,7 +177,7 @@ class Rehearsal:
         }
         powertools = {key: value for key, value in environment.items() if key.startswith("POWERTOOLS_")}
         with mock.patch.dict(os.environ, powertools), redirect_stdout(notes.printed):
-            bootstrap.wire(bootstrap.Wiring(environment, self.clock, clients))
+            wiring.wire(wiring.Wiring(environment, self.clock, clients))
             yield lambda event: handler(event, None)
 
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from agent_sessions import bootstrap
+from agent_sessions.bootstrap import wiring
 from agent_sessions.sessions import dynamo_item as items
 from agent_sessions.sessions.model import Session, TimeoutConfig, minutes_to_ms
 
@@ -55,7 +55,7 @@ class SweepWorld(World):
             **settings,
         }
         clients = {"dynamodb": self._client, "sns": self._sns_client or self.sns, "lambda": self.aws_lambda}
-        bootstrap.wire(bootstrap.Wiring(environ, self.clock, clients))
+        wiring.wire(wiring.Wiring(environ, self.clock, clients))
 
     # --- sessions
 

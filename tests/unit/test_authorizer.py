@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from agent_sessions import bootstrap
-from agent_sessions.bootstrap import Wiring
+from agent_sessions.bootstrap import callers, wiring
+from agent_sessions.bootstrap.wiring import Wiring
 from agent_sessions.errors import ServiceUnavailable
 from agent_sessions.keys.service import KeyService
 
@@ -31,14 +31,14 @@ def clock() -> MovableClock:
 def dynamo(clock: MovableClock) -> Iterator[FakeDynamo]:
     fake = FakeDynamo(clock)
     create_api_keys_table(fake.as_client(), TABLE)
-    bootstrap.wire(Wiring({"API_KEYS_TABLE": TABLE}, clock, {"dynamodb": fake}))
+    wiring.wire(Wiring({"API_KEYS_TABLE": TABLE}, clock, {"dynamodb": fake}))
     yield fake
-    bootstrap.wire(Wiring({}))
+    wiring.wire(Wiring({}))
 
 
 @pytest.fixture
 def keys(dynamo: FakeDynamo) -> KeyService:
-    return bootstrap.api_keys()
+    return callers.api_keys()
 
 
 def ask(key: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import json
 from typing import Any, Final
 
 import pytest
-from agent_sessions import bootstrap
+from agent_sessions.bootstrap import wiring
 from agent_sessions.erasure.service import DELETE_MS, ORDER_DELAY_SECONDS, ORDER_MS
 
 from functions.eraser import app as eraser
@@ -34,7 +34,7 @@ class TalkedIn(World):
             **settings,
         }
         clients = {"dynamodb": self._client, "sqs": self.queue}
-        bootstrap.wire(bootstrap.Wiring(environ, self.clock, clients))
+        wiring.wire(wiring.Wiring(environ, self.clock, clients))
 
     def life(self, session_id: str) -> str:
         attempt: bytes = self.item(session_id)["attempt"]["B"]

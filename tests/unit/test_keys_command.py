@@ -9,8 +9,8 @@ from typing import Any
 
 import boto3
 import pytest
-from agent_sessions import bootstrap
-from agent_sessions.bootstrap import Wiring
+from agent_sessions.bootstrap import callers, wiring
+from agent_sessions.bootstrap.wiring import Wiring
 from agent_sessions.keys.commands import answer
 from agent_sessions.keys.dynamo_store import DynamoKeyStore
 from agent_sessions.keys.service import KeyService
@@ -94,13 +94,13 @@ def target(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -
         return
     with mock_aws():
         create_api_keys_table(boto3.client("dynamodb"), TABLE)
-        bootstrap.wire(Wiring({"API_KEYS_TABLE": TABLE}))
-        keys = bootstrap.api_keys()
+        wiring.wire(Wiring({"API_KEYS_TABLE": TABLE}))
+        keys = callers.api_keys()
         outputs = {"ApiKeysTableName": {"Value": TABLE}}
         body = {"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}, "Outputs": outputs}
         boto3.client("cloudformation").create_stack(StackName="sessions", TemplateBody=json.dumps(body))
         yield Target(["--stack", "sessions"], keys, capsys)
-    bootstrap.wire(Wiring({}))
+    wiring.wire(Wiring({}))
 
 
 def test_a_new_key_goes_to_standard_output_alone_and_opens_the_door(target: Target) -> None:
@@ -180,8 +180,8 @@ def test_a_table_can_be_named_instead_of_its_stack(capsys: pytest.CaptureFixture
     with mock_aws():
         create_api_keys_table(boto3.client("dynamodb"), TABLE)
         assert command.main(["--table", TABLE, "create", "--tenant", "acme"]) is None
-        assert bootstrap.api_keys().verify(capsys.readouterr().out.strip()).allowed
-    bootstrap.wire(Wiring({}))
+        assert callers.api_keys().verify(capsys.readouterr().out.strip()).allowed
+    wiring.wire(Wiring({}))
 
 
 def test_without_a_local_stack_the_command_says_what_to_start(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import pytest
-from agent_sessions import bootstrap
-from agent_sessions.bootstrap import Wiring
+from agent_sessions.bootstrap import wiring
+from agent_sessions.bootstrap.wiring import Wiring
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -42,7 +42,7 @@ class Stack:
             "DUE_SHARDS": "2",
             "SWEEP_THREADS": "1",
         }
-        bootstrap.wire(Wiring(environ, self.clock, {"dynamodb": self.dynamo, "sns": self.sns}))
+        wiring.wire(Wiring(environ, self.clock, {"dynamodb": self.dynamo, "sns": self.sns}))
         self.store = LocalStore(self.dynamo.as_client(), {"SessionsTable": self.table}, due_shards=2)
         self.failures: list[BaseException] = []
         self.turnstile = Turnstile()
@@ -101,7 +101,7 @@ class EveryMinute(Stack):
 @pytest.fixture(autouse=True)
 def _unwired() -> Iterator[None]:
     yield
-    bootstrap.wire(Wiring({}))
+    wiring.wire(Wiring({}))
 
 
 timeouts = st.sampled_from([5, 5.5, 7.25, 12, 30, 61])
@@ -134,7 +134,7 @@ def play(stack: Stack, story: list[Any]) -> None:
 def test_a_move_gives_the_events_and_times_of_a_sweep_at_every_minute(story: list[Any]) -> None:
     moved, swept = Stack(), EveryMinute()
     for stack in (swept, moved):  # one after the other: a process has one composition
-        bootstrap.wire(Wiring(bootstrap._wiring.environ, stack.clock, {"dynamodb": stack.dynamo, "sns": stack.sns}))
+        wiring.wire(Wiring(wiring._wiring.environ, stack.clock, {"dynamodb": stack.dynamo, "sns": stack.sns}))
         play(stack, story)
     assert moved.failures == []
     assert moved.told() == swept.told()

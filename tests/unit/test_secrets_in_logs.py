@@ -9,8 +9,9 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import pytest
-from agent_sessions import bootstrap
-from agent_sessions.bootstrap import Wiring
+from agent_sessions.bootstrap import wiring
+from agent_sessions.bootstrap.callers import api_keys
+from agent_sessions.bootstrap.wiring import Wiring
 
 from functions.api_key_authorizer import app as authorizer
 from functions.expiry_sweeper import app as sweeper
@@ -59,8 +60,8 @@ class Callers:
         self.sns = FakeSns(self.clock)
         create_sessions_table(self.dynamo.as_client(), "sessions")
         create_api_keys_table(self.dynamo.as_client(), "keys")
-        bootstrap.wire(Wiring(ENVIRON, self.clock, {"dynamodb": self.dynamo, "sns": self.sns}))
-        self.key = bootstrap.api_keys().create("acme", "ci").text
+        wiring.wire(Wiring(ENVIRON, self.clock, {"dynamodb": self.dynamo, "sns": self.sns}))
+        self.key = api_keys().create("acme", "ci").text
         self.failures: list[BaseException] = []
         self._gateway = Gateway(
             lambda event: api.handler(event, None),
@@ -145,7 +146,7 @@ class Callers:
 @pytest.fixture
 def callers() -> Iterator[Callers]:
     yield Callers()
-    bootstrap.wire(Wiring({}))
+    wiring.wire(Wiring({}))
 
 
 def assert_clean(text: str, callers: Callers, *, lines: int) -> None:
@@ -170,7 +171,7 @@ def test_requests_that_succeed_or_are_refused_leave_nothing_of_the_caller_in_a_l
 ) -> None:
     if level:
         monkeypatch.setenv("POWERTOOLS_LOG_LEVEL", level)
-        bootstrap.wire(Wiring(ENVIRON, callers.clock, {"dynamodb": callers.dynamo, "sns": callers.sns}))
+        wiring.wire(Wiring(ENVIRON, callers.clock, {"dynamodb": callers.dynamo, "sns": callers.sns}))
     with everything_logged() as log:
         statuses = callers.everything()
     assert statuses == {200, 204, 400, 403, 404, 405, 410, 413, 422}

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from agent_sessions import bootstrap
+from agent_sessions.bootstrap import wiring
 from agent_sessions.errors import SettingsError
 from agent_sessions.settings import SessionSettings
 
@@ -96,7 +96,7 @@ def test_settings_that_contradict_one_another_stop_with_both_names_and_values(
 def _rewired() -> Iterator[None]:
     """Whatever a test wires, the next one starts from the default."""
     yield
-    bootstrap.wire(bootstrap.Wiring())
+    wiring.wire(wiring.Wiring())
 
 
 @pytest.mark.usefixtures("_rewired")
@@ -111,5 +111,5 @@ def test_the_settings_come_from_the_environment_that_was_wired(monkeypatch: pyte
     assert World().new()["timeRemaining"] == 30 * 60_000
     monkeypatch.setenv("SESSIONS_TABLE", TABLE)
     world = World()
-    bootstrap.wire(bootstrap.Wiring(clock=world.clock, clients={"dynamodb": world.dynamo}))
+    wiring.wire(wiring.Wiring(clock=world.clock, clients={"dynamodb": world.dynamo}))
     assert world.new()["timeRemaining"] == 17 * 60_000

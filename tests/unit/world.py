@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from agent_sessions import bootstrap
+from agent_sessions.bootstrap import wiring
 
 from functions.session_api import app
 from functions.session_messages import app as messages_app
@@ -234,7 +234,7 @@ class World:
     def restart(self, **settings: str) -> None:
         """Begin a new process of the function, with these settings."""
         environ = {"SESSIONS_TABLE": TABLE, "MESSAGES_TABLE": MESSAGES, "ERASER_QUEUE_URL": ERASER_QUEUE, **settings}
-        bootstrap.wire(bootstrap.Wiring(environ, self.clock, {"dynamodb": self._client, "sqs": self.queue}))
+        wiring.wire(wiring.Wiring(environ, self.clock, {"dynamodb": self._client, "sqs": self.queue}))
 
     # --- calls
 

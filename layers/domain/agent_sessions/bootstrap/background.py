@@ -1,0 +1,78 @@
+"""Builds the functions that no caller waits for: the sweeper and the eraser."""
+
+from typing import TYPE_CHECKING
+
+from agent_sessions.bootstrap.request_path import eraser_queue, message_pages, session_store
+from agent_sessions.bootstrap.wiring import built_once, client, telemetry, wiring
+
+if TYPE_CHECKING:
+    from agent_sessions.erasure.handler import ErasureHandler
+    from agent_sessions.sweep.handler import ScheduledSweeps
+    from agent_sessions.sweep.lambda_invoker import LambdaSelfInvoker
+
+# ruff: noqa: PLC0415 - each builder imports what its own function needs
+
+
+@built_once
+def expiry_sweeper() -> "ScheduledSweeps":
+    """Build the sweeper.
+
+    Raises:
+        SettingsError: a setting is missing, malformed, or contradicts another.
+
+    """
+    from random import random
+
+    from agent_sessions.events.sns_topic import SnsPublisher
+    from agent_sessions.sessions.ids import new_session_id
+    from agent_sessions.settings import SweepSettings
+    from agent_sessions.sweep.count import GaugePass
+    from agent_sessions.sweep.dynamo_due import DynamoDueStore
+    from agent_sessions.sweep.dynamo_record import DynamoSweepRecord
+    from agent_sessions.sweep.engine import Sweep, SweepTuning
+    from agent_sessions.sweep.handler import ScheduledSweeps
+
+    settings = SweepSettings.from_env(wiring().environ)
+    dynamodb = client("dynamodb", connections=settings.sweep_threads)
+    store = DynamoDueStore(dynamodb, settings.sessions_table)
+    record = DynamoSweepRecord(dynamodb, settings.sessions_table)
+    clock = wiring().clock
+    sweep = Sweep(
+        store=store,
+        claims=record,
+        publisher=SnsPublisher(client("sns", connections=settings.sweep_threads), settings.events_topic_arn),
+        clock=clock,
+        tuning=SweepTuning(
+            look_ahead_ms=settings.sweep_look_ahead_seconds * 1000,
+            threads=settings.sweep_threads,
+            source=settings.event_source,
+        ),
+        new_id=new_session_id,
+        jitter=random,
+    )
+    return ScheduledSweeps(
+        sweep=sweep,
+        gauge=GaugePass(store, record, clock, settings.soon_ms),
+        invoker=_self_invoker,
+        telemetry=telemetry(),
+        shards=settings.shards,
+        fan_out=settings.sweep_fan_out,
+    )
+
+
+@built_once
+def _self_invoker() -> "LambdaSelfInvoker":
+    from agent_sessions.sweep.lambda_invoker import LambdaSelfInvoker
+
+    return LambdaSelfInvoker(client("lambda"), wiring().environ.get("AWS_LAMBDA_FUNCTION_NAME", "expiry_sweeper"))
+
+
+@built_once
+def eraser() -> "ErasureHandler":
+    """Build the eraser; raise `SettingsError` where a setting is missing."""
+    from agent_sessions.erasure.handler import ErasureHandler
+    from agent_sessions.erasure.service import Eraser
+    from agent_sessions.erasure.sqs_queue import order_from_body
+
+    eraser = Eraser(session_store(), message_pages(), eraser_queue(), wiring().clock)
+    return ErasureHandler(eraser, order_from_body, telemetry())

@@ -1,0 +1,162 @@
+"""Builds the functions that answer requests for sessions and messages, and what they share with the background."""
+
+from typing import TYPE_CHECKING
+
+from agent_sessions.bootstrap.wiring import built_once, client, telemetry, wiring
+
+if TYPE_CHECKING:
+    from agent_sessions.api.http import SessionApi
+    from agent_sessions.api.list_query import ListApi
+    from agent_sessions.api.messages_http import MessageApi
+    from agent_sessions.erasure.dynamo_pages import DynamoMessagePages
+    from agent_sessions.erasure.service import SessionRemoval
+    from agent_sessions.erasure.sqs_queue import SqsEraserQueue
+    from agent_sessions.sessions.dynamo_store import DynamoSessionStore
+    from agent_sessions.settings import SessionSettings
+    from agent_sessions.sweep.health import HealthService
+
+# ruff: noqa: PLC0415 - each builder imports what its own function needs
+
+
+@built_once
+def session_api() -> "SessionApi":
+    """Build the API. Removal, lists and health, which few starts need, are built when they are first asked for.
+
+    Raises:
+        SettingsError: a setting is missing, malformed, or contradicts another.
+
+    """
+    from random import random
+
+    from agent_sessions.api.http import SessionApi
+    from agent_sessions.sessions.ids import new_session_id
+    from agent_sessions.sessions.model import minutes_to_ms
+    from agent_sessions.sessions.service import SessionService
+
+    settings = _session_settings()
+    return SessionApi(
+        sessions=SessionService(
+            session_store(),
+            wiring().clock,
+            new_session_id,
+            random,
+            retention_ms=settings.retention_ms,
+            longest_ms=minutes_to_ms(settings.longest_duration_minutes),
+        ),
+        removal=_removal,
+        lists=_lists,
+        health=_health,
+        settings=settings,
+        clock=wiring().clock,
+        telemetry=telemetry(),
+    )
+
+
+@built_once
+def session_store() -> "DynamoSessionStore":
+    """Build the store of sessions, which the eraser shares."""
+    from agent_sessions.sessions.dynamo_store import DynamoSessionStore
+
+    settings = _session_settings()
+    return DynamoSessionStore(
+        client("dynamodb"),
+        settings.sessions_table,
+        retention_ms=settings.retention_ms,
+        due_shards=settings.due_shards,
+        tenant_shards=settings.tenant_shards,
+    )
+
+
+@built_once
+def _removal() -> "SessionRemoval":
+    from agent_sessions.erasure.service import SessionRemoval
+
+    retention_ms = _session_settings().retention_ms
+    return SessionRemoval(session_store(), message_pages, eraser_queue, wiring().clock, retention_ms)
+
+
+@built_once
+def _lists() -> "ListApi":
+    from agent_sessions.api.list_query import ListApi
+    from agent_sessions.lists.dynamo_index import DynamoSessionIndex
+    from agent_sessions.lists.dynamo_secret import DynamoCursorSecret
+    from agent_sessions.lists.pages import SessionList
+
+    settings = _session_settings()
+    dynamodb = client("dynamodb")
+    index = DynamoSessionIndex(dynamodb, settings.sessions_table, settings.listed_shards)
+    secret = DynamoCursorSecret(dynamodb, settings.sessions_table)
+    return ListApi(SessionList(index, wiring().clock, secret.read))
+
+
+@built_once
+def _health() -> "HealthService":
+    from agent_sessions.sweep.dynamo_record import DynamoSweepRecord
+    from agent_sessions.sweep.health import HealthService
+
+    settings = _session_settings()
+    record = DynamoSweepRecord(client("dynamodb"), settings.sessions_table)
+    return HealthService(record, wiring().clock, settings.due_shards)
+
+
+@built_once
+def _session_settings() -> "SessionSettings":
+    from agent_sessions.settings import SessionSettings
+
+    return SessionSettings.from_env(wiring().environ)
+
+
+@built_once
+def session_messages() -> "MessageApi":
+    """Build the API of messages.
+
+    Raises:
+        SettingsError: a setting is missing or malformed.
+
+    """
+    from random import random
+
+    from agent_sessions.api.messages_http import MessageApi
+    from agent_sessions.messages.dynamo_store import DynamoMessageStore
+    from agent_sessions.messages.pages import MessageReader
+    from agent_sessions.messages.service import MessageService
+    from agent_sessions.messages.waits import MessageWait
+    from agent_sessions.settings import MessageSettings
+
+    settings = MessageSettings.from_env(wiring().environ)
+    clock = wiring().clock
+    store = DynamoMessageStore(client("dynamodb"), settings.sessions_table, settings.messages_table)
+    reader = MessageReader(store, clock, retention_ms=settings.retention_ms)
+    return MessageApi(
+        messages=MessageService(
+            store,
+            clock,
+            retention_ms=settings.retention_ms,
+            limit=settings.messages_per_session,
+            jitter=random,
+        ),
+        reader=reader,
+        wait=MessageWait(store, reader, clock),
+        settings=settings,
+        clock=clock,
+        telemetry=telemetry(),
+    )
+
+
+@built_once
+def message_pages() -> "DynamoMessagePages":
+    """Build what deletes a life's messages page by page."""
+    from agent_sessions.erasure.dynamo_pages import DynamoMessagePages
+    from agent_sessions.settings import ErasureSettings
+
+    settings = ErasureSettings.from_env(wiring().environ)
+    return DynamoMessagePages(client("dynamodb"), settings.messages_table, wiring().clock)
+
+
+@built_once
+def eraser_queue() -> "SqsEraserQueue":
+    """Build the queue of the eraser's orders."""
+    from agent_sessions.erasure.sqs_queue import SqsEraserQueue
+    from agent_sessions.settings import ErasureSettings
+
+    return SqsEraserQueue(client("sqs"), ErasureSettings.from_env(wiring().environ).eraser_queue_url)

@@ -34,7 +34,8 @@ NOT_NEEDED: Final = {
     "agent_sessions.erasure",
     "agent_sessions.events", "agent_sessions.keys", "agent_sessions.lists", "agent_sessions.sweep", "asyncio",
     "aws_lambda_powertools.event_handler", "aws_lambda_powertools.utilities.parser", "aws_xray_sdk", "boto3",
-    "botocore.exceptions", "dateutil", "encodings.idna", "multiprocessing", "s3transfer", "sqlite3", "unittest", "urllib.request",
+    "botocore.exceptions", "dateutil", "encodings.idna", "multiprocessing", "s3transfer", "sqlite3", "unittest",
+    "urllib.request",
     "urllib3",
 }  # fmt: skip
 """What other functions use, or what costs much and gives nothing here."""

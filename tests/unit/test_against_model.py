@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.reference_model import RETENTION_MS, Expected, Model, Record
@@ -61,6 +61,17 @@ OUTCOMES = {
     *[("patch", 400), ("renew", 422), ("delete", 200), ("delete", 404)],
 }
 """What all examples together must have met."""
+STORY: list[tuple[Any, ...]] = [
+    ("create", "acme", {"agentId": AGENT, "userId": USER, "timeoutConfig": CONFIGS[3]}, "k2"),
+    ("ask", "acme", 0, "renew"),
+    ("create", "acme", {"agentId": AGENT, "userId": NOWHERE}, "k2"),
+    *[("ask_at", 0, ("expires", 0), route) for route in ("get", "heartbeat", "renew")],
+    ("patch", "acme", 0, {"timeoutMinutes": 30}),
+    ("create_again", 0),
+    ("ask_at", 0, ("retires", 0), "get"),
+    ("create_again", 0),
+]
+"""The outcomes that chance alone might never meet: nothing left to renew, a key with another request, an ended session."""
 
 
 class Both:
@@ -181,6 +192,7 @@ class Both:
 def test_after_any_doings_at_any_times_the_service_answers_as_the_model() -> None:
     met: Counter[tuple[str, int]] = Counter()
 
+    @example(doings=STORY)
     @given(doings=st.lists(DOINGS, min_size=10, max_size=40))
     @settings(max_examples=60)
     def live(doings: list[tuple[Any, ...]]) -> None:

@@ -71,7 +71,7 @@ STORY: list[tuple[Any, ...]] = [
     ("ask_at", 0, ("retires", 0), "get"),
     ("create_again", 0),
 ]
-"""The outcomes that chance alone might never meet: nothing left to renew, a key with another request, an ended session."""
+"""What chance alone might never meet: nothing left to renew, a key with another request, an ended session."""
 
 
 class Both:

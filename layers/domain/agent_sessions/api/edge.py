@@ -183,12 +183,10 @@ class HttpApi(ABC):
             crash = error
             answer = self._refusal(SessionServiceError("Something went wrong on our side."), facts)
         facts |= {**answer.facts, "status": answer.status, "milliseconds": self._clock.now_ms() - started_ms}
-        self._telemetry.line("request", facts, crash)
         counts = dict(answer.counts)
         if answer.metric:
             counts[answer.metric] = 1
-        if counts:
-            self._telemetry.count(counts)
+        self._telemetry.line("request", facts, crash, counts)
         return {
             "statusCode": answer.status,
             "headers": {

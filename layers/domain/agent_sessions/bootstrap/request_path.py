@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from agent_sessions.bootstrap.wiring import built_once, client, telemetry, wiring
+from agent_sessions.bootstrap.wiring import built_once, client, request_log, wiring
 
 if TYPE_CHECKING:
     from agent_sessions.api.http import SessionApi
@@ -48,7 +48,7 @@ def session_api() -> "SessionApi":
         health=_health,
         settings=settings,
         clock=wiring().clock,
-        telemetry=telemetry(),
+        telemetry=request_log(),
     )
 
 
@@ -139,7 +139,7 @@ def session_messages() -> "MessageApi":
         wait=MessageWait(store, reader, clock),
         settings=settings,
         clock=clock,
-        telemetry=telemetry(),
+        telemetry=request_log(),
     )
 
 

@@ -16,6 +16,7 @@ from agent_sessions.clock import Clock, SystemClock
 if TYPE_CHECKING:
     from botocore.session import Session
 
+    from agent_sessions.request_log import RequestLog
     from agent_sessions.telemetry import Telemetry
 
 # ruff: noqa: PLC0415 - what is imported late is what not every function needs, and comes after `prepare`
@@ -70,8 +71,20 @@ def prepare(build: Callable[[], object]) -> None:
             gc.enable()
 
 
+def request_log() -> "RequestLog":
+    """Make the log of a function on the request path, by the settings of Powertools, as far as it has their kind."""
+    from agent_sessions.request_log import RequestLog
+
+    return RequestLog(
+        _wiring.clock,
+        namespace=os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "AgentSessions"),
+        service=os.environ.get("POWERTOOLS_SERVICE_NAME", "service_undefined"),
+        quiet=os.environ.get("POWERTOOLS_LOG_LEVEL", "INFO") not in {"DEBUG", "INFO"},
+    )
+
+
 def telemetry() -> "Telemetry":
-    """Powertools reads its own `POWERTOOLS_*` settings from the environment."""
+    """Make the log of a function in the background. Powertools reads its own settings from the environment."""
     from aws_lambda_powertools import Logger, Metrics
 
     from agent_sessions.telemetry import Telemetry

@@ -138,6 +138,19 @@ class DynamoSessionStore:
             sets.append(f"{items.DUE_AT} = {appointment}")
         return update_session(self._client, self._table, read.session_id, Update(sets, conditions, values))
 
+    def put_metadata(self, read: Session, metadata_json: str, now_ms: int) -> Write:
+        """Replace the metadata of a session, if it lives and its metadata is still what was read."""
+        values = {
+            ":tenant": {"S": read.tenant_id},
+            ":now": number(now_ms),
+            ":read": {"S": read.metadata_json},
+            ":new": {"S": metadata_json},
+        }
+        conditions = [OWNED, NOT_CLOSED, ALIVE, "metadata = :read"]
+        return update_session(
+            self._client, self._table, read.session_id, Update(["metadata = :new"], conditions, values)
+        )
+
     def delete(self, session_id: str, tenant_id: str, attempt: bytes | None = None) -> Deletion | None:
         """Remove the tenant's session, readable or not: one DeleteItem. None where the tenant has no such session.
 

@@ -208,7 +208,7 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("attribute_not_exists({_SECRET})", "attribute_not_exists(unused)")
     ],
     ("lists/dynamo_index.py", "listing store_suite"): [('"ScanIndexForward": False', '"ScanIndexForward": True')],
-    ("keys/service.py", "keys keys_command authorizer"): [
+    ("keys/service.py", "keys authorizer"): [
         ("self.expires_at_ms <= now_ms", "self.expires_at_ms < now_ms"),
         ("if self.revoked_at_ms is not None:", "if False:"),
         ('allowed=state == "active"', 'allowed=state != "revoked"'),
@@ -218,7 +218,7 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("lifetime_ms <= 0", "lifetime_ms < 0"),
         ("_TENANT_ID.fullmatch(", "_TENANT_ID.match("),
     ],
-    ("keys/dynamo_store.py", "keys keys_command"): [
+    ("keys/dynamo_store.py", "keys"): [
         ("AND {_NOT_REPLACED} AND", "AND"),
         ("expiresAt > :now)", "expiresAt >= :now)"),
         (", ConsistentRead=True", ""),

@@ -19,7 +19,7 @@ export function open(id) {
   const isOther = opened !== id;
   opened = id;
   setCurrent(id);
-  byId("drawer").hidden = false;
+  show(true);
   if (isOther) {
     last = 0;
     byId("messages").replaceChildren();
@@ -33,8 +33,12 @@ export function close() {
   if (!opened) return;
   const id = opened;
   opened = null;
-  byId("drawer").hidden = true;
+  show(false);
   focusRow(id);
+}
+function show(isShown) {
+  byId("drawer").hidden = !isShown;
+  document.querySelector("main").classList.toggle("with-drawer", isShown);
 }
 /** The session changed, or the clock did. */
 export function refresh() {
@@ -43,7 +47,7 @@ export function refresh() {
   say(`Session ${short(opened)} is gone.`);
   opened = null;
   setCurrent(null);
-  byId("drawer").hidden = true;
+  show(false);
 }
 
 function showAll() {

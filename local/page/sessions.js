@@ -59,6 +59,9 @@ export function fillMeter(meter, session, { kind, remaining }) {
   meter.setAttribute("aria-valuenow", (remaining / 60000).toFixed(1));
 }
 
+// A row is laid out as a grid, so it has to name what it is.
+const makeCell = (className, ...children) => make("td", { className, role: "cell" }, ...children);
+
 // --- rows -----------------------------------------------------------------------------------------------------------
 function makeEntry(id) {
   const open = make("button", { type: "button", className: "open" });
@@ -67,14 +70,11 @@ function makeEntry(id) {
   const left = make("span", { className: "says" });
   const cells = {
     open, chip, meter, left,
-    user: make("td", { className: "mono" }),
-    agent: make("td", { className: "mono wide" }),
-    renewals: make("td", { className: "number wide" }),
-    messages: make("td", { className: "number" }),
+    user: makeCell("mono"), agent: makeCell("mono wide"), renewals: makeCell("number wide"), messages: makeCell("number"),
   };
-  const row = make("tr", {},
-    make("td", {}, open), cells.user, cells.agent, make("td", {}, chip),
-    make("td", { className: "left" }, make("div", { className: "time-left" }, meter, left)),
+  const row = make("tr", { role: "row" },
+    makeCell("", open), cells.user, cells.agent, makeCell("", chip),
+    makeCell("left", make("div", { className: "time-left" }, meter, left)),
     cells.renewals, cells.messages);
   row.dataset.session = id;
   return { row, cells };

@@ -38,9 +38,9 @@ function fromCall({ time, method, route, sessionId, status, code, expiresAt, rol
   const created = method === "POST" && route === "/";
   const ended = method === "DELETE" && route === "/";
   const kind = isRefused ? "refused" : created ? "created" : ended ? "deleted" : CALLS[route] || "call";
-  const until = expiresAt ? `; expires at ${timeOf(expiresAt)}` : "";
+  const until = expiresAt ? `, until ${timeOf(expiresAt)}` : "";
   const by = role && !isRefused ? ` from the ${role}` : "";
-  const text = `${method} ${route}: ${status}${code ? ` ${code}` : ""}${by}${until}`;
+  const text = `${method} ${route} ${status}${code ? ` ${code}` : ""}${by}${until}`;
   return { source: "call", time, kind, title: kind, sessionId, text };
 }
 

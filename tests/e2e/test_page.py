@@ -80,10 +80,10 @@ class Page:
     def js(self, script: str, argument: Any = None) -> Any:
         return self.tab.evaluate(script, argument)
 
-    def until(self, holds: Callable[[], Any]) -> Any:
-        """Wait until it holds, and return what it is."""
+    def until(self, holds: Callable[..., Any], *arguments: Any) -> Any:
+        """Wait until it holds of the arguments, and return what it is."""
         give_up = time.monotonic() + WAIT_SECONDS
-        while not (held := holds()):
+        while not (held := holds(*arguments)):
             assert time.monotonic() < give_up, "this has not come to hold"
             self.tab.wait_for_timeout(50)
         return held
@@ -189,7 +189,7 @@ def test_a_conversation_from_its_first_word_to_its_expiry(
     for latest in ("expiring", "expired"):  # the warning of the new lease, then its end
         page.until(lambda: page.text("#next").startswith(session_id[:8]))
         page.js("document.querySelector('#next').click()")
-        page.until(lambda latest=latest: page.events(session_id)[-2:] == ["expiring", latest])
+        page.until(lambda kind: page.events(session_id)[-2:] == ["expiring", kind], latest)
     page.until(lambda: page.state(session_id) == "expired (idle)")
     assert page.text("#drawer-state") == "expired (idle)"
     page.until(lambda: page.story()[-1] == "expired")
@@ -309,7 +309,7 @@ def test_it_goes_with_the_keyboard_alone(page: Page, stack: Serving) -> None:
     for count in (1, 2):
         page.press("n")
         page.all("#timeout").press("Enter")
-        page.until(lambda count=count: page.all("#live tr").count() == count)
+        page.until(lambda wanted: page.all("#live tr").count() == wanted, count)
     first, second = (row.get_attribute("data-session") for row in page.all("#live tr").all())
     assert first
     assert second
@@ -471,7 +471,7 @@ def test_nothing_is_scrolled_sideways_and_text_stands_out(
     )
     for width in (320, 390, 768, 1024, 1920):
         page.tab.set_viewport_size({"width": width, "height": 800})
-        page.until(lambda width=width: page.js("window.innerWidth") == width)
+        page.until(lambda wanted: page.js("window.innerWidth") == wanted, width)
         assert page.js("document.documentElement.scrollWidth") <= width
         assert page.all("#next").is_visible()
         page.open(long)

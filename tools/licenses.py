@@ -44,9 +44,8 @@ TAIL: Final = """
 The layer also holds certificates from Mozilla's list (MPL-2.0): `botocore/cacert.pem`, and `amazon-roots.pem`, which is
 an extract of it.
 
-Packages for tests, builds and the local stack are not deployed. Among them is DynamoDB Local, which some tests and
-`make run STORE=dynamodb-local` download: it is under Amazon's own licence, the file `LICENSE.txt`
-of the download.
+Packages for tests, builds and the local stack are not deployed. Some tests and `make run STORE=dynamodb-local` download
+DynamoDB Local. It is under a licence of Amazon's own, which is part of the download.
 """
 
 _REQUIREMENT: Final = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)$", re.MULTILINE)

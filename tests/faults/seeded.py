@@ -93,7 +93,7 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("announced=DUE_SHARD not in item", "announced=False"),
         ("int(text) if text.isdigit() else float(text)", "float(text)"),
     ],
-    ("sweep/decision.py", "due sweep sweep_races sweep_timing sweep_day"): [
+    ("sweep/decision.py", "due sweep sweep_races sweep_timing"): [
         ("session is None or session.announced", "session is None"),
         ("EXPIRY_GRACE_MS: Final = 5_000", "EXPIRY_GRACE_MS: Final = 0"),
         ("+ EXPIRY_GRACE_MS <= now_ms", "+ EXPIRY_GRACE_MS < now_ms"),
@@ -105,7 +105,7 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("if found is None or found.tenant_id != tenant_id:", "if found is None:"),
     ],
     ("sweep/engine.py", "sweep schedule sweep_outages"): [("if run.answered", "if True")],
-    ("sweep/shard.py", "sweep schedule sweep_outages sweep_crashes sweep_timing sweep_races poison"): [
+    ("sweep/shard.py", "sweep schedule sweep_outages sweep_crashes sweep_timing sweep_races"): [
         ("for mark in done if mark.kind is MarkKind.CLOSED", "for mark in done"),
         ("where(batch, outcomes, PublishOutcome.BUSY)", "[]"),
         ("where(batch, outcomes, MarkOutcome.BUSY)", "[]"),

@@ -41,6 +41,7 @@ BYTE_SECONDS: Final = 0.06 / 2**20  # to read by query or scan
 PROCESSOR_RATE: Final = 2_000  # sessions that a sweep handles in a second on a whole processor
 SWEEP_RATE: Final = PROCESSOR_RATE * MEMORY_GB * 1024 / 1769  # the same with the default memory
 LOG_BYTES, RESPONSE_BYTES = 460 + 330 + 470, 630 + 300  # logs: our lines as measured, those of Lambda and the gateway
+PUBLISHER_LOG_BYTES: Final = 400 + 330  # of a run with one message: our lines as measured, those of Lambda
 METRICS: Final = sum(name.isupper() for name in vars(metrics))
 ALARM_METRICS: Final = sum(
     sum("MetricStat" in each for each in alarm.get("Metrics", [])) or 1
@@ -99,9 +100,10 @@ def components(live: float, heartbeat: float = MINUTE) -> dict[str, float]:
         "creating, reading and unlisting": prices.WRITE_UNIT.of(listed * MONTH)
         + prices.READ_UNIT.of(of.created * READS * MONTH),
         "messages, two write units each": prices.WRITE_UNIT.of(2 * talk) + prices.READ_UNIT.of(2 * talk),
+        "events of messages, a run each": prices.PUBLISH.of(talk) + _function(talk * CALL_SECONDS, talk),
         "finding and announcing what is due": this_design(live),
         "storage and recovery": prices.STORAGE.of(of.stored_gb) + prices.RECOVERY.of(of.stored_gb),
-        "logs": prices.LOGS.of(calls * LOG_BYTES / 1e9),
+        "logs": prices.LOGS.of((calls * LOG_BYTES + talk * PUBLISHER_LOG_BYTES) / 1e9),
         "data out": prices.DATA_OUT.of(calls * RESPONSE_BYTES / 1e9),
         "metrics, alarms, dashboard": prices.METRIC.of(METRICS * of.stacks)
         + prices.ALARM.of(ALARM_METRICS * of.stacks)

@@ -64,10 +64,9 @@ class StreamHandler:
         for letter in delivery.dead:
             self._telemetry.line("dead letter", letter._asdict())
         facts = {"published": delivery.published, "left": len(delivery.left), "lag_seconds": lag_seconds}
-        self._telemetry.line("publication", facts, delivery.crashes[0] if delivery.crashes else None)
+        crash = delivery.crashes[0] if delivery.crashes else None
         counts = {MESSAGE_EVENTS_PUBLISHED: delivery.published, MESSAGE_EVENTS_REFUSED: len(delivery.dead)}
-        if any(counts.values()):
-            self._telemetry.count({name: count for name, count in counts.items() if count})
+        self._telemetry.line("publication", facts, crash, {name: count for name, count in counts.items() if count})
 
     def _report(self, lag_seconds: float) -> None:
         now_ms = self._clock.now_ms()

@@ -53,9 +53,8 @@ class Copy:
         code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
         if code == 0:
             return None
-        failed = [
-            line for line in output.read_text().splitlines() if line.startswith(("FAILED tests/", "ERROR tests/"))
-        ]
+        printed = output.read_text()
+        failed = [line for line in printed.splitlines() if line.startswith(("FAILED tests/", "ERROR tests/"))]
         return failed[0].split(" - ")[0] if failed else f"(exit {code}) {printed[-300:]}"
 
     def _become_pytest(self, output: Path, tests: list[str]) -> None:

@@ -52,7 +52,7 @@ def agent(service: Service) -> Iterator[Answering]:
 
 @pytest.mark.parametrize("page", ["docs/client.md", "README.md", "clients/python/README.md"])
 def test_the_examples_of_a_page_run_one_after_the_other(
-    page: str, capsys: pytest.CaptureFixture[str], service: Service
+    page: str, capsys: pytest.CaptureFixture[str], service: Service, agent: Answering
 ) -> None:
     names: dict[str, Any] = {}
     for example in examples(page):

@@ -28,7 +28,12 @@ NEEDED: Final = {
     "java": ("tests/integration",),
     "node": ("tests/e2e/test_elizaos_client.py", "tests/e2e/test_page.py"),
     "chromium": ("tests/e2e/test_page.py",),
-    "python3.13": ("tests/e2e/test_build.py", "tests/e2e/test_deployed.py", "tests/e2e/test_sam_local.py"),
+    "python3.13": (
+        "tests/client/test_frameworks.py",
+        "tests/e2e/test_build.py",
+        "tests/e2e/test_deployed.py",
+        "tests/e2e/test_sam_local.py",
+    ),
 }
 """The tests that start a program."""
 

@@ -67,6 +67,10 @@ bench: .venv/.dev .cache/dynamodb-local/.fetched .cache/lambda-runtime/.installe
 .PHONY: build
 build: .aws-sam/build/template.yaml ## the deployable functions and layers, with `sam build`
 
+.PHONY: client
+client: .venv/.run ## build the wheel and the sdist of the Python client into dist/
+	@$(BIN)/python -m tools.build_client | grep bytes
+
 .PHONY: lint-template
 lint-template: .venv-sam/.installed $(EXPANDED) ## check the templates as SAM and as the CloudFormation they expand to
 	for template in $(TEMPLATES); do .venv-sam/bin/sam validate --lint --template $$template; done

@@ -1,5 +1,6 @@
-"""Fixtures that give a test an empty sessions table, on the engine of its kind. The conftests take them from here."""
+"""Fixtures for the conftests: an empty sessions table, on the engine of its kind, and Powertools' settings."""
 
+import os
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +25,16 @@ class Table:
     client: "DynamoDBClient"
     name: str
     engine: str
+
+
+@pytest.fixture(autouse=True, scope="session")
+def powertools() -> None:
+    """Powertools reads these from the process's environment when a logger or a collector of metrics is made."""
+    os.environ |= {
+        "POWERTOOLS_SERVICE_NAME": "agent-sessions",
+        "POWERTOOLS_METRICS_NAMESPACE": "AgentSessions",
+        "POWERTOOLS_LOG_LEVEL": "INFO",
+    }
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,7 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("new_lease = ends_at_ms != session.ends_at_ms", "new_lease = True"),
         ("if session.capped != is_capped:", "if False:"),
         ("SessionExpired(session.expires_at_ms", "SessionExpired(session.ends_at_ms"),
+        ("if end_ms <= now_ms", "if end_ms < now_ms"),
     ],
     ("sessions/model.py", "expiry leases renewal create due store_suite against_model"): [
         ("return round(minutes", "return int(minutes"),
@@ -43,12 +44,15 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("self.expires_at_ms + retention_ms <= now_ms", "self.expires_at_ms + retention_ms < now_ms"),
         ("self.time_remaining_ms(now_ms) <= self.timeout", "self.time_remaining_ms(now_ms) < self.timeout"),
     ],
-    ("sessions/service.py", "create idempotency renewal patch_timeout tenants calls expiry against_model"): [
+    (
+        "sessions/service.py",
+        "create idempotency renewal patch_timeout patch_metadata tenants calls expiry against_model",
+    ): [
         ("if held.request_hash != request.request_hash:", "if False:"),
         ("if held.is_expired(now_ms):", "if False:"),
         ("held is None or held.attempt in ours", "held is None"),
-        ("            _check_still_lives(read, patch, now_ms)", "            pass"),
-        ("if end_ms <= now_ms", "if end_ms < now_ms"),
+        ("            check_still_lives(read, patch, now_ms)", "            pass"),
+        ("if read.metadata_json in written:", "if False:"),
         ("if held.is_retired(", "if not held.is_retired("),
         ("due_at_ms=warning_due_ms(expires_at_ms, timeout.warning_ms)", "due_at_ms=expires_at_ms"),
         ("if timeout == read.timeout:", "if False:"),
@@ -75,10 +79,12 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
         ('"lastActivity >= :overtaken"', '"lastActivity > :overtaken"'),
     ],
     ("sessions/dynamo_store.py", "store_suite calls patch_timeout sweep store_suite_races against_model"): [
+        ('OWNED, NOT_CLOSED, ALIVE, "metadata = :read"]', "OWNED, NOT_CLOSED, ALIVE]"),
+        ('OWNED, NOT_CLOSED, ALIVE, "metadata = :read"]', 'OWNED, ALIVE, "metadata = :read"]'),
         ('"expiresAt <= :retired"', '"expiresAt < :retired"'),
         ("session.created_at_ms - self._retention_ms", "session.created_at_ms"),
-        ("conditions = [OWNED, NOT_CLOSED, ALIVE,", "conditions = [OWNED, NOT_CLOSED,"),
-        ("conditions = [OWNED, NOT_CLOSED, ALIVE,", "conditions = [OWNED, ALIVE,"),
+        ("conditions = [OWNED, NOT_CLOSED, ALIVE, *", "conditions = [OWNED, NOT_CLOSED, *"),
+        ("conditions = [OWNED, NOT_CLOSED, ALIVE, *", "conditions = [OWNED, ALIVE, *"),
         ('else "expiresAt < endsAt")', 'else "expiresAt <= endsAt")'),
         ('"renewedAt >= :newrenewableUntil"', '"renewedAt > :newrenewableUntil"'),
         ('"renewedAt > :livesFrom"', '"renewedAt >= :livesFrom"'),
@@ -93,7 +99,7 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("announced=DUE_SHARD not in item", "announced=False"),
         ("int(text) if text.isdigit() else float(text)", "float(text)"),
     ],
-    ("sweep/decision.py", "due sweep sweep_races sweep_timing sweep_day"): [
+    ("sweep/decision.py", "due sweep sweep_races sweep_timing"): [
         ("session is None or session.announced", "session is None"),
         ("EXPIRY_GRACE_MS: Final = 5_000", "EXPIRY_GRACE_MS: Final = 0"),
         ("+ EXPIRY_GRACE_MS <= now_ms", "+ EXPIRY_GRACE_MS < now_ms"),
@@ -105,7 +111,7 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("if found is None or found.tenant_id != tenant_id:", "if found is None:"),
     ],
     ("sweep/engine.py", "sweep schedule sweep_outages"): [("if run.answered", "if True")],
-    ("sweep/shard.py", "sweep schedule sweep_outages sweep_crashes sweep_timing sweep_races poison"): [
+    ("sweep/shard.py", "sweep schedule sweep_outages sweep_crashes sweep_timing sweep_races"): [
         ("for mark in done if mark.kind is MarkKind.CLOSED", "for mark in done"),
         ("where(batch, outcomes, PublishOutcome.BUSY)", "[]"),
         ("where(batch, outcomes, MarkOutcome.BUSY)", "[]"),
@@ -168,7 +174,10 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
         ('"maxDurationMinutes" not in body and timeout', "timeout"),
         ('MISSING if fault["type"] == "missing" else fault["input"]', 'fault["input"]'),
     ],
-    ("api/json_body.py", "api_bodies metadata create_numbers"): [
+    ("api/json_body.py", "api_bodies metadata patch_metadata create_numbers"): [
+        ("merged.pop(name, None)", "merged[name] = None"),
+        ("_merged(merged.get(name), value) if isinstance(value, dict) else value", "value"),
+        ("    _check_values(patch)\n", ""),
         ("len(octets) > limit", "len(octets) >= limit"),
         ("size > limit", "size >= limit"),
         ("depth > MAX_METADATA_DEPTH", "depth >= MAX_METADATA_DEPTH"),

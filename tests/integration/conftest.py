@@ -1,29 +1,18 @@
 """The real engine: DynamoDB Local, one server for each process that runs tests, an empty table for each test."""
 
-import os
 from collections.abc import Iterator
 
 import pytest
 
 from local.dynamodb_local import DynamoDbLocal
-from tests.engines.fixtures import Table, dynamo_local, local_client
+from tests.engines.fixtures import Table, dynamo_local, local_client, powertools
 from tests.engines.fixtures import local_table as engine
 from tests.engines.tables import create_messages_table
 from tests.integration.deployed import Deployed, messages_table
 from tests.integration.metering import Meter, Metered
 from tests.integration.shipped import patient_client
 
-__all__ = ["dynamo_local", "engine", "local_client"]
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _powertools() -> None:
-    """Powertools reads these from the process's environment when a logger or a collector of metrics is made."""
-    os.environ |= {
-        "POWERTOOLS_SERVICE_NAME": "agent-sessions",
-        "POWERTOOLS_METRICS_NAMESPACE": "AgentSessions",
-        "POWERTOOLS_LOG_LEVEL": "INFO",
-    }
+__all__ = ["dynamo_local", "engine", "local_client", "powertools"]
 
 
 @pytest.fixture(scope="session")

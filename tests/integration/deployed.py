@@ -9,7 +9,7 @@ from tests.engines.fake_queue import FakeQueue
 from tests.engines.fake_sns import FakeSns
 from tests.engines.fixtures import Table
 from tests.store_suite import examples
-from tests.unit.world import ERASER_QUEUE, TOPIC, MovableClock, World
+from tests.unit.world import ERASER_QUEUE, TOPIC, MovableClock, World, expression_values
 
 
 def messages_table(sessions: Table) -> str:
@@ -50,7 +50,7 @@ class Deployed(World):
             TableName=self.table.name,
             Key={"sessionId": {"S": session_id}},
             UpdateExpression=update,
-            **({"ExpressionAttributeValues": {f":{name}": value for name, value in values.items()}} if values else {}),
+            **expression_values(values),
         )
 
     def mark(self, session_id: str, update: str, *, lease: Any) -> bool:

@@ -8,9 +8,9 @@ import pytest
 from local.dynamo.refusals import Refused, refusal
 from tests.engines.faults import Hook
 from tests.engines.fixtures import Table
+from tests.simulation.test_poison import among, check_punctual, check_ten_and_ten, listed, names, spoil
 from tests.unit.poison import BAD_ITEMS
 from tests.unit.sweep_world import SweepWorld
-from tests.unit.test_poison import among, check_punctual, check_ten_and_ten, listed, names, spoil
 from tests.unit.world import USER
 
 

@@ -3,7 +3,6 @@
 Every call is a call of the deployed functions. What dies when is in tests/unit/test_user_erasure.py.
 """
 
-import itertools
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -57,8 +56,9 @@ def messages_of(sessions: Iterable[Any]) -> Iterator[Any]:
 
 
 def write(table: Table, name: str, items: Iterable[Any]) -> None:
-    for batch in itertools.batched(items, 25):
-        table.client.batch_write_item(RequestItems={name: [{"PutRequest": {"Item": item}} for item in batch]})
+    left: Any = [{"PutRequest": {"Item": item}} for item in items]
+    for start in range(0, len(left), 25):
+        table.client.batch_write_item(RequestItems={name: left[start : start + 25]})
 
 
 def stored(table: Table, name: str) -> list[Any]:

@@ -4,7 +4,7 @@ import pytest
 
 from tests.simulation.day import INDEX_LAG_MS, Day, Plan, summary
 from tests.simulation.promises import Judge
-from tests.unit.test_sweep_day import EXCEPTIONS
+from tests.simulation.test_sweep_day import EXCEPTIONS
 
 
 @pytest.mark.parametrize("seed", [20_260_627])

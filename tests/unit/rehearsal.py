@@ -95,6 +95,7 @@ class Rehearsal:
             call("heartbeat", path=f"{BASE}/{ids[0]}/heartbeat")
             call("renew", path=f"{BASE}/{ids[0]}/renew")
             call("patch", path=f"{BASE}/{ids[0]}/timeout")
+            call("patch-metadata", path=f"{BASE}/{ids[0]}")
             call("delete", path=f"{BASE}/{ids[0]}")
             first = call("list", query={"limit": "1"})
             call("list", query={"limit": "1", "cursor": first["nextCursor"]})

@@ -23,6 +23,7 @@ ROUTES: dict[str, tuple[Ask, set[str]]] = {
     "heartbeat": (World.heartbeat, {"full", "client"}),
     "renew": (World.renew, {"full", "client"}),
     "patch": (World.patch, {"full", "client"}),
+    "patch metadata": (World.patch_metadata, {"full", "client"}),
     "delete": (World.delete, {"full", "client"}),
     "erase": (lambda world, _, **scope: world.call("erasure", **scope), {"full"}),
 }

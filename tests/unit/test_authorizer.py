@@ -121,11 +121,11 @@ def test_one_line_a_check_says_whose_key_and_why_and_never_which(keys: KeyServic
         for key in (good.text, revoked.text, unknown):
             ask(key)
     lines = [json.loads(line) for line in log.getvalue().splitlines()]
-    told = [{name: line.get(name) for name in ("message", "allowed", "reason", "tenant", "key")} for line in lines]
+    told = [{name: line.get(name) for name in ("allowed", "reason", "tenant", "key")} for line in lines]
     assert told == [
-        {"message": "key", "allowed": True, "reason": "active", "tenant": "acme", "key": good.record.key_id},
-        {"message": "key", "allowed": False, "reason": "revoked", "tenant": "acme", "key": revoked.record.key_id},
-        {"message": "key", "allowed": False, "reason": "unknown", "tenant": None, "key": None},
+        {"allowed": True, "reason": "active", "tenant": "acme", "key": good.record.key_id},
+        {"allowed": False, "reason": "revoked", "tenant": "acme", "key": revoked.record.key_id},
+        {"allowed": False, "reason": "unknown", "tenant": None, "key": None},
     ]
     assert all(line["request_id"] == sample("authorizer-key")["requestContext"]["requestId"] for line in lines)
     for key in (good.text, revoked.text, unknown):

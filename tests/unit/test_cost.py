@@ -1,11 +1,12 @@
 """The estimate behind the tables of docs/operations.md: its sums, and what it takes from the service."""
 
 import math
+from datetime import datetime
 from typing import Any
 
 import pytest
 
-from tests.logs import everything_logged
+from tests.unit.test_logs import bytes_logged_of_a_heartbeat
 from tests.unit.test_upgrades import Service
 from tools.cost import model, page
 from tools.cost.prices import Price
@@ -49,7 +50,7 @@ def test_what_is_planned_for_bears_twice_the_load(live: int) -> None:
 def test_what_the_page_concludes_from_the_tables_is_so() -> None:
     text = page.PAGE.read_text(encoding="utf-8")
     assert f"some {100 * model.this_design(LIVE) / total(LIVE):.0f} % of it" in text
-    assert 1 - total(LIVE, 300) / total(LIVE) == pytest.approx(2 / 5, abs=0.03)
+    assert 1 - total(LIVE, model.HINTED) / total(LIVE) == pytest.approx(1 / 2, abs=0.03)
     gauge_seconds = 2 * LIVE * model.ENTRY_BYTES * model.BYTE_SECONDS
     assert f"some {120 / gauge_seconds:.0f} M live sessions a stack" in text
     assert model.this_design(LIVE) * 5 < min(model.scan(LIVE), model.moved_index(LIVE))
@@ -73,7 +74,16 @@ def _size(value: dict[str, Any]) -> int:
 def test_what_is_assumed_of_a_call_is_what_it_answers_and_logs() -> None:
     service = Service()
     session_id = service.new()["sessionId"]
-    with everything_logged() as log:
-        answer = service.heartbeat(session_id)
+    answer = service.heartbeat(session_id)
     assert len(answer.text) + 300 == pytest.approx(model.RESPONSE_BYTES, rel=0.1)
-    assert len(log.getvalue()) + 330 + 470 == pytest.approx(model.LOG_BYTES, rel=0.1)
+    assert bytes_logged_of_a_heartbeat(service) == pytest.approx(model.LOG_BYTES, rel=0.02)
+
+
+def test_a_million_heartbeats_cost_little_and_those_that_follow_the_hint_a_twelfth() -> None:
+    bill = sum(model.heartbeats(1e6).values())
+    assert bill <= 2.30
+    service = Service()
+    session = service.new()
+    hint = datetime.fromisoformat(session["renewAfter"]) - datetime.fromisoformat(session["createdAt"])
+    assert hint.total_seconds() == model.HINTED
+    assert (model.ACTIVE // model.MINUTE) / (model.ACTIVE // model.HINTED) == 12

@@ -1,24 +1,37 @@
-"""What is logged and counted of a request: one JSON line, and CloudWatch's embedded metrics beside it."""
+"""What is logged and counted of a request: one JSON line, in CloudWatch's embedded metric format where it counts."""
 
 import io
 import json
+import re
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
 from agent_sessions import metrics
+from agent_sessions.clock import SystemClock
+from agent_sessions.metrics import unit_of
+from agent_sessions.request_log import RequestLog
+from aws_lambda_powertools import Metrics
 
 from tests.engines import faults
 from tests.logs import everything_logged
-from tests.unit.world import BASE, Answer, World
+from tests.template_reader import Deployment
+from tests.unit.sweep_world import SweepWorld
+from tests.unit.world import BASE, ROOT, Answer, MovableClock, World, gateway_event
 
 
-def lines_of(ask: Callable[[], object]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The log lines and the metrics that are written meanwhile."""
+def lines_of(ask: Callable[[], object]) -> list[dict[str, Any]]:
+    """The log lines that are written meanwhile."""
     with everything_logged() as text:
         ask()
-    records = [json.loads(line) for line in text.getvalue().splitlines()]
-    return [record for record in records if "_aws" not in record], [record for record in records if "_aws" in record]
+    return [json.loads(line) for line in text.getvalue().splitlines()]
+
+
+def counted(line: dict[str, Any]) -> dict[str, Any]:
+    """The metrics that CloudWatch takes from a line."""
+    directives = line.get("_aws", {}).get("CloudWatchMetrics", [])
+    return {metric["Name"]: line[metric["Name"]] for each in directives for metric in each["Metrics"]}
 
 
 REQUESTS: dict[str, tuple[Callable[[World, str], Answer], str, int, str | None]] = {
@@ -29,6 +42,7 @@ REQUESTS: dict[str, tuple[Callable[[World, str], Answer], str, int, str | None]]
     "heartbeat": (World.heartbeat, "POST /{id}/heartbeat", 200, metrics.SESSION_HEARTBEATS),
     "renew": (World.renew, "POST /{id}/renew", 200, metrics.SESSIONS_RENEWED),
     "patch": (World.patch, "PATCH /{id}/timeout", 200, metrics.SESSIONS_PATCHED),
+    "patch metadata": (World.patch_metadata, "PATCH /{id}", 200, metrics.SESSIONS_PATCHED),
     "delete": (World.delete, "DELETE /{id}", 200, metrics.SESSIONS_ENDED),
     "list": (lambda world, _: world.call("list"), "GET /", 200, None),
     "health": (lambda world, _: world.call("health"), "GET /health", 200, None),
@@ -40,12 +54,12 @@ REQUESTS: dict[str, tuple[Callable[[World, str], Answer], str, int, str | None]]
 
 
 @pytest.mark.parametrize("ask, route, status, metric", REQUESTS.values(), ids=REQUESTS.keys())
-def test_a_request_is_one_line_and_at_most_one_metric(
+def test_a_request_is_one_line_with_at_most_one_metric(
     world: World, ask: Callable[[World, str], Answer], route: str, status: int, metric: str | None
 ) -> None:
     session_id = world.new()["sessionId"]
     answers: list[Answer] = []
-    [line], published = lines_of(lambda: answers.append(ask(world, session_id)))
+    [line] = lines_of(lambda: answers.append(ask(world, session_id)))
     [answer] = answers
     assert answer.status == line["status"] == status
     assert line["route"] == route
@@ -54,21 +68,20 @@ def test_a_request_is_one_line_and_at_most_one_metric(
     assert "tenant" in line
     if status >= 400:
         assert line["code"] == answer.code
-    assert [record[metric] for record in published if metric] == [[1.0]] * len(published)
-    assert len(published) == (0 if metric is None else 1)
+    assert counted(line) == ({metric: [1.0]} if metric else {})
 
 
 def test_the_line_names_the_tenant_and_the_time_that_the_request_took(world: World) -> None:
     world.dynamo.add_hook(faults.Latency(world.clock, 40))
-    [line], _ = lines_of(lambda: world.call("create-minimal"))
+    [line] = lines_of(lambda: world.call("create-minimal"))
     assert line["tenant"] == "acme"
     assert line["milliseconds"] == 40
 
 
 def test_a_repeated_create_is_not_counted_again(world: World) -> None:
     world.call("create-idempotent")
-    _, published = lines_of(lambda: world.call("create-idempotent"))
-    assert published == []
+    [line] = lines_of(lambda: world.call("create-idempotent"))
+    assert (line["status"], counted(line)) == (200, {})
 
 
 def test_a_crash_is_logged_with_its_stack_under_the_request_id_and_counted(world: World) -> None:
@@ -78,23 +91,22 @@ def test_a_crash_is_logged_with_its_stack_under_the_request_id_and_counted(world
 
     world.dynamo.add_hook(Bug())
     answers: list[Answer] = []
-    lines, [metric] = lines_of(lambda: answers.append(world.call("get")))
-    [line] = lines
+    [line] = lines_of(lambda: answers.append(world.call("get")))
     assert line["level"] == "ERROR"
     assert line["status"] == 500
     assert line["request_id"] == answers[0].headers["x-request-id"]
     assert "Traceback" in line["exception"]
     assert "an odd reason" in line["exception"]
     assert line["exception_name"] == "ZeroDivisionError"
-    assert metric[metrics.REQUEST_ERRORS] == [1.0]
+    assert counted(line) == {metrics.REQUEST_ERRORS: [1.0]}
 
 
 def test_what_aws_said_is_in_the_log_where_the_caller_gets_a_503(world: World) -> None:
     world.dynamo.add_hook(faults.fail(None, "ThrottlingException", message="Rate of requests exceeds the limit"))
-    [line], [metric] = lines_of(lambda: world.call("get"))
+    [line] = lines_of(lambda: world.call("get"))
     assert line["status"] == 503
     assert "ThrottlingException" in json.dumps(line)
-    assert metric[metrics.REQUEST_ERRORS] == [1.0]
+    assert counted(line) == {metrics.REQUEST_ERRORS: [1.0]}
 
 
 class Broken(io.StringIO):
@@ -119,19 +131,109 @@ def test_a_done_request_stands_where_neither_line_nor_metric_can_be_written(
     assert world.get(answer.json["sessionId"]).json == answer.json
 
 
-@pytest.mark.parametrize("written", ["line", "metric"])
-def test_a_failure_to_write_is_reported_once_and_the_next_request_counts_only_itself(
-    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], written: str
-) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise ValueError("no room left")
+def access_line(event: dict[str, Any], status: int) -> str:
+    """The gateway's own line for an event that the function answered."""
+    context = event["requestContext"]
+    known = {
+        "requestId": context["requestId"],
+        "identity.sourceIp": "203.0.113.177",
+        "httpMethod": context["http"]["method"],
+        "path": context["http"]["path"],
+        "status": str(status),
+    }
+    [stage] = Deployment().of_type("AWS::ApiGatewayV2::Stage").values()
+    form = stage["AccessLogSettings"]["Format"]
+    return re.sub(r"\$context\.([\w.]+)", lambda found: known.get(found[1], "-"), form)
 
-    target = {"line": "aws_lambda_powertools.Logger.info", "metric": "aws_lambda_powertools.Metrics.flush_metrics"}
-    with monkeypatch.context() as patched:
-        patched.setattr(target[written], fail)
-        capsys.readouterr()
-        answer = world.create()
-    assert answer.status == 201
-    assert capsys.readouterr().err.count("no room left") == 1
-    _, [metric] = lines_of(world.create)
-    assert metric[metrics.SESSIONS_CREATED] == [1.0]
+
+def bytes_logged_of_a_heartbeat(world: World) -> int:
+    """What a heartbeat by a key adds to the function's log and to the access log, each with the end of its line.
+
+    Lambda itself adds nothing: its own lines are written for failures alone.
+    """
+    for function in ("SessionApiFunction", "SessionMessagesFunction", "ApiKeyAuthorizerFunction"):
+        logging = Deployment().resources[function]["Properties"]["LoggingConfig"]
+        assert (logging["LogFormat"], logging["SystemLogLevel"]) == ("JSON", "WARN")
+    event = gateway_event("heartbeat", path=f"{BASE}/{world.new()['sessionId']}/heartbeat")
+    event["requestContext"]["authorizer"]["lambda"]["keyId"] = "111384a848f3e206"
+    world.clock.advance(50_000)
+    world.dynamo.add_hook(faults.Latency(world.clock, 12))
+    with everything_logged() as written:
+        assert world.send(event).status == 200
+    return len(written.getvalue()) + len(access_line(event, 200)) + 1
+
+
+def test_a_heartbeat_logs_fewer_than_550_bytes_in_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "agent-sessions-prod")
+    world = World()
+    world.new()
+    assert 400 < bytes_logged_of_a_heartbeat(world) < 550
+
+
+def test_the_first_request_of_a_process_is_marked_as_a_cold_start(world: World) -> None:
+    lines = lines_of(lambda: [world.call("list") for _ in range(3)])
+    assert [line.get("cold_start", False) for line in lines] == [True, False, False]
+
+
+@pytest.mark.parametrize("level", ["WARNING", "ERROR"])
+def test_a_quiet_log_keeps_metrics_and_server_errors_and_leaves_out_the_rest(
+    monkeypatch: pytest.MonkeyPatch, level: str
+) -> None:
+    monkeypatch.setenv("POWERTOOLS_LOG_LEVEL", level)
+    world = World()
+    session_id = world.new()["sessionId"]
+    assert lines_of(lambda: world.get(session_id)) == []
+    [metric] = lines_of(lambda: world.heartbeat(session_id))
+    assert metric.keys() == {"_aws", "service", metrics.SESSION_HEARTBEATS}
+    world.dynamo.add_hook(faults.throttle(None))
+    [line] = lines_of(lambda: world.heartbeat(session_id))
+    assert (line["status"], line["code"]) == (503, "SERVICE_UNAVAILABLE")
+
+
+@pytest.mark.parametrize("counts", [{"A": 1}, {"WaitSeconds": 2.5, "B": 3}, {"A": 0}])
+def test_the_metrics_of_a_line_are_those_that_powertools_would_write(
+    counts: dict[str, float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The library is the reference for the form of the document, for units, values and dimensions."""
+    RequestLog(SystemClock(), namespace="Stack", service='a "stack"', quiet=False).count(counts)
+    ours = json.loads(capsys.readouterr().out)
+    reference = Metrics(namespace="Stack", service='a "stack"')
+    for name, value in counts.items():
+        reference.add_metric(name, unit_of(name), value)
+    reference.set_timestamp(ours["_aws"]["Timestamp"])
+    reference.flush_metrics()
+    assert ours == json.loads(capsys.readouterr().out)
+
+
+def test_the_facts_stand_beside_the_metrics_and_change_nothing_of_them(capsys: pytest.CaptureFixture[str]) -> None:
+    log = RequestLog(MovableClock(), namespace="Stack", service="s", quiet=False)
+    log.count({"A": 1})
+    log.line("request", {"text": 'a "quoted" line\n \ud800 é', "number": 7, "what": MovableClock}, counts={"A": 1})
+    bare, full = map(json.loads, capsys.readouterr().out.splitlines())
+    facts = {"text": 'a "quoted" line\n \ud800 é', "number": 7, "what": str(MovableClock), "cold_start": True}
+    assert full == bare | facts
+
+
+def test_each_filter_of_the_runbook_finds_lines_that_are_written() -> None:
+    world = SweepWorld()
+    requests = lines_of(world.new)
+    runs = lines_of(world.sweep)
+    world.dynamo.add_hook(faults.throttle(None))
+    requests += lines_of(lambda: world.call("get"))
+    lines = {
+        "SessionApiLogGroup": requests,
+        "ExpirySweeperLogGroup": runs,
+        "AccessLogGroup": [json.loads(access_line(gateway_event("get"), 503))],
+    }
+    runbook = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    filters = re.findall(r"""part (\w+LogGroup)\)".* --filter-pattern '\{ \$\.(\w+) (>=|=) (\S+) \}'""", runbook)
+    assert {group for group, *_ in filters} == lines.keys()
+    for group, field, operator, wanted in filters:
+        found = [line[field] for line in lines[group] if field in line]
+        if operator == ">=":
+            assert [value for value in found if isinstance(value, int) and value >= int(wanted)], (group, field)
+        else:
+            assert [value for value in found if fnmatchcase(value, wanted.strip('"'))], (group, field)
+    named = {"route", "tenant", "status", "milliseconds", "code", "cause", "cold_start", "request_id"}
+    assert named <= {field for line in requests for field in line}
+    assert all(f"`{field}`" in runbook for field in named - {"status", "tenant", "code"})

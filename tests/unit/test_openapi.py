@@ -202,6 +202,7 @@ ASK: dict[str, Ask] = {
     "heartbeat": World.heartbeat,
     "renewSession": World.renew,
     "patchTimeout": World.patch,
+    "patchMetadata": World.patch_metadata,
     "sendMessage": World.say,
     "getMessages": World.messages,
     "getMessage": lambda world, it: world.message(it, said(world, it)),
@@ -217,6 +218,7 @@ PATHS = {
     "heartbeat": f"{BASE}/{{sessionId}}/heartbeat",
     "renewSession": f"{BASE}/{{sessionId}}/renew",
     "patchTimeout": f"{BASE}/{{sessionId}}/timeout",
+    "patchMetadata": f"{BASE}/{{sessionId}}",
     "sendMessage": f"{BASE}/{{sessionId}}/messages",
     "getMessages": f"{BASE}/{{sessionId}}/messages",
     "getMessage": f"{BASE}/{{sessionId}}/messages/{{messageId}}",
@@ -233,6 +235,7 @@ EVENT = {
     "heartbeat": "heartbeat",
     "renewSession": "renew",
     "patchTimeout": "patch",
+    "patchMetadata": "patch-metadata",
     "sendMessage": "message-post",
     "getMessages": "message-list",
     "getMessage": "message-get",
@@ -250,6 +253,7 @@ def without_scope(name: str) -> Ask:
 
 
 KEY = {"idempotency-key": "k"}
+OTHER_VERSION = '"0123456789abcdef"'
 
 
 def at_its_limit(world: World) -> str:
@@ -260,7 +264,7 @@ def at_its_limit(world: World) -> str:
 
 
 KEYED = [name for name in ASK if name != "checkHealth"]
-BY_ID = ["getSession", "deleteSession", "heartbeat", "renewSession", "patchTimeout"]
+BY_ID = ["getSession", "deleteSession", "heartbeat", "renewSession", "patchTimeout", "patchMetadata"]
 CASES: list[tuple[str, str, Callable[[World], str], Ask]] = [
     ("createSession", "201", gone, ASK["createSession"]),
     ("createSession", "201", gone, lambda world, _: world.call("create-minimal")),
@@ -286,6 +290,9 @@ CASES: list[tuple[str, str, Callable[[World], str], Ask]] = [
     ("renewSession", "422", capped, ASK["renewSession"]),
     ("patchTimeout", "400", live, lambda world, it: world.patch(it, {"timeoutMinutes": None, "autoRenew": 3})),
     ("patchTimeout", "413", live, lambda world, it: world.patch(it, raw=" " * 70_000)),
+    ("patchMetadata", "400", live, lambda world, it: world.patch_metadata(it, None, headers={"if-match": "x"})),
+    ("patchMetadata", "412", live, lambda world, it: world.patch_metadata(it, {}, headers={"if-match": OTHER_VERSION})),
+    ("patchMetadata", "413", live, lambda world, it: world.patch_metadata(it, raw=" " * 70_000)),
     ("sendMessage", "201", live, ASK["sendMessage"]),
     ("sendMessage", "201", talked_in, lambda world, it: world.say(it, role="tool", transport="http")),
     ("sendMessage", "200", live, lambda world, it: [world.say(it, headers=KEY) for _ in range(2)][1]),

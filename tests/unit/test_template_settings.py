@@ -27,9 +27,10 @@ READ: dict[str, tuple[Iterable[str], Callable[[Mapping[str, str]], object]]] = {
     "ApiKeyAuthorizerFunction": (KeySettings._fields, KeySettings.from_env),
 }
 """The settings that a function reads, and how."""
-# What packages read: Powertools its own, botocore its bundle of certificates, pydantic a switch.
+# What packages read: Powertools its own, both transports the bundle of certificates, pydantic a switch. And what the
+# composition root reads to choose a transport.
 PACKAGES = {
-    "AWS_CA_BUNDLE", "POWERTOOLS_LOG_LEVEL", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_SERVICE_NAME",
+    "SDK_TRANSPORT", "AWS_CA_BUNDLE", "POWERTOOLS_LOG_LEVEL", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_SERVICE_NAME",
     "PYDANTIC_DISABLE_PLUGINS",
 }  # fmt: skip
 

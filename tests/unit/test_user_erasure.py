@@ -282,7 +282,7 @@ def test_a_request_killed_at_any_call_is_carried_out_whole_or_not_at_all(when: f
         world.dynamo.hooks.clear()
         world.queue.hooks.clear()
         met += kill.dead
-        [erasure_id] = [*erasure_ids(world)] or [None]
+        erasure_id = next(erasure_ids(world), None)
         if erasure_id is None:
             world.pass_orders()
             assert {world.get(each).status for each in mine if "dueShard" in world.item(each)} <= {200, 410}

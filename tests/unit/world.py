@@ -64,6 +64,9 @@ STATUS_OF_CODE: Final = {
 """docs/contract.md, Errors."""
 
 
+MISSING: Final = object()
+
+
 class MovableClock:
     """Stands still until it is moved; to sleep is to move it."""
 
@@ -164,6 +167,11 @@ def gateway_event(
     elif "authorizer" in context:
         context["authorizer"] = {"lambda": {"tenantId": tenant} | ({} if scope is None else {"scope": scope})}
     return event
+
+
+def expression_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of an expression, by their names without colons; DynamoDB refuses to be given none."""
+    return {"ExpressionAttributeValues": {f":{name}": value for name, value in values.items()}} if values else {}
 
 
 @cache
@@ -288,6 +296,11 @@ class World:
     def patch(self, session_id: str, body: object = None, **changes: Any) -> Answer:
         return self.call("patch", path=f"{BASE}/{session_id}/timeout", body=body, **changes)
 
+    def patch_metadata(self, session_id: str, metadata: object = MISSING, **changes: Any) -> Answer:
+        """Patch the metadata: as the sample does, with another patch, or with another request."""
+        body = None if metadata is MISSING else {"metadata": metadata}
+        return self.call("patch-metadata", path=f"{BASE}/{session_id}", body=body, **changes)
+
     def delete(self, session_id: str, **changes: Any) -> Answer:
         return self.call("delete", path=f"{BASE}/{session_id}", **changes)
 
@@ -358,7 +371,7 @@ class World:
             TableName=TABLE,
             Key={"sessionId": {"S": session_id}},
             UpdateExpression=update,
-            **({"ExpressionAttributeValues": {f":{name}": value for name, value in values.items()}} if values else {}),
+            **expression_values(values),
         )
 
     def item(self, session_id: str) -> Any:
@@ -371,6 +384,7 @@ SESSION_ROUTES: Final[Mapping[str, Callable[..., Answer]]] = {
     "heartbeat": World.heartbeat,
     "renew": World.renew,
     "patch": World.patch,
+    "patch_metadata": World.patch_metadata,
     "delete": World.delete,
 }
 """Every route that names a session: called with the world, the session's id, and changes to the event."""

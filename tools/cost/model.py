@@ -4,6 +4,7 @@ import math
 from typing import Final, NamedTuple
 
 from agent_sessions import metrics
+from agent_sessions.sessions.leases import WARNED_EARLY_MS
 from agent_sessions.settings import SessionSettings, SweepSettings
 from agent_sessions.sweep.calls import PUBLISH_BATCH
 from agent_sessions.sweep.claim import WORK_MS
@@ -19,7 +20,9 @@ _SETTINGS: Final = SessionSettings.model_fields | SweepSettings.model_fields
 # A session: active with heartbeats, then it idles out. Its item stays as long as the longest session would, for the
 # retention, for a day, and for some day until TTL removes it.
 ACTIVE, READS, TALK = HOUR, 2, 20  # messages, each within 1 KB and polled for once
-LIFETIME: Final = ACTIVE + _SETTINGS["session_default_timeout_minutes"].default * MINUTE
+_TIMEOUT, _THRESHOLD = (_SETTINGS[f"session_{of}_minutes"].default for of in ("default_timeout", "warning_threshold"))
+LIFETIME: Final = ACTIVE + _TIMEOUT * MINUTE
+HINTED: Final = ((_TIMEOUT - _THRESHOLD) * MINUTE - WARNED_EARLY_MS / 1_000) / 2  # from a heartbeat to its `renewAfter`
 _LONGEST: Final = 2 * _SETTINGS["session_max_timeout_minutes"].default * MINUTE
 STORED: Final = _LONGEST + _SETTINGS["session_retention_minutes"].default * MINUTE + 2 * 24 * HOUR
 ITEM_BYTES, ENTRY_BYTES = 700, 75  # an item with some 150 bytes of metadata, and its entry in the index `due`
@@ -41,12 +44,10 @@ CALL_SECONDS, RUN_SECONDS = 0.015, 0.3  # billed for one call of the API functio
 BYTE_SECONDS: Final = 0.06 / 2**20  # to read by query or scan
 PROCESSOR_RATE: Final = 2_000  # sessions that a sweep handles in a second on a whole processor
 SWEEP_RATE: Final = PROCESSOR_RATE * MEMORY_GB * 1024 / 1769  # the same with the default memory
-LOG_BYTES, RESPONSE_BYTES = 460 + 330 + 470, 630 + 300  # logs: our lines as measured, those of Lambda and the gateway
+LOG_BYTES, RESPONSE_BYTES = 540, 630 + 300  # a heartbeat's: its line and the access log's, Lambda's own only on failure
 METRICS: Final = sum(name.isupper() for name in vars(metrics))
-ALARM_METRICS: Final = sum(
-    sum("MetricStat" in each for each in alarm.get("Metrics", [])) or 1
-    for alarm in Template().of_type("AWS::CloudWatch::Alarm").values()
-)
+_ALARMS: Final = Template().of_type("AWS::CloudWatch::Alarm").values()
+ALARM_METRICS: Final = sum(sum("MetricStat" in each for each in alarm.get("Metrics", [])) or 1 for alarm in _ALARMS)
 SHARDS, MOST_SHARDS = int(_SETTINGS["due_shards"].default), 32
 PARTITION_WRITES, PARTITION_READS = 1_000, 3_000
 
@@ -71,8 +72,7 @@ def load(live: float, heartbeat: float = MINUTE) -> Load:
     created = live / LIFETIME
     beats = ACTIVE // heartbeat
     due_writes = created * (2 + 2 * (REARMS + 1))
-    busy = PEAK * created * MET * MINUTE / (WORK_MS / 1_000)
-    sweeps = 1 if busy <= SWEEP_RATE else math.ceil(busy / PROCESSOR_RATE)
+    sweeps = 1 if (busy := PEAK * created * MET * 60_000 / WORK_MS) <= SWEEP_RATE else math.ceil(busy / PROCESSOR_RATE)
     shards = max(SHARDS, sweeps, math.ceil(PEAK * due_writes / PARTITION_WRITES))
     return Load(
         created=created,
@@ -91,22 +91,32 @@ def load(live: float, heartbeat: float = MINUTE) -> Load:
 def components(live: float, heartbeat: float = MINUTE) -> dict[str, float]:
     """Price a month of this design, by component."""
     of = load(live, heartbeat)
-    calls, talk = of.requests * MONTH, of.created * TALK * MONTH
+    talk = of.created * TALK * MONTH
     listed = of.created * (CREATE_UNITS - DUE_UNITS_OF_CREATE + UNLIST_UNITS)
-    return {
-        "API Gateway": prices.API_CALL.of(calls),
-        "API function": _function(calls * CALL_SECONDS, calls),
+    return _answered(of.requests * MONTH) | {
         "heartbeats, a write unit each": prices.WRITE_UNIT.of(of.created * (ACTIVE // heartbeat) * MONTH),
         "creating, reading and unlisting": prices.WRITE_UNIT.of(listed * MONTH)
         + prices.READ_UNIT.of(of.created * READS * MONTH),
         "messages, two write units each": prices.WRITE_UNIT.of(2 * talk) + prices.READ_UNIT.of(2 * talk),
         "finding and announcing what is due": this_design(live),
         "storage and recovery": prices.STORAGE.of(of.stored_gb) + prices.RECOVERY.of(of.stored_gb),
-        "logs": prices.LOGS.of(calls * LOG_BYTES / 1e9),
-        "data out": prices.DATA_OUT.of(calls * RESPONSE_BYTES / 1e9),
         "metrics, alarms, dashboard": prices.METRIC.of(METRICS * of.stacks)
         + prices.ALARM.of(ALARM_METRICS * of.stacks)
         + prices.DASHBOARD.of(of.stacks),
+    }
+
+
+def heartbeats(count: float) -> dict[str, float]:
+    """Price so many heartbeats alone, by component, from the first dollar of each price on."""
+    return _answered(count) | {"DynamoDB": prices.WRITE_UNIT.of(count)}
+
+
+def _answered(calls: float) -> dict[str, float]:
+    return {
+        "API Gateway": prices.API_CALL.of(calls),
+        "API function": _function(calls * CALL_SECONDS, calls),
+        "logs": prices.LOGS.of(calls * LOG_BYTES / 1e9),
+        "data out": prices.DATA_OUT.of(calls * RESPONSE_BYTES / 1e9),
     }
 
 
@@ -120,31 +130,24 @@ def this_design(live: float) -> float:
 def moved_index(live: float) -> float:
     """Price the same where each heartbeat moves its session's entry, so that sweeps re-arm nothing."""
     created = load(live).created
-    units = DUE_UNITS - REARMS * REARM_UNITS + 2 * ACTIVE / MINUTE
-    return prices.WRITE_UNIT.of(created * units * MONTH) + _swept(created, created * (WAITS + 2), SHARDS)
+    written = created * (DUE_UNITS - REARMS * REARM_UNITS + 2 * ACTIVE / MINUTE) * MONTH
+    return prices.WRITE_UNIT.of(written) + _swept(created, created * (WAITS + 2), SHARDS)
 
 
 def scan(live: float) -> float:
     """Price the same without an index: a scan reads every stored item each minute."""
     created = load(live).created
     octets = created * STORED * ITEM_BYTES
-    work = _function((octets * BYTE_SECONDS + RUN_SECONDS) * MINUTES, MINUTES)
-    return (
-        prices.READ_UNIT.of(octets * READ_UNITS_OF_SCAN * MINUTES)
-        + work
-        + _published(created, 1)
-        + prices.WRITE_UNIT.of(created * MONTH)
-    )
+    work = _function((octets * BYTE_SECONDS + RUN_SECONDS) * MINUTES, MINUTES) + _published(created, 1)
+    return work + prices.READ_UNIT.of(octets * READ_UNITS_OF_SCAN * MINUTES) + prices.WRITE_UNIT.of(created * MONTH)
 
 
 def _swept(created: float, met: float, shards: int) -> float:
-    """Price each minute's queries of the shards, and reading, handling and publishing what they find."""
     reads = prices.READ_UNIT.of(met * MET_UNITS * MONTH + shards * MINUTES / 2)
     return reads + _function(met / SWEEP_RATE * MONTH + MINUTES * RUN_SECONDS, MINUTES) + _published(created, shards)
 
 
 def _published(created: float, groups: int) -> float:
-    """Price two events a session, in batches of one kind, one group and one minute."""
     events = created * MINUTE / groups
     return prices.PUBLISH.of(2 * groups * max(min(events, 1.0), events / PUBLISH_BATCH) * MINUTES)
 

@@ -17,12 +17,8 @@ SIZES: Final = (10_000, 1_000_000, 100_000_000)
 
 
 def with_block(page: str) -> str:
-    """Return the page with the present tables between its markers; raise ValueError where it lacks one."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"{PAGE.name} lacks the line {END if begin else BEGIN}")
-    return f"{before}{begin}\n\n{block()}\n\n{end}{after}"
+    """Return the page with the present tables between its markers."""
+    return f"{page.split(BEGIN, maxsplit=1)[0]}{BEGIN}\n\n{block()}\n\n{END}{page.split(END)[1]}"
 
 
 def number(value: float) -> str:
@@ -40,25 +36,24 @@ def money(value: float) -> str:
 
 
 def _table(columns: str, *rows: Iterable[str]) -> str:
-    """Write a table; `columns` has its line of dashes after its head."""
     return "\n".join([columns, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
 def block() -> str:
     """Return what stands between the markers."""
     loads, bills = [model.load(live) for live in SIZES], [model.components(live) for live in SIZES]
-    sums = [sum(bill.values()) for bill in bills]
+    rarer = [sum(model.components(live, model.HINTED).values()) for live in SIZES]
     megabytes, size = f"{model.MEMORY_GB * 1024:g} MB", model.MEMORY_GB * model.MONTH
     sizes, dashes = " | ".join(map(number, SIZES)), "|---|---:|---:|---:|"
-    rarer = [sum(model.components(live, 300).values()) for live in SIZES]
+    beats = model.heartbeats(MILLION)
+    fewer = MILLION * (model.ACTIVE // model.HINTED) / (model.ACTIVE // model.MINUTE)
     parts = (
         _prose(
             f"Assumed: {model.ACTIVE / model.MINUTE:g} minutes of activity with a heartbeat a minute, then a session",
             f"ends by itself; {model.READS} GETs, {model.TALK} messages; items of {model.ITEM_BYTES} bytes for",
             f"{model.STORED / model.HOUR:g} hours. Functions of {megabytes} on arm64; a call is billed",
             f"{model.CALL_SECONDS * 1000:g} ms, logs {model.LOG_BYTES:,} bytes; a sweep handles {model.SWEEP_RATE:.0f}",
-            f"sessions a second, {model.PROCESSOR_RATE:,} with a whole processor. Left out: free tiers, discounts,",
-            "lists, cold starts, the gauge, the authorizer, subscribers but SQS queues, to which delivery is free.",
+            f"sessions a second, {model.PROCESSOR_RATE:,} with a whole processor.",
         ),
         "### Load and settings",
         _table(
@@ -76,8 +71,13 @@ def block() -> str:
         _table(
             f"| live sessions | {sizes} |\n{dashes}",
             *((name, *(money(bill[name]) for bill in bills)) for name in bills[0]),
-            ("**all of it**", *(f"**{money(cost)}**" for cost in sums)),
-            ("with a heartbeat every five minutes", *map(money, rarer)),
+            ("**all of it**", *(f"**{money(sum(bill.values()))}**" for bill in bills)),
+            ("with clients that follow `renewAfter`", *map(money, rarer)),
+        ),
+        _prose(
+            f"A million heartbeats cost {money(sum(beats.values()))}:",
+            f"{', '.join(f'{name} {money(cost)}' for name, cost in beats.items())}. Clients that wait for `renewAfter`",
+            f"send {number(fewer)} in the same time, for {money(sum(model.heartbeats(fewer).values()))}.",
         ),
         "### Against the alternatives",
         _table(
@@ -115,14 +115,12 @@ def svg() -> str:
     def at(live: float, dollars: float) -> str:
         return f"{100 * math.log10(live) - 230:.1f} {360 - 50 * math.log10(dollars):.1f}"
 
+    grid, left = '<path stroke="#e4e4e4" d="M', '<text x="64" text-anchor="end"'
     drawn = [
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 900 420" font-family="sans-serif" font-size="12">',
-        '<rect width="900" height="420" fill="#fff"/>',
         '<text x="70" y="402">live sessions, a heartbeat a minute each; +: where one stack ends</text>',
-        *(f'<path d="M{at(10**power, 1)}V10" stroke="#e4e4e4"/>' for power in range(3, 9)),
-        *(f'<path d="M{at(1e3, 10**power)}H570" stroke="#e4e4e4"/>' for power in range(8)),
-        *(f'<text x="{100 * p - 240}" y="378">{number(10**p)}</text>' for p in range(3, 9)),
-        *(f'<text x="64" y="{364 - 50 * p}" text-anchor="end">{money(10**p)}</text>' for p in range(8)),
+        *(f'{grid}{at(10**p, 1)}V10"/><text x="{100 * p - 240}" y="378">{number(10**p)}</text>' for p in range(3, 9)),
+        *(f'{grid}{at(1e3, 10**p)}H570"/>{left} y="{364 - 50 * p}">{money(10**p)}</text>' for p in range(8)),
     ]
     below, points = 0.0, [10 ** (3 + quarters / 4) for quarters in range(21)]
     for (name, cost, reach, _), colour in zip(model.DESIGNS, ("#c1440e", "#8e6c00", "#0b5394"), strict=True):
@@ -130,6 +128,5 @@ def svg() -> str:
         drawn.append(f'<path d="M{line}" fill="none" stroke="{colour}" stroke-width="2.5"/>')
         drawn.append(f'<path d="M{at(reach, cost(reach))}m-5 0h10m-5 -5v10" stroke="{colour}" stroke-width="2"/>')
         below = max(below + 16, float(at(1e8, cost(1e8)).split()[1]))
-        label = f"{name.partition(':')[0]}: {money(cost(1e8))}"
-        drawn.append(f'<text x="578" y="{below}" fill="{colour}">{label}</text>')
+        drawn.append(f'<text x="578" y="{below}" fill="{colour}">{name.partition(":")[0]}: {money(cost(1e8))}</text>')
     return "\n".join([*drawn, "</svg>", ""])

@@ -1,6 +1,6 @@
 """What the edges report: one line a request or run, and counts by name. The template's alarms use these names.
 
-`telemetry` is the implementation on Powertools.
+`request_log` writes them on the request path, `telemetry` in the background, through Powertools.
 """
 
 from collections.abc import Mapping
@@ -37,11 +37,22 @@ ACTIVE_SESSIONS: Final = "ActiveSessions"
 SESSIONS_EXPIRING_SOON: Final = "SessionsExpiringSoon"
 
 
+def unit_of(name: str) -> str:
+    """Return the unit of a metric: seconds where its name ends in `Seconds`, else a count."""
+    return "Seconds" if name.endswith("Seconds") else "Count"
+
+
 class TelemetryPort(Protocol):
     """Takes one line a request or run, and counts. Neither method raises: what was done stands, logged or not."""
 
-    def line(self, message: str, facts: Mapping[str, Any], crash: BaseException | None = None) -> None:
-        """Write one log line, with the stack of a crash."""
+    def line(
+        self,
+        message: str,
+        facts: Mapping[str, Any],
+        crash: BaseException | None = None,
+        counts: Mapping[str, float] | None = None,
+    ) -> None:
+        """Write one log line, with the stack of a crash, and publish what it counts."""
         ...
 
     def count(self, values: Mapping[str, float]) -> None:

@@ -1,13 +1,13 @@
-"""Logs and metrics through Powertools: one JSON line a request, EMF for the counts. Sees no body and no metadata."""
+"""Logs and metrics of the functions in the background, through Powertools. Sees no body and no metadata."""
 
-import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from threading import Lock
 from typing import Any, Final
 
 from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
+
+from agent_sessions.metrics import unit_of
+from agent_sessions.request_log import report_unwritten
 
 _PUBLISHING: Final = Lock()
 """Powertools keeps one set of metrics for the whole process, in which the local stack has several threads."""
@@ -21,30 +21,31 @@ class Telemetry:
         self._logger = logger
         self._metrics = metrics
 
-    def line(self, message: str, facts: Mapping[str, Any], crash: BaseException | None = None) -> None:
-        """Write one line; a `crash` makes it an error that shows the stack."""
+    def line(
+        self,
+        message: str,
+        facts: Mapping[str, Any],
+        crash: BaseException | None = None,
+        counts: Mapping[str, float] | None = None,
+    ) -> None:
+        """Write one line, and the metrics after it; a `crash` makes the line an error that shows the stack."""
         try:
             if crash is None:
                 self._logger.info(message, extra=dict(facts))
             else:
                 self._logger.error(message, extra=dict(facts), exc_info=crash)
-        except Exception as error:  # noqa: BLE001 - the request or the run is done already
-            _report(error)
+        except Exception as error:  # noqa: BLE001 - the run is done already
+            report_unwritten(error)
+        if counts:
+            self.count(counts)
 
     def count(self, values: Mapping[str, float]) -> None:
-        """Publish metrics at once; a name that ends in `Seconds` has that unit, the others are counts."""
+        """Publish metrics at once."""
         with _PUBLISHING:
             try:
                 for name, value in values.items():
-                    unit = MetricUnit.Seconds if name.endswith("Seconds") else MetricUnit.Count
-                    self._metrics.add_metric(name, unit, value)
+                    self._metrics.add_metric(name, unit_of(name), value)
                 self._metrics.flush_metrics()
-            except Exception as error:  # noqa: BLE001 - the request or the run is done already
-                self._metrics.clear_metrics()  # else the next request would publish these as well
-                _report(error)
-
-
-def _report(error: Exception) -> None:
-    """Report on standard error, in one line, that a log line or a metric could not be written."""
-    with suppress(Exception):
-        sys.stderr.write(f"A log line or a metric could not be written: {error!r}\n")
+            except Exception as error:  # noqa: BLE001 - the run is done already
+                self._metrics.clear_metrics()  # else the next run would publish these as well
+                report_unwritten(error)

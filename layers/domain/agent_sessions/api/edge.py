@@ -61,6 +61,7 @@ SCOPES: Final[Mapping[tuple[str, str], frozenset[str]]] = {
     ("/", "POST"): frozenset({"full", "client"}),
     ("/", "GET"): frozenset({"full"}),
     ("/{id}", "GET"): frozenset({"full", "client", "agent"}),
+    ("/{id}", "PATCH"): frozenset({"full", "client"}),
     ("/{id}", "DELETE"): frozenset({"full", "client"}),
     ("/{id}/heartbeat", "POST"): frozenset({"full", "client"}),
     ("/{id}/renew", "POST"): frozenset({"full", "client"}),
@@ -188,12 +189,10 @@ class HttpApi(ABC):
             crash = error
             answer = self._refusal(SessionServiceError("Something went wrong on our side."), facts)
         facts |= {**answer.facts, "status": answer.status, "milliseconds": self._clock.now_ms() - started_ms}
-        self._telemetry.line("request", facts, crash)
         counts = dict(answer.counts)
         if answer.metric:
             counts[answer.metric] = 1
-        if counts:
-            self._telemetry.count(counts)
+        self._telemetry.line("request", facts, crash, counts)
         return {
             "statusCode": answer.status,
             "headers": {

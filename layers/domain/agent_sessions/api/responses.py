@@ -133,8 +133,8 @@ def _details(error: SessionServiceError) -> dict[str, Any]:
             return details if session_id is None else details | {"sessionId": session_id}
         case IdempotencyKeyReused(differing=differing):
             return {"differing": list(differing)}
-        case PreconditionFailed(last_sequence=last_sequence):
-            return {"lastSequence": last_sequence}
+        case PreconditionFailed(field=field, present=present):
+            return {field: present}
         case SessionRenewalFailed(ends_at_ms=ends_at_ms):
             return {"endsAt": timestamp(ends_at_ms)}
         case _:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from agent_sessions.bootstrap.wiring import built_once, client, telemetry, wiring
+from agent_sessions.bootstrap.wiring import built_once, client, dynamodb, request_log, wiring
 
 if TYPE_CHECKING:
     from agent_sessions.api.erasures import ErasureApi
@@ -52,7 +52,7 @@ def session_api() -> "SessionApi":
         health=_health,
         settings=settings,
         clock=wiring().clock,
-        telemetry=telemetry(),
+        telemetry=request_log(),
     )
 
 
@@ -63,7 +63,7 @@ def session_store() -> "DynamoSessionStore":
 
     settings = _session_settings()
     return DynamoSessionStore(
-        client("dynamodb"),
+        dynamodb(),
         settings.sessions_table,
         retention_ms=settings.retention_ms,
         due_shards=settings.due_shards,
@@ -87,9 +87,8 @@ def _lists() -> "ListApi":
     from agent_sessions.lists.pages import SessionList
 
     settings = _session_settings()
-    dynamodb = client("dynamodb")
-    index = DynamoSessionIndex(dynamodb, settings.sessions_table, settings.listed_shards)
-    secret = DynamoCursorSecret(dynamodb, settings.sessions_table)
+    index = DynamoSessionIndex(dynamodb(), settings.sessions_table, settings.listed_shards)
+    secret = DynamoCursorSecret(dynamodb(), settings.sessions_table)
     return ListApi(SessionList(index, wiring().clock, secret.read))
 
 
@@ -111,7 +110,7 @@ def user_removal() -> "UserRemoval":
 
     return UserRemoval(
         records=erasure_records(),
-        found=DynamoUserSessions(client("dynamodb"), _session_settings().sessions_table),
+        found=DynamoUserSessions(dynamodb(), _session_settings().sessions_table),
         store=session_store(),
         pages=message_pages(),
         queue=eraser_queue(),
@@ -124,7 +123,7 @@ def erasure_records() -> "DynamoErasureRecords":
     """Build the records of erasures."""
     from agent_sessions.erasure.dynamo_users import DynamoErasureRecords
 
-    return DynamoErasureRecords(client("dynamodb"), _session_settings().sessions_table)
+    return DynamoErasureRecords(dynamodb(), _session_settings().sessions_table)
 
 
 @built_once
@@ -133,7 +132,7 @@ def _health() -> "HealthService":
     from agent_sessions.sweep.health import HealthService
 
     settings = _session_settings()
-    record = DynamoSweepRecord(client("dynamodb"), settings.sessions_table)
+    record = DynamoSweepRecord(dynamodb(), settings.sessions_table)
     return HealthService(record, wiring().clock, settings.due_shards)
 
 
@@ -163,7 +162,7 @@ def session_messages() -> "MessageApi":
 
     settings = MessageSettings.from_env(wiring().environ)
     clock = wiring().clock
-    store = DynamoMessageStore(client("dynamodb"), settings.sessions_table, settings.messages_table)
+    store = DynamoMessageStore(dynamodb(), settings.sessions_table, settings.messages_table)
     reader = MessageReader(store, clock, retention_ms=settings.retention_ms)
     return MessageApi(
         messages=MessageService(
@@ -177,7 +176,7 @@ def session_messages() -> "MessageApi":
         wait=MessageWait(store, reader, clock),
         settings=settings,
         clock=clock,
-        telemetry=telemetry(),
+        telemetry=request_log(),
     )
 
 
@@ -188,7 +187,7 @@ def message_pages() -> "DynamoMessagePages":
     from agent_sessions.settings import ErasureSettings
 
     settings = ErasureSettings.from_env(wiring().environ)
-    return DynamoMessagePages(client("dynamodb"), settings.messages_table, wiring().clock)
+    return DynamoMessagePages(dynamodb(), settings.messages_table, wiring().clock)
 
 
 @built_once

@@ -3,14 +3,12 @@
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import ClientError
-
-from agent_sessions.aws_clients.failures import is_failed_condition, translated
+from agent_sessions.aws_clients.failures import FailedCondition, translated
 from agent_sessions.erasure.ports import START, Erasure, FoundSession, UserPage
 from agent_sessions.errors import ServiceUnavailable
 from agent_sessions.sessions import dynamo_item as items
 from agent_sessions.sessions.dynamo_item import Item, number
-from agent_sessions.sessions.dynamo_store import BATCH_GET_LIMIT, old_item
+from agent_sessions.sessions.dynamo_store import BATCH_GET_LIMIT
 from agent_sessions.sessions.model import MS_PER_DAY
 
 if TYPE_CHECKING:
@@ -106,11 +104,8 @@ class DynamoErasureRecords:
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                     **condition,
                 )
-        except ClientError as error:
-            if not is_failed_condition(error):
-                raise
-            found = old_item(error)
-            return written if found and _erasure(found) == written else None
+        except FailedCondition as refused:
+            return written if refused.item and _erasure(refused.item) == written else None
         return written
 
 

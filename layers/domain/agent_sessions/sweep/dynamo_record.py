@@ -3,9 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import ClientError
-
-from agent_sessions.aws_clients.failures import is_failed_condition, translated
+from agent_sessions.aws_clients.failures import FailedCondition, translated
 from agent_sessions.errors import ServiceUnavailable
 from agent_sessions.sessions import dynamo_item as items
 from agent_sessions.sessions.dynamo_item import Item, number
@@ -41,7 +39,7 @@ class DynamoSweepRecord:
         try:
             with translated():
                 answer = self._client.get_item(TableName=self._table, Key=items.session_key(RECORD))
-        except ClientError as error:  # whatever the reason, the table cannot be read: that is what health asks
+        except Exception as error:  # whatever the reason, the table cannot be read: that is what health asks
             raise ServiceUnavailable from error
         item = dict(answer.get("Item", {}))
         found = {shard: _shard_sweep(item, shard) for shard in range(_SHARDS)}
@@ -97,9 +95,7 @@ class DynamoSweepRecord:
     def _write_if(self, condition: str, update: str, values: Item) -> bool:
         try:
             self._write(update, values, condition)
-        except ClientError as error:
-            if not is_failed_condition(error):
-                raise
+        except FailedCondition:
             return False
         return True
 

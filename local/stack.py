@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from agent_sessions.api.edge import BASE_PATH
+from agent_sessions.api.edge import BASE_PATH, ERASURES_PATH
 from agent_sessions.bootstrap import callers
 from agent_sessions.bootstrap.wiring import Wiring, wire
 from agent_sessions.errors import ServiceUnavailable
@@ -188,6 +188,8 @@ class LocalStack:
             at = timestamp(self.clock.now_ms())[11:19]
         if request.method not in {"GET", "HEAD", "OPTIONS"}:
             self.watch.touch(_sessions_named_by(request, answer))
+        if request.path.startswith(ERASURES_PATH):
+            self.watch.touch_all()
         self.show(f"  {at}  {request.method:<6} {request.path}  {answer.status}")
         return answer
 

@@ -166,6 +166,8 @@ class Rehearsal:
             for _ in range(2):  # one pass that finds the session, and one that finds nothing
                 self.clock.advance(minutes=1)
                 assert send({"Records": [{"messageId": "1", "body": order}]}) == {"batchItemFailures": []}
+        with self._function("SessionApiFunction", session_api.handler, unseen=True) as send:
+            send(gateway_event("create-minimal"))
 
     def _sweep(self) -> None:
         with self._function("ExpirySweeperFunction", expiry_sweeper.handler) as send:

@@ -18,6 +18,7 @@ from agent_sessions.wire_format import timestamp
 
 from local.aws import ACCOUNT, REGION
 from local.clock import MovableClock
+from local.upcoming import minute_from
 from template_reader import Schedule
 
 _IDLE_SECONDS: Final = 0.5
@@ -136,7 +137,7 @@ class Scheduler:
         self._rules = rules
         self._clock = clock
         self._next_due_ms = next_due_ms
-        self._look_ahead_ms = look_ahead_ms
+        self.look_ahead_ms = look_ahead_ms
         self._after_run = after_run
         self._on_failure = on_failure
         self._turnstile = turnstile or Turnstile()
@@ -161,6 +162,11 @@ class Scheduler:
         if self._ticker is not None:
             self._ticker.join()
 
+    @property
+    def next_minute_ms(self) -> int:
+        """The next minute whose sweep is still to come."""
+        return self._done_ms + MS_PER_MINUTE
+
     def sweep(self) -> Any:
         """Run the sweeper now, out of turn; return its answer."""
         with self._running:
@@ -180,6 +186,16 @@ class Scheduler:
         with self._running, self._clock.held():
             start_ms = self._clock.now_ms()
             return self._move(start_ms, start_ms + by_ms, until_event=False)
+
+    def advance_to(self, moment_ms: int) -> Move:
+        """Move the clock forward to a moment, as `advance` does; not at all where the moment has passed.
+
+        Raises:
+            MoveStoppedError: the stack ends.
+
+        """
+        with self._running, self._clock.held():
+            return self._move(self._clock.now_ms(), moment_ms, until_event=False)
 
     def advance_to_event(self) -> Move:
         """Move the clock to the next minute that publishes something; not at all where nothing will be.
@@ -242,14 +258,14 @@ class Scheduler:
         with self._turnstile.alone():
             if passed != self._turnstile.passed:
                 return minute_ms + MS_PER_MINUTE
-            horizon_ms = minute_ms + self._look_ahead_ms
+            horizon_ms = minute_ms + self.look_ahead_ms
             moments = list(wanted)
             waiting_ms = self._next_due_ms(None)
             if waiting_ms is not None and waiting_ms <= horizon_ms:
-                moments.append(_minute_from(waiting_ms + EXPIRY_GRACE_MS))
+                moments.append(minute_from(waiting_ms + EXPIRY_GRACE_MS))
                 waiting_ms = self._next_due_ms(horizon_ms)
             if waiting_ms is not None:
-                moments.append(_minute_from(waiting_ms - self._look_ahead_ms))
+                moments.append(minute_from(waiting_ms - self.look_ahead_ms))
             if not moments:
                 return None
             next_ms = max(minute_ms + MS_PER_MINUTE, min(moments))
@@ -302,8 +318,3 @@ def _minute_of(moment_ms: int, every: int = 1) -> int:
     """The last whole minute, or multiple of minutes, that is not after the moment."""
     step_ms = every * MS_PER_MINUTE
     return moment_ms // step_ms * step_ms
-
-
-def _minute_from(moment_ms: int) -> int:
-    """The first whole minute that is not before the moment."""
-    return -(moment_ms // -MS_PER_MINUTE) * MS_PER_MINUTE

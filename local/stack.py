@@ -25,6 +25,7 @@ from botocore.config import Config
 
 from local import dynamodb_local
 from local.aws import ACCOUNT, REGION, EmbeddedAws, forget_real_accounts
+from local.calls import CallLog
 from local.clock import MovableClock
 from local.dynamo.client import MemoryDynamo
 from local.events import EventInbox
@@ -32,9 +33,11 @@ from local.functions import FunctionLog, LambdaFunction, redirected_output
 from local.gateway import Authorizer, Cors, Gateway, HttpAnswer, HttpRequest
 from local.kept import KeptFolder
 from local.options import Options
+from local.play import Player
 from local.queue import LocalQueue
 from local.schedule import Move, Scheduler, Turnstile
 from local.store import LocalStore
+from local.upcoming import Upcoming, next_event
 from local.watch import SessionWatch
 from template_reader import Deployment, Schedule, Template
 
@@ -77,6 +80,8 @@ class LocalStack:
         self.clock: MovableClock
         self.inbox: EventInbox
         self.watch: SessionWatch
+        self.calls = CallLog()
+        self.player = Player(self.advance)
         self.ending = threading.Event()
         self._log_file = log_file
         self.data_dir = data_dir
@@ -84,6 +89,7 @@ class LocalStack:
         self._turnstile = Turnstile()
         self._gateway: Gateway
         self._scheduler: Scheduler
+        self._store: LocalStore
         self._queue: LocalQueue
         self._eraser: Callable[[dict[str, Any]], Any]
         self._callers: ThreadPoolExecutor
@@ -143,6 +149,7 @@ class LocalStack:
         )
         store = LocalStore(dynamodb, tables, due_shards=int(environ["DUE_SHARDS"]))
         store.create_missing(template)
+        self._store = store
         self.watch = SessionWatch(store.read, self.clock)
         self.inbox = EventInbox(sns, aws.sqs(), topic_arn, self._take_event)
         if self._kept is not None:
@@ -166,6 +173,7 @@ class LocalStack:
         )
         self._scheduler.start()
         self._cleanup.callback(self._scheduler.stop)
+        self._cleanup.callback(self.player.stop)
 
     def stop(self) -> None:
         """Stop all parts, in the opposite order."""
@@ -184,10 +192,14 @@ class LocalStack:
     def answer(self, request: HttpRequest) -> HttpAnswer:
         """Answer a request to the API."""
         with self._turnstile.shared():
+            at_ms = self.clock.now_ms()
             answer = self._gateway.answer(request)
             at = timestamp(self.clock.now_ms())[11:19]
         if request.method not in {"GET", "HEAD", "OPTIONS"}:
-            self.watch.touch(_sessions_named_by(request, answer))
+            named = _sessions_named_by(request, answer)
+            self.watch.touch(named)
+            route = request.path.removeprefix(BASE_PATH).removeprefix(f"/{named[0]}" if named else "")
+            self.calls.add(at_ms, request.method, route or "/", named[0] if named else None, answer)
         if request.path.startswith(ERASURES_PATH):
             self.watch.touch_all()
         self.show(f"  {at}  {request.method:<6} {request.path}  {answer.status}")
@@ -199,11 +211,23 @@ class LocalStack:
         self._keep_offset()
         return move
 
+    def advance_to(self, moment_ms: int) -> Move:
+        """Move the clock to a moment."""
+        move = self._scheduler.advance_to(moment_ms)
+        self._keep_offset()
+        return move
+
     def advance_to_event(self) -> Move:
         """Move the clock to the next event."""
         move = self._scheduler.advance_to_event()
         self._keep_offset()
         return move
+
+    def upcoming(self) -> Upcoming | None:
+        """What is published next if nobody calls until then."""
+        look_ahead_ms = self._scheduler.look_ahead_ms
+        first_minute_ms = self._scheduler.next_minute_ms
+        return next_event(self._store.due(), first_minute_ms=first_minute_ms, look_ahead_ms=look_ahead_ms)
 
     def sweep(self) -> Any:
         """Sweep now."""

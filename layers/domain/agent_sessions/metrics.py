@@ -26,6 +26,9 @@ SESSIONS_ERASED: Final = "SessionsErased"
 USERS_ERASED: Final = "UsersErased"
 ERASER_FAILURES: Final = "EraserFailures"
 
+MESSAGE_EVENTS_PUBLISHED: Final = "MessageEventsPublished"
+MESSAGE_EVENTS_REFUSED: Final = "MessageEventsRefused"
+
 SWEEP_RUNS: Final = "SweepRuns"
 SWEEP_LAG_SECONDS: Final = "SweepLagSeconds"
 SWEEP_BACKLOG: Final = "SweepBacklog"

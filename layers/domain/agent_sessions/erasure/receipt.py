@@ -3,13 +3,13 @@
 from typing import Final
 
 from agent_sessions.erasure.ports import Erasure
-from agent_sessions.events.cloud_events import SessionEvent
+from agent_sessions.events.cloud_events import Event
 from agent_sessions.wire_format import compact, timestamp
 
 USER_ERASED: Final = "agent-sessions.user.erased"
 
 
-def user_erased_event(erasure: Erasure, source: str) -> SessionEvent:
+def user_erased_event(erasure: Erasure, source: str) -> Event:
     """Make the event of a finished erasure. A repeat has the same id."""
     finished_at = timestamp(erasure.finished_at_ms or 0)
     event_id = f"{erasure.erasure_id}:erased"
@@ -32,4 +32,4 @@ def user_erased_event(erasure: Erasure, source: str) -> SessionEvent:
             "sessionsDigest": erasure.digest_hex,
         },
     }
-    return SessionEvent(event_id, compact(body), {"type": USER_ERASED, "tenantId": erasure.tenant_id})
+    return Event(event_id, compact(body), {"type": USER_ERASED, "tenantId": erasure.tenant_id})

@@ -451,17 +451,10 @@ class ErasedData(Receipt):
     messages: Count
 
 
-class ErasedEvent(BaseModel):
-    """A user was erased. A repeat has the same id."""
+class ErasedEvent(_Event):
+    """A user was erased."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    specversion: Literal["1.0"]
-    id: str
-    source: str
     subject: SessionId = Field(description="The erasure's id.")
-    time: Timestamp
-    datacontenttype: Literal["application/json"]
     type: Literal["agent-sessions.user.erased"]
     data: ErasedData
 

@@ -8,6 +8,9 @@ MAKEFLAGS += --no-builtin-rules
 
 export SAM_CLI_TELEMETRY := 0
 
+# Some containers set it. Every process would then compile every package again, at two seconds of a processor each.
+unexport PYTHONDONTWRITEBYTECODE
+
 # tools/needs.py puts the programs there that this machine lacks.
 export PATH := $(CURDIR)/.cache/bin:$(PATH)
 

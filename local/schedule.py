@@ -123,13 +123,15 @@ class Scheduler:
         clock: MovableClock,
         next_due_ms: Callable[[int | None], int | None],
         look_ahead_ms: int,
+        before_move: Callable[[], object] = lambda: None,
         after_run: Callable[[], object] = lambda: None,
         on_failure: Callable[[BaseException], None] = lambda _: None,
         turnstile: Turnstile | None = None,
     ) -> None:
         """`next_due_ms` is the earliest entry of the due index, or the earliest behind a moment.
 
-        `after_run` takes in what a run published.
+        `before_move` is called while the clock still stands at the moment that it is about to leave, and `after_run`
+        takes in what a run published.
         Callers of the API pass the turnstile, so that none of them comes between a look at the index and the move that
         follows from it.
         """
@@ -138,6 +140,7 @@ class Scheduler:
         self._clock = clock
         self._next_due_ms = next_due_ms
         self.look_ahead_ms = look_ahead_ms
+        self._before_move = before_move
         self._after_run = after_run
         self._on_failure = on_failure
         self._turnstile = turnstile or Turnstile()
@@ -221,7 +224,7 @@ class Scheduler:
                 if self._ending.is_set():
                     message = "the local stack is ending"
                     raise MoveStoppedError(message)
-                self._clock.move_to(minute_ms)
+                self._move_to(minute_ms)
                 passed = self._turnstile.passed
                 settled = self._run_minute(minute_ms, move)
                 if until_event and move.events:
@@ -229,11 +232,15 @@ class Scheduler:
                 wanted = [] if until_event else [moment for moment in last_ms.values() if moment > minute_ms]
                 minute_ms = self._after(minute_ms, target_ms, wanted, passed if settled else None)
             if not until_event:
-                self._clock.move_to(target_ms)
+                self._move_to(target_ms)
         finally:
             self.progress = None
         move.end_ms = self._clock.now_ms()
         return move
+
+    def _move_to(self, moment_ms: int) -> None:
+        self._before_move()
+        self._clock.move_to(moment_ms)
 
     def _run_minute(self, minute_ms: int, move: Move) -> bool:
         """Run the rules of this minute; return whether the sweep did all there was to do."""
@@ -270,7 +277,7 @@ class Scheduler:
                 return None
             next_ms = max(minute_ms + MS_PER_MINUTE, min(moments))
             # Still inside the turnstile: what a caller makes from now on is due later than this.
-            self._clock.move_to(min(next_ms, target_ms))
+            self._move_to(min(next_ms, target_ms))
             return next_ms
 
     def _tick(self) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from agent_sessions.api.edge import BASE_PATH, STATUS
+from agent_sessions.api.json_body import METADATA_VERSION_PATTERN
 from agent_sessions.api.list_query import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from agent_sessions.api.messages_requests import MAX_ATTACHMENTS, MessageFields
 from agent_sessions.api.requests import IDEMPOTENCY_KEY_PATTERN, UUID_PATTERN, Requests
@@ -42,6 +43,7 @@ Timestamp = Annotated[str, Field(json_schema_extra={"format": "date-time", "patt
 Uuid = Annotated[str, Field(json_schema_extra={"format": "uuid", "pattern": UUID_PATTERN})]
 SessionId = Annotated[str, Field(json_schema_extra={"format": "uuid", "pattern": _SESSION_ID_PATTERN})]
 Count = Annotated[int, Field(ge=0)]
+MetadataVersion = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
 
 
 class _Answer(BaseModel):
@@ -87,14 +89,18 @@ class Session(_Answer):
     timeout_config: TimeoutConfig
     lease: Annotated[int, Field(ge=1)] = Field(description="Counts the stretches with one expiresAt; events carry it.")
     renewal_count: Count
-    metadata_version: Annotated[str, Field(pattern="^[0-9a-f]{16}$")] = Field(
-        description="Changes when the metadata does."
-    )
+    metadata_version: MetadataVersion = Field(description="Changes when the metadata does.")
     last_sequence: Count = Field(description="The number of the last message; 0 before the first.")
     last_message_at: Timestamp | None = Field(description="null before the first message.")
     awaiting_reply: bool = Field(description="Whether a user's message is newer than every agent's.")
     time_remaining: Annotated[int, Field(ge=0, le=_LONGEST_MS)] = Field(description="Milliseconds until expiresAt.")
     is_near_expiration: bool = Field(description="0 < timeRemaining <= warningThresholdMinutes.")
+
+
+class MetadataPatch(BaseModel):
+    """A change of the metadata. Unknown members beside it are ignored."""
+
+    metadata: dict[str, Any] = Field(description="A JSON Merge Patch of the metadata (RFC 7396).")
 
 
 class PageStats(_Answer):
@@ -250,6 +256,9 @@ class Health(_Answer):
     last_sweep_at: Timestamp | None
     sweep_lag_seconds: Annotated[float, Field(ge=0)] | None
     passed_over: Count | None = Field(description="What the last sweep could not read, publish or mark.")
+    event_lag_seconds: Annotated[float, Field(ge=0)] | None = Field(
+        description="How late messages' events were, in a report of the last three minutes."
+    )
 
 
 class Unhealthy(Health):
@@ -305,14 +314,15 @@ class _Error(_Answer):
     timestamp: Timestamp
 
 
-class SequenceDetails(_Answer):
-    """The session's present last number."""
+class PreconditionDetails(_Answer):
+    """The session's present value of the field that If-Match must name."""
 
-    last_sequence: Count
+    last_sequence: Count = Field(default_factory=int, description="Where a message was posted.")
+    metadata_version: MetadataVersion = Field(default_factory=str, description="Where the metadata was patched.")
 
 
 _DETAILS_OF: Final[Mapping[str, type[_Answer]]] = {
-    "PRECONDITION_FAILED": SequenceDetails,
+    "PRECONDITION_FAILED": PreconditionDetails,
     "VALIDATION_ERROR": ValidationDetails,
     "SESSION_EXPIRED": ExpiredDetails,
     "SESSION_RENEWAL_FAILED": RenewalDetails,
@@ -349,19 +359,57 @@ class _Event(BaseModel):
     subject: SessionId
     time: Timestamp
     datacontenttype: Literal["application/json"]
-    data: EventData
 
 
 class ExpiringEvent(_Event):
     """The warning before a session expires: once for each lease, at least once delivered."""
 
     type: Literal["agent-sessions.session.expiring"]
+    data: EventData
 
 
 class ExpiredEvent(_Event):
     """A session has expired."""
 
     type: Literal["agent-sessions.session.expired"]
+    data: EventData
+
+
+class EventMessage(_Answer):
+    """A stored message. Its content is here only where the deployment includes it (`EventContent`)."""
+
+    id: MessageId
+    sequence: Annotated[int, Field(ge=1)]
+    session_id: SessionId
+    role: Role
+    is_agent: bool
+    author_id: Uuid
+    in_reply_to: MessageId | None
+    created_at: Timestamp
+    content: str = Field(default_factory=str)
+    parts: list[dict[str, Any]] = Field(default_factory=list)
+    attachments: Attachments = Field(default_factory=list)
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+
+class MessageEventData(_Answer):
+    """A message, and its session at the moment when the message was stored."""
+
+    session_id: SessionId
+    tenant_id: str
+    agent_id: Uuid
+    user_id: Uuid
+    created_at: Timestamp
+    lease: Annotated[int, Field(ge=1)]
+    expires_at: Timestamp
+    message: EventMessage
+
+
+class MessageCreatedEvent(_Event):
+    """A message was stored: published at least once, in each session's order at the source."""
+
+    type: Literal["agent-sessions.message.created"]
+    data: MessageEventData
 
 
 class _Meaning(NamedTuple):
@@ -411,9 +459,11 @@ _MODELS: Final[list[type[BaseModel]]] = [
     *_ERROR_MODELS.values(),
     _REQUESTS.create,
     _REQUESTS.patch,
+    MetadataPatch,
     MessageFields,
     ExpiringEvent,
     ExpiredEvent,
+    MessageCreatedEvent,
 ]
 
 # --- schemas ----------------------------------------------------------------------------------------------------------
@@ -543,6 +593,7 @@ _HEALTH: Final = {
     "lastSweepAt": "2026-06-27T07:59:31.250Z",
     "sweepLagSeconds": 0.8,
     "passedOver": 0,
+    "eventLagSeconds": 0.4,
 }
 _UNHEALTHY: Final = dict.fromkeys(_HEALTH) | {"status": "unhealthy", "timestamp": _NOW}
 _EXAMPLES: Final = {
@@ -721,6 +772,12 @@ _PARAMETERS: Final = {
         "description": "Lists just the live session that was made with this key, or none. Without other filters.",
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": IDEMPOTENCY_KEY_PATTERN},
     },
+    "ifVersion": {
+        "name": "If-Match",
+        "in": "header",
+        "description": "A metadataVersion in quotes: the patch is applied to just this one.",
+        "schema": {"type": "string", "pattern": METADATA_VERSION_PATTERN},
+    },
     "limit": {
         "name": "limit",
         "in": "query",
@@ -829,6 +886,7 @@ def _collection() -> dict[str, Any]:
             "heartbeat",
             "renewSession",
             "patchTimeout",
+            "patchMetadata",
             "deleteSession",
             "sendMessage",
             "getMessages",
@@ -858,6 +916,7 @@ def _collection() -> dict[str, Any]:
 
 
 def _session() -> dict[str, Any]:
+    gone = ("SESSION_NOT_FOUND", "SESSION_EXPIRED")
     return {
         "parameters": [_ref("parameters", "sessionId")],
         "get": _operation(
@@ -867,6 +926,18 @@ def _session() -> dict[str, Any]:
                 "200": _session_answer("The session. Reading is no activity."),
                 **_refusals("SESSION_NOT_FOUND", "SESSION_EXPIRED"),
             },
+        ),
+        "patch": _operation(
+            "patchMetadata",
+            "Change the metadata",
+            {
+                "200": _session_answer("The session with the merged metadata. A patch is no activity."),
+                **_refusals(*gone, "VALIDATION_ERROR", "PRECONDITION_FAILED", "PAYLOAD_TOO_LARGE"),
+            },
+            description="A JSON Merge Patch (RFC 7396): null removes a member, objects are merged, everything else "
+            "replaces. The result must keep the rules of metadata.",
+            parameters=[_ref("parameters", "ifVersion")],
+            requestBody=_json_body(MetadataPatch, {"one": _sent("patch-metadata")}),
         ),
         "delete": _operation(
             "deleteSession",
@@ -970,6 +1041,7 @@ def _webhooks() -> dict[str, Any]:
         for name, model, summary in (
             ("sessionExpiring", "ExpiringEvent", "A session is about to expire"),
             ("sessionExpired", "ExpiredEvent", "A session has expired"),
+            ("messageCreated", "MessageCreatedEvent", "A message was stored"),
         )
     }
 

@@ -49,6 +49,7 @@ ROUTES: Final = (
     Route("POST", "/{id}/heartbeat", 200),
     Route("POST", "/{id}/renew", 200),
     Route("PATCH", "/{id}/timeout", 200, {"timeoutMinutes": 20}),
+    Route("PATCH", "/{id}", 200, {"metadata": {"of": None}}),
     Route("POST", "/{id}/messages", 201, {"content": "of acme-only"}),
     Route("GET", "/{id}/messages", 200),
     Route("GET", "/{id}/messages/{message}", 200),
@@ -70,7 +71,6 @@ ROUTES: Final = (
 REFUSED: Final = (
     Route("PUT", "/{id}", 405, in_openapi=False),
     Route("TRACE", "", 405, in_openapi=False),
-    Route("PATCH", "/{id}", 405, in_openapi=False),
     Route("PUT", "/{id}/messages", 405, in_openapi=False),
     Route("DELETE", "/{id}/messages/{message}", 405, in_openapi=False),
     Route("GET", "/{id}/messages/{message}/more", 404, in_openapi=False),

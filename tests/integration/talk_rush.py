@@ -126,7 +126,7 @@ def rush(
                 with lock:
                     history.refused[type(error).__name__] += 1
                 if isinstance(error, PreconditionFailed):
-                    last = error.last_sequence
+                    last = int(error.present)
                 continue
             last = appended.session.last_sequence
             with lock:

@@ -101,6 +101,8 @@ def test_units_grow_with_every_kilobyte_of_the_item_that_begins(
         deployed.heartbeat(session_id)
     with meter.running() as patched:
         deployed.patch(session_id, {"timeoutMinutes": 60})
+    with meter.running() as merged:
+        assert deployed.patch_metadata(session_id, {"k": None} if metadata_bytes else {"k": 1}).status == 200
     with meter.running() as deleted:
         deployed.delete(session_id)
     writes = math.ceil(size / 1_024)
@@ -108,7 +110,8 @@ def test_units_grow_with_every_kilobyte_of_the_item_that_begins(
     assert read.table_units == math.ceil(size / 4_096)
     assert (beaten.table_units, beaten.index_units) == (writes, {})
     assert patched.table_units == math.ceil(size / 4_096) + writes
-    assert deleted.table_units == writes
+    assert (merged.table_units, merged.index_units) == (math.ceil(size / 4_096) + writes, {})
+    assert deleted.table_units == (1 if metadata_bytes else writes), "its metadata is gone"
     sys.stdout.write(
         f"\nmetadata {metadata_bytes} B: item {size} B; create {created.table_units:g} + {created.index_units}, "
         f"get {read.table_units:g}, heartbeat {beaten.table_units:g} + {beaten.index_units}, "

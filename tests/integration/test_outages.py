@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import botocore.endpoint
 import pytest
-from agent_sessions.aws_clients.tuning import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, TOTAL_ATTEMPTS
+from agent_sessions.aws_clients import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, TOTAL_ATTEMPTS
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.exceptions import ReadTimeoutError

@@ -4,9 +4,9 @@ The engine is a fixture `key_table`: an empty table of keys.
 """
 
 import pytest
+from agent_sessions.aws_clients.failures import FailedCondition
 from agent_sessions.keys.dynamo_store import DynamoKeyStore
 from agent_sessions.keys.service import ApiKey, InvalidKeyRequest, KeyNotActive, KeyService, NewKey, UnknownKey
-from botocore.exceptions import ClientError
 
 from tests.engines.fixtures import Table
 from tests.unit.world import MovableClock
@@ -102,7 +102,7 @@ def test_a_key_is_not_made_expired(service: KeyService, lifetime_ms: int) -> Non
 def test_a_key_that_is_there_is_never_written_over(key_table: Table, clock: MovableClock) -> None:
     service = KeyService(DynamoKeyStore(key_table.client, key_table.name), clock, secret=lambda: bytes(20))
     service.create("acme", "ci")
-    with pytest.raises(ClientError, match="ConditionalCheckFailed"):
+    with pytest.raises(FailedCondition):
         service.create("globex", "ci")
 
 

@@ -492,6 +492,36 @@ def test_a_patch_of_what_is_gone_leaves_nothing_behind(table: Table, store: Dyna
     assert item(table, session.session_id) is None
 
 
+# --- metadata ---------------------------------------------------------------------------------------------------------
+
+
+def test_new_metadata_replaces_the_old_and_nothing_else(table: Table, store: DynamoSessionStore) -> None:
+    session = put(table, a_session(metadata_json='{"a":1}'))
+    write = store.put_metadata(session, '{"b":"ü"}', NOW)
+    assert write == Write(applied=True, session=session._replace(metadata_json='{"b":"ü"}'))
+    assert changed(item_of(session), item(table, session.session_id)) == {"metadata"}
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"metadata_json": '{"a": 1}'},
+        {"tenant_id": "other"},
+        {"closed": True},
+        {"expires_at_ms": NOW, "due_at_ms": NOW - 1},
+    ],
+    ids=["changed since it was read", "another tenant's", "closed", "expired at this millisecond"],
+)
+def test_new_metadata_is_refused_for_each_reason_alone(
+    table: Table, store: DynamoSessionStore, state: dict[str, Any]
+) -> None:
+    read = a_session(metadata_json='{"a":1}')
+    session = put(table, read._replace(**state))
+    before = item(table, session.session_id)
+    assert store.put_metadata(read, "{}", NOW) == Write(applied=False, session=session)
+    assert item(table, session.session_id) == before
+
+
 # --- delete -----------------------------------------------------------------------------------------------------------
 
 

@@ -53,6 +53,19 @@ def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     return [part for part in PARTS if one.get(part, {}) != other.get(part, {})]
 
 
+def merge_patch(target: Any, patch: Any) -> Any:
+    """RFC 7396, section 2."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = merge_patch(merged.get(name), value)
+    return merged
+
+
 @dataclass
 class Record:
     """One session."""
@@ -66,8 +79,10 @@ class Record:
     activity: int = field(init=False)
     renewals: int = 0
     lease: int = 1
+    metadata: Any = None
 
     def __post_init__(self) -> None:
+        self.metadata = self.request.get("metadata", {})
         self.renewed = self.activity = self.created
 
     @property
@@ -86,7 +101,7 @@ class Record:
         return iso(self.renewed + max(0, room) // 2)
 
     def view(self, now: int) -> dict[str, Any]:
-        metadata = self.request.get("metadata", {})
+        metadata = self.metadata
         text = json.dumps(metadata, ensure_ascii=False, separators=(",", ":"))
         remaining = max(0, self.expires - now)
         return {
@@ -245,6 +260,18 @@ class Model:
         before = record.expires, record.expires == record.ends
         record.config = record.config | sent
         record.lease += (record.expires, record.expires == record.ends) != before
+        return Expected(200, record.view(now))
+
+    def patch_metadata(
+        self, tenant: str, session_id: str, patch: dict[str, Any], version: str | None, now: int
+    ) -> Expected:
+        record, refusal = self.live(tenant, session_id, now)
+        if record is None:
+            return refusal
+        present = record.view(now)["metadataVersion"]
+        if version not in (None, present):
+            return Expected(412, code="PRECONDITION_FAILED", details={"metadataVersion": present})
+        record.metadata = merge_patch(record.metadata, patch)
         return Expected(200, record.view(now))
 
     def delete(self, tenant: str, session_id: str, now: int) -> Expected:

@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.reference_model import RETENTION_MS, Expected, Model, Record
@@ -30,6 +30,9 @@ PATCHES = st.fixed_dictionaries(
         "warningThresholdMinutes": st.sampled_from([1, 1.5, 5, 7.5, 30, 1440]),
     },
 ) | st.sampled_from([{"timeoutMinutes": 4.999}, {"timeoutMinutes": 1440.5}])
+METADATA_PATCHES = st.dictionaries(
+    st.sampled_from("ab"), st.sampled_from([None, 1, "ü", [None], {}, {"a": None, "b": {"c": 1}}]), max_size=2
+)
 REQUESTS = st.fixed_dictionaries(
     {"agentId": st.just(AGENT), "userId": st.sampled_from([USER, NOWHERE]), "timeoutConfig": st.sampled_from(CONFIGS)},
     optional={"metadata": st.sampled_from([{}, {"a": 1}, {"a": [1.5, "ü"]}])},
@@ -44,6 +47,7 @@ DOINGS = st.one_of(
     st.tuples(st.just("ask"), TENANTS, WHICH, ROUTES),
     st.tuples(st.just("ask"), TENANTS, WHICH, ROUTES),
     st.tuples(st.just("patch"), TENANTS, WHICH, PATCHES),
+    st.tuples(st.just("patch_metadata"), TENANTS, WHICH, METADATA_PATCHES, st.sampled_from([None, None, True, False])),
     st.tuples(st.just("wait"), STEPS),
     st.tuples(st.just("ask_at"), WHICH, MOMENTS, ROUTES),
     st.tuples(st.just("create"), TENANTS, REQUESTS, st.sampled_from([None, None, "k1", "k2"])),
@@ -55,12 +59,39 @@ DOINGS = st.one_of(
 )
 
 
+CAPPED = {"agentId": AGENT, "userId": USER, "timeoutConfig": {"timeoutMinutes": 7.5, "maxDurationMinutes": 7.5}}
+RARE: list[tuple[Any, ...]] = [
+    ("create", "acme", CAPPED, "k1"),
+    ("create", "acme", CAPPED, None),
+    ("ask", "acme", 0, "renew"),
+    ("patch", "acme", 0, {"autoRenew": False}),
+    ("ask_at", 0, ("expires", 0), "renew"),
+    ("patch", "acme", 0, {}),
+    ("patch_metadata", "acme", 0, {"a": 1}, None),
+]
+"""The outcomes that chance meets least often."""
+
 OUTCOMES = {
     *[("create", status) for status in (200, 201, 400, 410, 422)],
-    *[(route, status) for route in ("get", "heartbeat", "renew", "patch") for status in (200, 404, 410)],
-    *[("patch", 400), ("renew", 422), ("delete", 200), ("delete", 404)],
+    *[
+        (route, status)
+        for route in ("get", "heartbeat", "renew", "patch", "patch_metadata")
+        for status in (200, 404, 410)
+    ],
+    *[("patch", 400), ("renew", 422), ("patch_metadata", 412), ("delete", 200), ("delete", 404)],
 }
 """What all examples together must have met."""
+STORY: list[tuple[Any, ...]] = [
+    ("create", "acme", {"agentId": AGENT, "userId": USER, "timeoutConfig": CONFIGS[3]}, "k2"),
+    ("ask", "acme", 0, "renew"),
+    ("create", "acme", {"agentId": AGENT, "userId": NOWHERE}, "k2"),
+    *[("ask_at", 0, ("expires", 0), route) for route in ("get", "heartbeat", "renew")],
+    ("patch", "acme", 0, {"timeoutMinutes": 30}),
+    ("create_again", 0),
+    ("ask_at", 0, ("retires", 0), "get"),
+    ("create_again", 0),
+]
+"""What chance alone might never meet: nothing left to renew, a key with another request, an ended session."""
 
 
 class Both:
@@ -108,6 +139,16 @@ class Both:
     def patch(self, tenant: str, which: int, sent: dict[str, Any]) -> None:
         expected = self.model.patch(tenant, self.id_of(which), sent, self.now)
         self.agree("patch", self.world.patch(self.id_of(which), sent, tenant=tenant), expected)
+
+    def patch_metadata(self, tenant: str, which: int, patch: dict[str, Any], is_present: Any) -> None:
+        """Patch with the present version, with another, or without any."""
+        record = self.made[-1 - which % len(self.made)][0]
+        present = record.view(self.now)["metadataVersion"]
+        version = None if is_present is None else present if is_present else present[::-1]
+        headers = {} if version is None else {"if-match": f'"{version}"'}
+        expected = self.model.patch_metadata(tenant, record.session_id, patch, version, self.now)
+        answer = self.world.patch_metadata(record.session_id, patch, tenant=tenant, headers=headers)
+        self.agree("patch_metadata", answer, expected)
 
     def delete(self, tenant: str, which: int) -> None:
         expected = self.model.delete(tenant, self.id_of(which), self.now)
@@ -181,7 +222,9 @@ class Both:
 def test_after_any_doings_at_any_times_the_service_answers_as_the_model() -> None:
     met: Counter[tuple[str, int]] = Counter()
 
+    @example(doings=STORY)
     @given(doings=st.lists(DOINGS, min_size=10, max_size=40))
+    @example(doings=RARE)
     @settings(max_examples=60)
     def live(doings: list[tuple[Any, ...]]) -> None:
         both = Both(met)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from functools import partial
+from ssl import SSLCertVerificationError
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ ROUTES: dict[str, Callable[[World], Answer]] = {
     "list": lambda world: world.call("list"),
 }
 THROTTLING = [
+    "ExpiredTokenException", "InvalidSignatureException",
     "ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded", "InternalServerError",
     "ServiceUnavailable", "TransactionConflictException",
 ]  # fmt: skip
@@ -40,11 +42,13 @@ OUT_OF_REACH: dict[str, Callable[[], Exception]] = {
     "slow to connect": lambda: ConnectTimeoutError(endpoint_url="https://dynamodb.eu-central-1.amazonaws.com/"),
     "slow to answer": lambda: ReadTimeoutError(endpoint_url="https://dynamodb.eu-central-1.amazonaws.com/"),
     "tls": lambda: SSLError(endpoint_url="https://dynamodb.eu-central-1.amazonaws.com/", error=OSError("bad")),
+    "slow, without the SDK": TimeoutError,
+    "tls, without the SDK": lambda: SSLCertVerificationError("bad"),
     "an answer that is none of DynamoDB's": lambda: ClientError(
         {"Error": {"Code": "502"}, "ResponseMetadata": BAD_GATEWAY}, "GetItem"
     ),
 }
-REFUSALS = ["AccessDeniedException", "ResourceNotFoundException", "ValidationException", "ExpiredTokenException"]
+REFUSALS = ["AccessDeniedException", "ResourceNotFoundException", "ValidationException"]
 UNEXPECTED: dict[str, Callable[[], Exception]] = {
     "a bug": lambda: RuntimeError("at /var/task/agent_sessions/store.py line 1 in table-5c1d"),
     "a missing key": lambda: KeyError("arn:aws:dynamodb:eu-central-1:123456789012:table/table-5c1d"),

@@ -10,7 +10,7 @@ VERBS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "C
 ALLOWED = {
     "": {"GET", "HEAD", "POST", "OPTIONS"},
     "/health": {"GET", "HEAD", "OPTIONS"},
-    f"/{NOWHERE}": {"GET", "HEAD", "DELETE", "OPTIONS"},
+    f"/{NOWHERE}": {"GET", "HEAD", "PATCH", "DELETE", "OPTIONS"},
     f"/{NOWHERE}/heartbeat": {"POST", "OPTIONS"},
     f"/{NOWHERE}/renew": {"POST", "OPTIONS"},
     f"/{NOWHERE}/timeout": {"PATCH", "OPTIONS"},

@@ -23,6 +23,7 @@ ROUTES: dict[str, tuple[Ask, set[str]]] = {
     "heartbeat": (World.heartbeat, {"full", "client"}),
     "renew": (World.renew, {"full", "client"}),
     "patch": (World.patch, {"full", "client"}),
+    "patch metadata": (World.patch_metadata, {"full", "client"}),
     "delete": (World.delete, {"full", "client"}),
 }
 CASES = [(route, scope) for route in ROUTES for scope in ("full", "client", "agent", "", "Full", "admin", "none")]

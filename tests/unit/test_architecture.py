@@ -22,6 +22,11 @@ KNOWS_AWS = re.compile(r"(dynamo|sns|sqs|lambda)_\w+|aws_clients|telemetry|boots
 AWS = {"boto3", "botocore", "aws_lambda_powertools", "s3transfer"}
 HTTP = {"http", "urllib", "urllib3", "requests", "httpx", "starlette", "socket"}
 TYPES = {"types_boto3_dynamodb", "types_boto3_lambda", "types_boto3_sns", "types_boto3_sqs"}
+ALLOWED_HTTP = {
+    "api.edge": {"urllib"},
+    "aws_clients.lean_access": {"urllib"},
+    "aws_clients.lean_http": {"http", "socket"},
+}
 PYDANTIC = {"pydantic", "pydantic_core"}
 
 
@@ -113,7 +118,7 @@ def test_third_parties_are_aws_and_pydantic_and_http_is_left_to_the_gateway(name
 
     foreign = modules()[name].packages - sys.stdlib_module_names - {"agent_sessions"}
     assert foreign <= AWS | TYPES | PYDANTIC
-    assert not modules()[name].packages & (HTTP - ({"urllib"} if name == "api.edge" else set()))
+    assert not modules()[name].packages & (HTTP - ALLOWED_HTTP.get(name, set()))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -90,6 +90,18 @@ def test_a_patch_is_a_read_and_a_write_and_a_refused_or_empty_one_a_read(world: 
         assert calls == expected
 
 
+def test_a_patch_of_metadata_is_a_read_and_a_write_and_one_that_changes_nothing_a_read(world: World) -> None:
+    session_id = world.create(metadata={"a": 1}).json["sessionId"]
+    for patch, expected in (
+        ({"b": 2}, {"get_item": 1, "update_item": 1}),
+        ({"a": 1, "c": None}, {"get_item": 1}),
+        (None, {"get_item": 1}),
+    ):
+        with world.counted() as calls:
+            world.patch_metadata(session_id, patch)
+        assert calls == expected
+
+
 def test_delete_is_one_call(world: World) -> None:
     session_id = world.new()["sessionId"]
     for status in (200, 404):

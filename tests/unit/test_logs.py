@@ -42,6 +42,7 @@ REQUESTS: dict[str, tuple[Callable[[World, str], Answer], str, int, str | None]]
     "heartbeat": (World.heartbeat, "POST /{id}/heartbeat", 200, metrics.SESSION_HEARTBEATS),
     "renew": (World.renew, "POST /{id}/renew", 200, metrics.SESSIONS_RENEWED),
     "patch": (World.patch, "PATCH /{id}/timeout", 200, metrics.SESSIONS_PATCHED),
+    "patch metadata": (World.patch_metadata, "PATCH /{id}", 200, metrics.SESSIONS_PATCHED),
     "delete": (World.delete, "DELETE /{id}", 200, metrics.SESSIONS_ENDED),
     "list": (lambda world, _: world.call("list"), "GET /", 200, None),
     "health": (lambda world, _: world.call("health"), "GET /health", 200, None),

@@ -10,6 +10,7 @@ import pytest
 from agent_sessions.api.edge import STATUS
 from agent_sessions.errors import SessionServiceError
 from agent_sessions.events.cloud_events import EventKind, session_event
+from agent_sessions.events.stream import message_events
 from jsonschema import Draft202012Validator, ValidationError
 from openapi_spec_validator import validate
 from referencing import Registry
@@ -17,7 +18,7 @@ from referencing.jsonschema import DRAFT202012
 
 from tests.engines import faults
 from tests.store_suite.examples import a_session
-from tests.unit.world import AGENT, BASE, NOWHERE, STATUS_OF_CODE, USER, Answer, World
+from tests.unit.world import AGENT, BASE, NOWHERE, STATUS_OF_CODE, USER, Answer, World, sample
 from tools import openapi
 
 DOCUMENT: Any = json.loads(openapi.DOCUMENT.read_text("utf-8"))
@@ -199,6 +200,7 @@ ASK: dict[str, Ask] = {
     "heartbeat": World.heartbeat,
     "renewSession": World.renew,
     "patchTimeout": World.patch,
+    "patchMetadata": World.patch_metadata,
     "sendMessage": World.say,
     "getMessages": World.messages,
     "getMessage": lambda world, it: world.message(it, said(world, it)),
@@ -212,6 +214,7 @@ PATHS = {
     "heartbeat": f"{BASE}/{{sessionId}}/heartbeat",
     "renewSession": f"{BASE}/{{sessionId}}/renew",
     "patchTimeout": f"{BASE}/{{sessionId}}/timeout",
+    "patchMetadata": f"{BASE}/{{sessionId}}",
     "sendMessage": f"{BASE}/{{sessionId}}/messages",
     "getMessages": f"{BASE}/{{sessionId}}/messages",
     "getMessage": f"{BASE}/{{sessionId}}/messages/{{messageId}}",
@@ -226,6 +229,7 @@ EVENT = {
     "heartbeat": "heartbeat",
     "renewSession": "renew",
     "patchTimeout": "patch",
+    "patchMetadata": "patch-metadata",
     "sendMessage": "message-post",
     "getMessages": "message-list",
     "getMessage": "message-get",
@@ -241,6 +245,7 @@ def without_scope(name: str) -> Ask:
 
 
 KEY = {"idempotency-key": "k"}
+OTHER_VERSION = '"0123456789abcdef"'
 
 
 def at_its_limit(world: World) -> str:
@@ -251,7 +256,7 @@ def at_its_limit(world: World) -> str:
 
 
 KEYED = [name for name in ASK if name != "checkHealth"]
-BY_ID = ["getSession", "deleteSession", "heartbeat", "renewSession", "patchTimeout"]
+BY_ID = ["getSession", "deleteSession", "heartbeat", "renewSession", "patchTimeout", "patchMetadata"]
 CASES: list[tuple[str, str, Callable[[World], str], Ask]] = [
     ("createSession", "201", gone, ASK["createSession"]),
     ("createSession", "201", gone, lambda world, _: world.call("create-minimal")),
@@ -277,6 +282,9 @@ CASES: list[tuple[str, str, Callable[[World], str], Ask]] = [
     ("renewSession", "422", capped, ASK["renewSession"]),
     ("patchTimeout", "400", live, lambda world, it: world.patch(it, {"timeoutMinutes": None, "autoRenew": 3})),
     ("patchTimeout", "413", live, lambda world, it: world.patch(it, raw=" " * 70_000)),
+    ("patchMetadata", "400", live, lambda world, it: world.patch_metadata(it, None, headers={"if-match": "x"})),
+    ("patchMetadata", "412", live, lambda world, it: world.patch_metadata(it, {}, headers={"if-match": OTHER_VERSION})),
+    ("patchMetadata", "413", live, lambda world, it: world.patch_metadata(it, raw=" " * 70_000)),
     ("sendMessage", "201", live, ASK["sendMessage"]),
     ("sendMessage", "201", talked_in, lambda world, it: world.say(it, role="tool", transport="http")),
     ("sendMessage", "200", live, lambda world, it: [world.say(it, headers=KEY) for _ in range(2)][1]),
@@ -379,6 +387,14 @@ VALID = {"agentId": AGENT, "userId": USER}
 def test_the_document_and_the_handler_agree_on_what_may_be_sent(world: World, changes: dict[str, Any]) -> None:
     body = VALID | changes
     assert fits("CreateSession", body) == (world.post(body).status == 201)
+
+
+@pytest.mark.parametrize("with_content", [False, True])
+def test_the_webhook_of_a_message_is_its_event(*, with_content: bool) -> None:
+    for record in sample("stream-messages")["Records"]:
+        event = message_events("/agent-sessions/tests", with_content=with_content)(record)
+        assert event is not None
+        schema_of(DOCUMENT["webhooks"]["messageCreated"]["post"]["requestBody"]).validate(json.loads(event.body))
 
 
 @pytest.mark.parametrize("name, kind", [("sessionExpiring", "expiring"), ("sessionExpired", "expired")])

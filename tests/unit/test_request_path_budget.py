@@ -22,8 +22,7 @@ from tests.unit.world import World
 ROOT: Final = Path(__file__).resolve().parents[2]
 
 CEILINGS: Final = {
-    "agent_sessions": 28,
-    "botocore": 76,
+    "agent_sessions": 30,
     "pydantic": 44,
 }
 """Modules of each package that the API function has loaded when its first create is answered."""
@@ -31,8 +30,8 @@ CEILINGS: Final = {
 NOT_NEEDED: Final = {
     "agent_sessions.erasure",
     "agent_sessions.events", "agent_sessions.keys", "agent_sessions.lists", "agent_sessions.sweep", "asyncio",
-    "aws_lambda_powertools", "aws_xray_sdk", "boto3",
-    "multiprocessing", "s3transfer", "sqlite3", "unittest",
+    "aws_lambda_powertools", "aws_xray_sdk", "boto3", "botocore", "encodings.idna",
+    "multiprocessing", "s3transfer", "sqlite3", "unittest", "urllib.request", "urllib3",
 }  # fmt: skip
 """What other functions use, or what costs much and gives nothing here."""
 
@@ -64,6 +63,7 @@ ENVIRONMENT: Final = {
     "AWS_SECRET_ACCESS_KEY": "none",
     "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
     "AWS_LAMBDA_RUNTIME_API": "none",
+    "SDK_TRANSPORT": "lean",
     "POWERTOOLS_METRICS_NAMESPACE": "AgentSessions",
     "POWERTOOLS_SERVICE_NAME": "sessions",
 }
@@ -107,9 +107,9 @@ def test_the_authorizer_loads_no_pydantic_and_nothing_of_sessions() -> None:
     """A caller whose key the gateway does not remember waits for its start and then for the API's."""
     outcome, modules = first_answer(FIRST_KEY, "authorizer-key")
     assert outcome == "ServiceUnavailable"
-    assert {"agent_sessions.keys", "botocore"} <= modules
+    assert {"agent_sessions.keys", "agent_sessions.aws_clients.lean_dynamodb"} <= modules
     packages = {name.partition(".")[0] for name in modules}
-    assert packages & {"aws_lambda_powertools", "boto3", "pydantic", "pydantic_core"} == set()
+    assert packages & {"aws_lambda_powertools", "boto3", "botocore", "pydantic", "pydantic_core"} == set()
     assert modules & {f"agent_sessions.{name}" for name in ("sessions", "settings", "sweep")} == set()
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from agent_sessions.keys.settings import KeySettings
-from agent_sessions.settings import ErasureSettings, MessageSettings, SessionSettings, SweepSettings
+from agent_sessions.settings import ErasureSettings, MessageSettings, PublisherSettings, SessionSettings, SweepSettings
 
 from tests.template_reader import FUNCTIONS, Deployment, expanded, template
 
@@ -15,11 +15,12 @@ def _both(env: Mapping[str, str]) -> object:
     return SessionSettings.from_env(env), ErasureSettings.from_env(env)
 
 
-SETTINGS: dict[str, type[SessionSettings | SweepSettings | MessageSettings | ErasureSettings]] = {
+SETTINGS: dict[str, type[SessionSettings | SweepSettings | MessageSettings | ErasureSettings | PublisherSettings]] = {
     "SessionApiFunction": SessionSettings,
     "SessionMessagesFunction": MessageSettings,
     "ExpirySweeperFunction": SweepSettings,
     "EraserFunction": ErasureSettings,
+    "MessagePublisherFunction": PublisherSettings,
 }
 READ: dict[str, tuple[Iterable[str], Callable[[Mapping[str, str]], object]]] = {
     **{function: (settings.model_fields, settings.from_env) for function, settings in SETTINGS.items()},
@@ -27,9 +28,10 @@ READ: dict[str, tuple[Iterable[str], Callable[[Mapping[str, str]], object]]] = {
     "ApiKeyAuthorizerFunction": (KeySettings._fields, KeySettings.from_env),
 }
 """The settings that a function reads, and how."""
-# What packages read: Powertools its own, botocore its bundle of certificates, pydantic a switch.
+# What packages read: Powertools its own, both transports the bundle of certificates, pydantic a switch. And what the
+# composition root reads to choose a transport.
 PACKAGES = {
-    "AWS_CA_BUNDLE", "POWERTOOLS_LOG_LEVEL", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_SERVICE_NAME",
+    "SDK_TRANSPORT", "AWS_CA_BUNDLE", "POWERTOOLS_LOG_LEVEL", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_SERVICE_NAME",
     "PYDANTIC_DISABLE_PLUGINS",
 }  # fmt: skip
 

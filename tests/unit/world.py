@@ -57,6 +57,9 @@ STATUS_OF_CODE: Final = {
 """docs/contract.md, Errors."""
 
 
+MISSING: Final = object()
+
+
 class MovableClock:
     """Stands still until it is moved; to sleep is to move it."""
 
@@ -281,6 +284,11 @@ class World:
     def patch(self, session_id: str, body: object = None, **changes: Any) -> Answer:
         return self.call("patch", path=f"{BASE}/{session_id}/timeout", body=body, **changes)
 
+    def patch_metadata(self, session_id: str, metadata: object = MISSING, **changes: Any) -> Answer:
+        """Patch the metadata: as the sample does, with another patch, or with another request."""
+        body = None if metadata is MISSING else {"metadata": metadata}
+        return self.call("patch-metadata", path=f"{BASE}/{session_id}", body=body, **changes)
+
     def delete(self, session_id: str, **changes: Any) -> Answer:
         return self.call("delete", path=f"{BASE}/{session_id}", **changes)
 
@@ -348,6 +356,7 @@ SESSION_ROUTES: Final[Mapping[str, Callable[..., Answer]]] = {
     "heartbeat": World.heartbeat,
     "renew": World.renew,
     "patch": World.patch,
+    "patch_metadata": World.patch_metadata,
     "delete": World.delete,
 }
 """Every route that names a session: called with the world, the session's id, and changes to the event."""

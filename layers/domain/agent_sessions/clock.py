@@ -23,6 +23,10 @@ class SystemClock:
         """Return milliseconds since the Unix epoch, UTC."""
         return time.time_ns() // 1_000_000
 
+    def elapsed_seconds(self) -> float:
+        """Return seconds since some moment. They never go back, so that a deadline can be kept."""
+        return time.monotonic()
+
     def sleep(self, seconds: float) -> None:
         """Block the calling thread for `seconds`."""
         time.sleep(seconds)

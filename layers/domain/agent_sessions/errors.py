@@ -177,10 +177,11 @@ class PreconditionFailed(SessionServiceError):
 
     code = "PRECONDITION_FAILED"
 
-    def __init__(self, last_sequence: int) -> None:
-        """Carry the present `lastSequence`."""
-        self.last_sequence = last_sequence
-        super().__init__(f"If-Match must be the session's lastSequence, which is {last_sequence}.")
+    def __init__(self, field: str, present: int | str) -> None:
+        """Carry the field of the session that If-Match must name, and its present value."""
+        self.field = field
+        self.present = present
+        super().__init__(f"If-Match must be the session's {field}, which is {present}.")
 
 
 class MessageLimitReached(SessionServiceError):

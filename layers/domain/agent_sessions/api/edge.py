@@ -57,6 +57,7 @@ SCOPES: Final[Mapping[tuple[str, str], frozenset[str]]] = {
     ("/", "POST"): frozenset({"full", "client"}),
     ("/", "GET"): frozenset({"full"}),
     ("/{id}", "GET"): frozenset({"full", "client", "agent"}),
+    ("/{id}", "PATCH"): frozenset({"full", "client"}),
     ("/{id}", "DELETE"): frozenset({"full", "client"}),
     ("/{id}/heartbeat", "POST"): frozenset({"full", "client"}),
     ("/{id}/renew", "POST"): frozenset({"full", "client"}),

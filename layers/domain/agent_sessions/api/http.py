@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 from agent_sessions.api import responses
 from agent_sessions.api.edge import BASE_PATH, MESSAGE_ROUTE, MESSAGES_ROUTE, Answer, HttpApi, Request, Route
-from agent_sessions.api.json_body import read_object
+from agent_sessions.api.json_body import metadata_patch, read_object
 from agent_sessions.api.requests import Requests
 from agent_sessions.clock import Clock
+from agent_sessions.errors import PreconditionFailed
 from agent_sessions.metrics import (
     SESSION_HEARTBEATS,
     SESSIONS_CREATED,
@@ -50,7 +51,7 @@ class SessionApi(HttpApi):
         self._requests = Requests(settings)
         self._collection = Route("/", {"GET": self._list, "POST": self._create})
         self._health_route = Route("/health", {"GET": self._check_health}, public=True)
-        self._session = Route("/{id}", {"GET": self._get, "DELETE": self._delete})
+        self._session = Route("/{id}", {"GET": self._get, "PATCH": self._patch_metadata, "DELETE": self._delete})
         self._actions = {
             "heartbeat": Route("/{id}/heartbeat", {"POST": self._heartbeat}),
             "renew": Route("/{id}/renew", {"POST": self._renew}),
@@ -111,6 +112,17 @@ class SessionApi(HttpApi):
             return self._requests.merged_timeout(read_object(request.body, is_base64=request.is_base64), kept)
 
         patched = self._sessions.patch_timeout(request.tenant_id, request.session_id, merge)
+        return _session_answer(patched, SESSIONS_PATCHED)
+
+    def _patch_metadata(self, request: Request) -> Answer:
+        def merge(kept: str) -> str:
+            patch = metadata_patch(read_object(request.body, is_base64=request.is_base64), request.headers)
+            version = responses.metadata_version(kept)
+            if patch.if_match not in (None, version):
+                raise PreconditionFailed("metadataVersion", version)
+            return patch.applied_to(kept)
+
+        patched = self._sessions.patch_metadata(request.tenant_id, request.session_id, merge)
         return _session_answer(patched, SESSIONS_PATCHED)
 
     def _delete(self, request: Request) -> Answer:

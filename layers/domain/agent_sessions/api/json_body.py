@@ -1,10 +1,12 @@
-"""Bodies and metadata: JSON in, exactly the same JSON out. Knows nothing of sessions."""
+"""Bodies and metadata: JSON in, exactly the same JSON out, and the patch of metadata. Knows nothing of sessions."""
 
 import base64
 import binascii
 import json
 import math
-from typing import Any, Final, NoReturn
+import re
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple, NoReturn
 
 from agent_sessions.errors import FieldProblem, InvalidRequest, PayloadTooLarge
 from agent_sessions.wire_format import compact
@@ -14,6 +16,8 @@ MAX_BODY_BYTES: Final = 65_536
 MAX_METADATA_BYTES: Final = 10_240
 MAX_METADATA_DEPTH: Final = 100
 MAX_INTEGER_DIGITS: Final = 1_000
+METADATA_VERSION_PATTERN: Final = '^"[0-9a-f]{16}"$'
+_METADATA_VERSION: Final = re.compile(METADATA_VERSION_PATTERN[1:-1])
 
 
 class UnusableNumber(str):
@@ -72,6 +76,73 @@ def kept_json(value: dict[str, Any] | list[Any], limit: int) -> str:
         msg = f"must have at most {limit} bytes as compact JSON, and has {size}"
         raise ValueError(msg)
     return text
+
+
+def merged_metadata(kept: str, patch: object) -> str:
+    """Return what a JSON Merge Patch (RFC 7396) makes of metadata, as compact JSON text.
+
+    `{"a":1,"b":{"c":2,"d":3}}` patched with `{"a":null,"b":{"c":4},"e":[null]}` is `{"b":{"c":4,"d":3},"e":[null]}`.
+
+    Raises:
+        ValueError: the patch is no object, or a rule of `metadata_json` is broken by the patch or by the result.
+
+    """
+    if not isinstance(patch, dict):
+        msg = "must be a JSON object"
+        raise ValueError(msg)  # noqa: TRY004 - one kind of refusal for all of the rules here
+    # Every object, list and number of a patch comes to stand in the result, at the same depth.
+    _check_values(patch)
+    return metadata_json(_merged(_DECODER.decode(kept), patch))
+
+
+def _merged(target: object, patch: dict[str, Any]) -> dict[str, Any]:
+    """Merge as RFC 7396, section 2, describes it; `patch` is at most 100 levels deep."""
+    merged = target if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = _merged(merged.get(name), value) if isinstance(value, dict) else value
+    return merged
+
+
+class MetadataPatch(NamedTuple):
+    """A JSON Merge Patch of a session's metadata, and the `metadataVersion` that it may only be applied to."""
+
+    patch: dict[str, Any]
+    if_match: str | None
+
+    def applied_to(self, kept: str) -> str:
+        """Return the metadata that the patch makes of `kept`, as compact JSON text.
+
+        Raises:
+            InvalidRequest: the result breaks a rule of metadata.
+
+        """
+        try:
+            return merged_metadata(kept, self.patch)
+        except ValueError as error:
+            raise InvalidRequest([FieldProblem("metadata", f"{error} after the merge", self.patch)]) from None
+
+
+def metadata_patch(body: dict[str, Any], headers: Mapping[str, str]) -> MetadataPatch:
+    """Check a patch of a session's metadata.
+
+    Raises:
+        InvalidRequest: the body has no `metadata`, it is no object, or the header `If-Match` is malformed.
+
+    """
+    problems = []
+    if_match = headers.get("if-match")
+    if if_match is not None and not _METADATA_VERSION.fullmatch(if_match):
+        problems.append(FieldProblem("If-Match", "must be a metadataVersion in quotes", if_match))
+    if "metadata" not in body:
+        problems.append(FieldProblem("body", "must have metadata, a JSON Merge Patch of it", body))
+    elif not isinstance(body["metadata"], dict):
+        problems.append(FieldProblem("metadata", "must be a JSON object", body["metadata"]))
+    if problems:
+        raise InvalidRequest(problems)
+    return MetadataPatch(body["metadata"], if_match.strip('"') if if_match else None)
 
 
 def _text(body: str, limit: int, *, is_base64: bool) -> str:

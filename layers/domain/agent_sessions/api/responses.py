@@ -103,6 +103,7 @@ def health_json(health: "Health") -> str:
             "lastSweepAt": None if swept_at_ms is None else timestamp(swept_at_ms),
             "sweepLagSeconds": health.sweep_lag_seconds,
             "passedOver": health.passed_over,
+            "eventLagSeconds": health.event_lag_seconds,
         }
     )
 
@@ -133,8 +134,8 @@ def _details(error: SessionServiceError) -> dict[str, Any]:
             return details if session_id is None else details | {"sessionId": session_id}
         case IdempotencyKeyReused(differing=differing):
             return {"differing": list(differing)}
-        case PreconditionFailed(last_sequence=last_sequence):
-            return {"lastSequence": last_sequence}
+        case PreconditionFailed(field=field, present=present):
+            return {field: present}
         case SessionRenewalFailed(ends_at_ms=ends_at_ms):
             return {"endsAt": timestamp(ends_at_ms)}
         case _:

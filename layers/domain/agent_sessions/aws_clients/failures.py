@@ -1,16 +1,18 @@
-"""AWS's failures in the domain's words."""
+"""AWS's failures in the domain's words, whichever transport reports them. Imports neither before one fails."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
-
-from botocore.exceptions import ClientError, HTTPClientError
-from botocore.exceptions import ConnectionError as BotoConnectionError
+from typing import Any, Final
 
 from agent_sessions.errors import ServiceUnavailable
 
 _BUSY: Final = frozenset(
     {
+        # This process's credentials or clock are not accepted for now; others' may be.
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidSignatureException",
+        "RequestTimeTooSkewed",
         "InternalFailure",
         "InternalServerError",
         "InternalError",
@@ -33,30 +35,60 @@ _BUSY: Final = frozenset(
 )
 
 
-def error_code(error: ClientError) -> str:
+class FailedCondition(Exception):
+    """A conditional write was refused by its condition; `item` is what it met, where the call asked for that."""
+
+    def __init__(self, item: dict[str, Any] | None) -> None:
+        """Carry the item; None where there was none, or the call did not ask for it."""
+        self.item = item
+        super().__init__("The condition of a write does not hold.")
+
+
+def error_code(error: Exception) -> str:
     """Return AWS's code of a failed call."""
-    return str(error.response.get("Error", {}).get("Code", ""))
+    response: dict[str, Any] = getattr(error, "response", {})
+    return str(response.get("Error", {}).get("Code", ""))
 
 
 def is_busy(code: str) -> bool:
-    """Tell whether the code says to come back later."""
+    """Return whether the code says to come back later."""
     return code in _BUSY
-
-
-def is_failed_condition(error: ClientError) -> bool:
-    """Tell whether a conditional write was refused by its condition."""
-    return error_code(error) == "ConditionalCheckFailedException"
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Run an AWS call; raise `ServiceUnavailable` where it throttles, fails or cannot be reached."""
+    """Run an AWS call.
+
+    Raises:
+        FailedCondition: a write's condition does not hold.
+        ServiceUnavailable: AWS throttles, fails or cannot be reached.
+
+    """
     try:
         yield
-    except ClientError as error:
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if is_busy(error_code(error)) or status >= 500:  # noqa: PLR2004 - HTTP's server errors
+    except OSError as error:  # how the lean transport reports that there was no answer
+        raise ServiceUnavailable from error
+    except Exception as error:
+        response = getattr(error, "response", None)
+        if not isinstance(response, dict):
+            if _is_lost_to_botocore(error):
+                raise ServiceUnavailable from error
+            raise
+        code = error_code(error)
+        if code == "ConditionalCheckFailedException":
+            raise FailedCondition(response.get("Item")) from error
+        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if is_busy(code) or status >= 500:  # noqa: PLR2004 - HTTP's server errors
             raise ServiceUnavailable from error
         raise
-    except (BotoConnectionError, HTTPClientError) as error:
-        raise ServiceUnavailable from error
+
+
+def _is_lost_to_botocore(error: Exception) -> bool:
+    """Return whether botocore reports with `error` that there was no answer, or that nothing could be signed."""
+    from botocore.exceptions import (  # noqa: PLC0415 - 20 Mi of a cold start, and hardly ever needed
+        ConnectionError,  # noqa: A004 - botocore's name
+        CredentialRetrievalError,
+        HTTPClientError,
+    )
+
+    return isinstance(error, ConnectionError | CredentialRetrievalError | HTTPClientError)

@@ -1,4 +1,4 @@
-"""What every adapter to AWS shares: clients tuned once, and botocore's failures told in the domain's words."""
+"""Botocore's clients, tuned: for all of AWS but the DynamoDB of the requests' functions, and for that on demand."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -10,11 +10,7 @@ from botocore.handlers import BUILTIN_HANDLERS
 from botocore.parsers import JSONParser, ResponseParser, ResponseParserFactory
 from botocore.session import Session
 
-CONNECT_TIMEOUT_SECONDS: Final = 0.8
-READ_TIMEOUT_SECONDS: Final = 1.0
-TOTAL_ATTEMPTS: Final = 2
-"""A call towards DynamoDB usually takes at most 2 * (0.8 + 1.0) s plus botocore's first pause of at most 1 s: 4.6 s.
-That is no bound: each read of a TLS handshake and of an answer has a timeout of its own. No promise rests on it."""
+from agent_sessions import aws_clients
 
 _AS_SENT: Final = frozenset({"S", "N", "BOOL", "NULL"})
 """The kinds of attribute that mean the same in JSON and in Python."""
@@ -38,9 +34,9 @@ def lean_session() -> Session:
 def client_config(*, connections: int = 10) -> Config:
     """Return the settings of our clients, with room for `connections` calls at a time."""
     return Config(
-        connect_timeout=CONNECT_TIMEOUT_SECONDS,
-        read_timeout=READ_TIMEOUT_SECONDS,
-        retries={"mode": "standard", "total_max_attempts": TOTAL_ATTEMPTS},
+        connect_timeout=aws_clients.CONNECT_TIMEOUT_SECONDS,
+        read_timeout=aws_clients.READ_TIMEOUT_SECONDS,
+        retries={"mode": "standard", "total_max_attempts": aws_clients.TOTAL_ATTEMPTS},
         max_pool_connections=connections,
         # What is sent is typed and tested, so botocore need not check it against its model once more; the tests'
         # clients do.

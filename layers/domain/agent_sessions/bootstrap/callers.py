@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from agent_sessions.bootstrap.wiring import built_once, client, request_log, wiring
+from agent_sessions.bootstrap.wiring import built_once, dynamodb, request_log, wiring
 
 if TYPE_CHECKING:
     from agent_sessions.keys.authorizer import ApiKeyAuthorizer
@@ -26,4 +26,4 @@ def api_keys() -> "KeyService":
     from agent_sessions.keys.settings import KeySettings
 
     settings = KeySettings.from_env(wiring().environ)
-    return KeyService(DynamoKeyStore(client("dynamodb"), settings.api_keys_table), wiring().clock)
+    return KeyService(DynamoKeyStore(dynamodb(), settings.api_keys_table), wiring().clock)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from agent_sessions.bootstrap.wiring import built_once, client, request_log, wiring
+from agent_sessions.bootstrap.wiring import built_once, client, dynamodb, request_log, wiring
 
 if TYPE_CHECKING:
     from agent_sessions.api.http import SessionApi
@@ -59,7 +59,7 @@ def session_store() -> "DynamoSessionStore":
 
     settings = _session_settings()
     return DynamoSessionStore(
-        client("dynamodb"),
+        dynamodb(),
         settings.sessions_table,
         retention_ms=settings.retention_ms,
         due_shards=settings.due_shards,
@@ -83,9 +83,8 @@ def _lists() -> "ListApi":
     from agent_sessions.lists.pages import SessionList
 
     settings = _session_settings()
-    dynamodb = client("dynamodb")
-    index = DynamoSessionIndex(dynamodb, settings.sessions_table, settings.listed_shards)
-    secret = DynamoCursorSecret(dynamodb, settings.sessions_table)
+    index = DynamoSessionIndex(dynamodb(), settings.sessions_table, settings.listed_shards)
+    secret = DynamoCursorSecret(dynamodb(), settings.sessions_table)
     return ListApi(SessionList(index, wiring().clock, secret.read))
 
 
@@ -95,7 +94,7 @@ def _health() -> "HealthService":
     from agent_sessions.sweep.health import HealthService
 
     settings = _session_settings()
-    record = DynamoSweepRecord(client("dynamodb"), settings.sessions_table)
+    record = DynamoSweepRecord(dynamodb(), settings.sessions_table)
     return HealthService(record, wiring().clock, settings.due_shards)
 
 
@@ -125,7 +124,7 @@ def session_messages() -> "MessageApi":
 
     settings = MessageSettings.from_env(wiring().environ)
     clock = wiring().clock
-    store = DynamoMessageStore(client("dynamodb"), settings.sessions_table, settings.messages_table)
+    store = DynamoMessageStore(dynamodb(), settings.sessions_table, settings.messages_table)
     reader = MessageReader(store, clock, retention_ms=settings.retention_ms)
     return MessageApi(
         messages=MessageService(
@@ -150,7 +149,7 @@ def message_pages() -> "DynamoMessagePages":
     from agent_sessions.settings import ErasureSettings
 
     settings = ErasureSettings.from_env(wiring().environ)
-    return DynamoMessagePages(client("dynamodb"), settings.messages_table, wiring().clock)
+    return DynamoMessagePages(dynamodb(), settings.messages_table, wiring().clock)
 
 
 @built_once

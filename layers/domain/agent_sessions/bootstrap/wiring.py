@@ -1,7 +1,7 @@
 """What the outside gives: settings, time and AWS clients; and when the parts are built.
 
 Tests and the local stack call `wire` first, with a clock and clients of their own; Lambda calls nothing and gets the
-system's clock, the process's environment and botocore's clients.
+system's clock, the process's environment, and clients of its own.
 """
 
 import gc
@@ -12,10 +12,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from agent_sessions.clock import Clock, SystemClock
+from agent_sessions.errors import SettingsError
 
 if TYPE_CHECKING:
     from botocore.session import Session
 
+    from agent_sessions.aws_clients.lean_dynamodb import LeanDynamoDb
     from agent_sessions.request_log import RequestLog
     from agent_sessions.telemetry import Telemetry
 
@@ -90,6 +92,44 @@ def telemetry() -> "Telemetry":
     from agent_sessions.telemetry import Telemetry
 
     return Telemetry(Logger(location=None), Metrics())  # every line would name the one in `telemetry`
+
+
+@built_once
+def dynamodb() -> Any:  # noqa: ANN401 - clients have no common type
+    """Return the client of DynamoDB for functions that callers wait for: `SDK_TRANSPORT` chooses lean or botocore's.
+
+    Where the setting is missing it is botocore's: only these functions have the setting.
+
+    Raises:
+        SettingsError: `SDK_TRANSPORT` is neither; and as `lean_dynamodb`.
+
+    """
+    given = _wiring.clients.get("dynamodb")
+    if given is not None:
+        return given
+    transport = _wiring.environ.get("SDK_TRANSPORT") or "botocore"
+    if transport == "botocore":
+        return client("dynamodb")
+    if transport != "lean":
+        raise SettingsError(f"SDK_TRANSPORT: must be lean or botocore, not {transport}")
+    return lean_dynamodb()
+
+
+def lean_dynamodb() -> "LeanDynamoDb":
+    """Make a lean client of DynamoDB.
+
+    Raises:
+        SettingsError: the environment asks for what only botocore can do.
+
+    """
+    from random import random
+
+    from agent_sessions import aws_clients
+    from agent_sessions.aws_clients.lean_dynamodb import LeanDynamoDb
+    from agent_sessions.aws_clients.lean_http import Limits
+
+    limits = Limits(aws_clients.CONNECT_TIMEOUT_SECONDS, aws_clients.READ_TIMEOUT_SECONDS)
+    return LeanDynamoDb(_wiring.environ, SystemClock(), random, limits, aws_clients.TOTAL_ATTEMPTS)
 
 
 def client(service: str, *, connections: int = 10) -> Any:  # noqa: ANN401 - clients have no common type

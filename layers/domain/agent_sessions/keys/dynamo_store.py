@@ -2,9 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import ClientError
-
-from agent_sessions.aws_clients.failures import is_failed_condition, translated
+from agent_sessions.aws_clients.failures import FailedCondition, translated
 from agent_sessions.keys.service import RETENTION_MS, ApiKey
 
 if TYPE_CHECKING:
@@ -76,11 +74,8 @@ class DynamoKeyStore:
                     ReturnValues="ALL_NEW",
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
-        except ClientError as error:
-            if not is_failed_condition(error):
-                raise
-            found: Item | None = error.response.get("Item")  # type: ignore[assignment] # botocore's type leaves it out
-            return _from_item(found) if found else None
+        except FailedCondition as error:
+            return _from_item(error.item) if error.item else None
         return _from_item(answer["Attributes"])
 
     def retire(self, key_hash: str, now_ms: int, expires_at_ms: int, replaced_by: str) -> bool:
@@ -99,9 +94,7 @@ class DynamoKeyStore:
                         ":purge": _purge_at(expires_at_ms),
                     },
                 )
-        except ClientError as error:
-            if not is_failed_condition(error):
-                raise
+        except FailedCondition:
             return False
         return True
 

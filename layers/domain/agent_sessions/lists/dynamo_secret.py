@@ -3,11 +3,8 @@
 import os
 from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import ClientError
-
-from agent_sessions.aws_clients.failures import is_failed_condition, translated
+from agent_sessions.aws_clients.failures import FailedCondition, translated
 from agent_sessions.sessions import dynamo_item as items
-from agent_sessions.sessions.dynamo_store import old_item
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -57,10 +54,8 @@ class DynamoCursorSecret:
                     ReturnValues="ALL_NEW",
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
-        except ClientError as error:
-            if not is_failed_condition(error):
-                raise
-            return (old_item(error) or {}).get(_SECRET)
+        except FailedCondition as error:
+            return (error.item or {}).get(_SECRET)
         return written["Attributes"][_SECRET]
 
 

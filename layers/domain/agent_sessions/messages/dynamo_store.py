@@ -8,9 +8,7 @@ A message that is late meets a sealed number, a number that is sealed late meets
 
 from typing import TYPE_CHECKING, Final
 
-from botocore.exceptions import ClientError
-
-from agent_sessions.aws_clients.failures import is_failed_condition, translated
+from agent_sessions.aws_clients.failures import FailedCondition, translated
 from agent_sessions.messages import dynamo_item as items
 from agent_sessions.messages.model import KeyRecord, Message, Slot, purge_at_seconds
 from agent_sessions.messages.ports import Slots, TakingAttempt
@@ -25,7 +23,7 @@ from agent_sessions.sessions.dynamo_item import (
     session_key,
 )
 from agent_sessions.sessions.dynamo_renewal import ALIVE, NOT_CLOSED, OWNED, Update, renewal_update
-from agent_sessions.sessions.dynamo_store import old_item, update_session
+from agent_sessions.sessions.dynamo_store import update_session
 from agent_sessions.sessions.model import Session
 
 if TYPE_CHECKING:
@@ -128,9 +126,7 @@ class DynamoMessageStore:
                         ":sealed": number(sealed),
                     },
                 )
-        except ClientError as error:
-            if not is_failed_condition(error):
-                raise
+        except FailedCondition:
             return False
         return True
 
@@ -147,10 +143,8 @@ class DynamoMessageStore:
                     ConditionExpression=_FREE,
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
-        except ClientError as error:
-            if not is_failed_condition(error):
-                raise
-            found = old_item(error)
+        except FailedCondition as error:
+            found = error.item
             if found is None:
                 raise
             return found

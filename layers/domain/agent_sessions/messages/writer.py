@@ -126,6 +126,6 @@ def _check(found: Session, taking: Taking) -> None:
     if taking.answered is not None and taking.answered > found.last_sequence:
         raise not_answerable()
     if taking.expected is not None and taking.expected != found.last_sequence:
-        raise PreconditionFailed(found.last_sequence)
+        raise PreconditionFailed("lastSequence", found.last_sequence)
     if found.last_sequence >= taking.limit:
         raise MessageLimitReached(taking.limit)

@@ -6,9 +6,7 @@ The conditions are what makes every race safe.
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import ClientError
-
-from agent_sessions.aws_clients.failures import is_failed_condition, translated
+from agent_sessions.aws_clients.failures import FailedCondition, translated
 from agent_sessions.sessions import dynamo_item as items
 from agent_sessions.sessions.attempts import Write
 from agent_sessions.sessions.dynamo_item import Item, UnreadableItem, number
@@ -84,10 +82,8 @@ class DynamoSessionStore:
                     ExpressionAttributeValues={":retired": number(session.created_at_ms - self._retention_ms)},
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
-        except ClientError as error:
-            if not is_failed_condition(error):
-                raise
-            found = old_item(error)
+        except FailedCondition as error:
+            found = error.item
             if found is None:
                 raise
             return items.session_from_item(found)
@@ -142,6 +138,19 @@ class DynamoSessionStore:
             sets.append(f"{items.DUE_AT} = {appointment}")
         return update_session(self._client, self._table, read.session_id, Update(sets, conditions, values))
 
+    def put_metadata(self, read: Session, metadata_json: str, now_ms: int) -> Write:
+        """Replace the metadata of a session, if it lives and its metadata is still what was read."""
+        values = {
+            ":tenant": {"S": read.tenant_id},
+            ":now": number(now_ms),
+            ":read": {"S": read.metadata_json},
+            ":new": {"S": metadata_json},
+        }
+        conditions = [OWNED, NOT_CLOSED, ALIVE, "metadata = :read"]
+        return update_session(
+            self._client, self._table, read.session_id, Update(["metadata = :new"], conditions, values)
+        )
+
     def delete(self, session_id: str, tenant_id: str, attempt: bytes | None = None) -> Deletion | None:
         """Remove the tenant's session, readable or not: one DeleteItem. None where the tenant has no such session.
 
@@ -166,10 +175,8 @@ class DynamoSessionStore:
                     ReturnValues="ALL_OLD",
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
-        except ClientError as error:
-            if not is_failed_condition(error):
-                raise
-            found = old_item(error)
+        except FailedCondition as error:
+            found = error.item
             if found is None or found.get("tenantId") != {"S": tenant_id}:
                 return None
             return Deletion(done=False, session=_readable(found), attempt=_attempt(found))
@@ -201,17 +208,10 @@ def update_session(client: "DynamoDBClient", table: str, session_id: str, update
                 ReturnValues="ALL_NEW",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
-    except ClientError as error:
-        if not is_failed_condition(error):
-            raise
-        found = old_item(error)
+    except FailedCondition as error:
+        found = error.item
         return Write(applied=False, session=items.session_from_item(found) if found else None)
     return Write(applied=True, session=items.session_from_item(answer["Attributes"]))
-
-
-def old_item(error: ClientError) -> Item | None:
-    """Return the item that a failed condition met; None where there was none."""
-    return error.response.get("Item")  # type: ignore[return-value] # botocore's response type leaves it out
 
 
 def _readable(item: Mapping[str, Any]) -> Session | None:

@@ -13,7 +13,7 @@ A lease is one stretch with one `expires_at_ms`. What holds after every function
 from enum import Enum
 from typing import Final, NamedTuple
 
-from agent_sessions.errors import SessionExpired, SessionNotFound, SessionRenewalFailed
+from agent_sessions.errors import FieldProblem, InvalidRequest, SessionExpired, SessionNotFound, SessionRenewalFailed
 from agent_sessions.sessions.model import Session, TimeoutConfig, warning_due_ms
 
 
@@ -157,3 +157,23 @@ def patch_of(session: Session, timeout: TimeoutConfig, now_ms: int) -> Patch:
         new_lease=new_lease,
         warning_due=warning_due_ms(expires_at_ms, timeout.warning_ms) < now_ms,
     )
+
+
+def check_still_lives(read: Session, patch: Patch, now_ms: int) -> None:
+    """Refuse a patch that would end the session: that is DELETE's job.
+
+    Raises:
+        InvalidRequest: naming each setting that would put the expiry at or before `now_ms`.
+
+    """
+    timeout = patch.timeout
+    problems = [
+        FieldProblem(field, "would end the session, which only DELETE does", value)
+        for field, value, end_ms in (
+            ("timeoutMinutes", timeout.timeout_minutes, read.renewed_at_ms + timeout.timeout_ms),
+            ("maxDurationMinutes", timeout.max_duration_minutes, patch.ends_at_ms),
+        )
+        if end_ms <= now_ms
+    ]
+    if problems:
+        raise InvalidRequest(problems)

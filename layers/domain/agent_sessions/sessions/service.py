@@ -15,7 +15,7 @@ from agent_sessions.errors import (
 )
 from agent_sessions.sessions.attempts import MAX_ATTEMPTS, Snapshot, Write, check_id, live_session, until_accepted
 from agent_sessions.sessions.ids import differing_parts, new_attempt, session_id_for_key
-from agent_sessions.sessions.leases import Patch, Renewal, RenewalPath, next_attempt, patch_of
+from agent_sessions.sessions.leases import Patch, Renewal, RenewalPath, check_still_lives, next_attempt, patch_of
 from agent_sessions.sessions.model import MS_PER_MINUTE, Session, TimeoutConfig, purge_at_seconds, warning_due_ms
 
 RIVALRY_SECONDS: Final = 0.02
@@ -61,6 +61,10 @@ class SessionStore(Protocol):
 
     def patch(self, read: Session, patch: Patch, now_ms: int) -> Write:
         """Carry out a patch that was worked out on `read`, if its case still holds."""
+        ...
+
+    def put_metadata(self, read: Session, metadata_json: str, now_ms: int) -> Write:
+        """Replace the metadata of a session, if it lives and its metadata is still what was read."""
         ...
 
     def delete(self, session_id: str, tenant_id: str, attempt: bytes | None = None) -> Deletion | None:
@@ -222,6 +226,39 @@ class SessionService:
             InvalidRequest: raised by `merge`, or the change would end the session.
 
         """
+
+        def change(read: Session, now_ms: int) -> Write | None:
+            timeout = merge(read.timeout)
+            if timeout == read.timeout:
+                return None
+            patch = patch_of(read, timeout, now_ms)
+            check_still_lives(read, patch, now_ms)
+            self._check_outlived(read, patch)
+            return self._store.patch(read, patch, now_ms)
+
+        return self._change(tenant_id, session_id, change)
+
+    def patch_metadata(self, tenant_id: str, session_id: str, merge: Callable[[str], str]) -> Snapshot:
+        """Change a live session's metadata to what `merge` makes of it, both as JSON text. Raises as `heartbeat` does.
+
+        It is no activity. `merge` is only called for a live session, so that 404 and 410 win over whatever it refuses.
+        Raises what `merge` raises.
+        """
+        written: list[str] = []
+
+        def change(read: Session, now_ms: int) -> Write | None:
+            if read.metadata_json in written:  # our own write: its answer was lost, and the SDK sent it again
+                return None
+            merged = merge(read.metadata_json)
+            if merged == read.metadata_json:
+                return None
+            written.append(merged)
+            return self._store.put_metadata(read, merged, now_ms)
+
+        return self._change(tenant_id, session_id, change)
+
+    def _change(self, tenant_id: str, session_id: str, change: Callable[[Session, int], Write | None]) -> Snapshot:
+        """Read a live session and let `change` write what follows from it (None: nothing); start over where it lost."""
         check_id(session_id)
         found = self._store.get(session_id)
         for attempt in range(MAX_ATTEMPTS):
@@ -230,13 +267,9 @@ class SessionService:
                 found = self._store.get(session_id)
             now_ms = self._clock.now_ms()
             read = self._live(found, tenant_id, now_ms)
-            timeout = merge(read.timeout)
-            if timeout == read.timeout:
+            write = change(read, now_ms)
+            if write is None:
                 return Snapshot(read, now_ms)
-            patch = patch_of(read, timeout, now_ms)
-            _check_still_lives(read, patch, now_ms)
-            self._check_outlived(read, patch)
-            write = self._store.patch(read, patch, now_ms)
             if write.applied and write.session:
                 return Snapshot(write.session, now_ms)
             found = write.session
@@ -294,23 +327,3 @@ class SessionService:
 
     def _live(self, found: Session | None, tenant_id: str, now_ms: int) -> Session:
         return live_session(found, tenant_id, now_ms, self._retention_ms)
-
-
-def _check_still_lives(read: Session, patch: Patch, now_ms: int) -> None:
-    """Refuse a patch that would end the session: that is DELETE's job.
-
-    Raises:
-        InvalidRequest: naming each setting that would put the expiry at or before `now_ms`.
-
-    """
-    timeout = patch.timeout
-    problems = [
-        FieldProblem(field, "would end the session, which only DELETE does", value)
-        for field, value, end_ms in (
-            ("timeoutMinutes", timeout.timeout_minutes, read.renewed_at_ms + timeout.timeout_ms),
-            ("maxDurationMinutes", timeout.max_duration_minutes, patch.ends_at_ms),
-        )
-        if end_ms <= now_ms
-    ]
-    if problems:
-        raise InvalidRequest(problems)

@@ -89,6 +89,9 @@ def run(trees: Mapping[str, Tree]) -> Section:
             ),
         ),
         notes=(waiting, imports),
+        headline={
+            name: {"cold start with a create": ours / counts[name]} for name in STACKS if name not in {OURS, FLOOR}
+        },
     )
 
 

@@ -65,6 +65,11 @@ def run(trees: Mapping[str, Tree]) -> Section:
             ),
         ),
         notes=notes,
+        headline={
+            name: {route: found[OURS][route] / spent[route] for route in ROUTES}
+            for name, spent in found.items()
+            if name != OURS
+        },
     )
 
 

@@ -33,6 +33,7 @@ def run(trees: Mapping[str, Tree]) -> Section:
     ours = counts[OURS]
     own = ", ".join(f"{route} {without[route]:.2f} Mi ({without[route] / ours[route]:.0%})" for route in without)
     every = routes(OURS)
+    peers = {name: wired[name] for name in STACKS if name not in {OURS, FLOOR}}
     return Section(
         title="Warm requests",
         intro="Millions of processor instructions (Mi) per request once everything is loaded; in brackets ours divided "
@@ -73,6 +74,10 @@ def run(trees: Mapping[str, Tree]) -> Section:
             + "; ".join(f"{_short(name)} {_listed(times[name])}" for name in STACKS)
             + ".",
         ),
+        headline={
+            name: {route: wired[OURS][route] / spent for route, spent in theirs.items()}
+            for name, theirs in peers.items()
+        },
     )
 
 

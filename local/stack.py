@@ -85,6 +85,7 @@ class LocalStack:
         self.inbox: EventInbox
         self.watch: SessionWatch
         self.calls = CallLog()
+        self._published: list[str] = []
         self.player = Player(self.advance)
         self.ending = threading.Event()
         self._log_file = log_file
@@ -316,6 +317,7 @@ class LocalStack:
 
     def _take_event(self, event: dict[str, Any]) -> None:
         self.watch.touch([event["subject"]])
+        self._published.append(event["subject"])
         kind = event["type"].removeprefix("agent-sessions.").removeprefix("session.")
         if "message" in event["data"]:
             message = event["data"]["message"]
@@ -328,6 +330,9 @@ class LocalStack:
     def _after_run(self) -> None:
         self._queue.deliver(self._eraser)
         self.inbox.collect()
+        # A sweep publishes first and marks the session afterwards: the page is to see both.
+        self.watch.touch(self._published)
+        self._published = []
         self._keep_offset()
 
     def _keep_offset(self) -> None:

@@ -62,6 +62,8 @@ class LocalAgent:
         session = self._call("GET", path)
         page = self._call("GET", f"{path}/messages?limit={_HISTORY}")
         history = page["messages"][::-1]
+        if any(each["role"] == "agent" and each["inReplyTo"] == message_id for each in history):
+            return  # the event came before
         message = next((each for each in history if each["id"] == message_id), None)
         if message is None:
             message = self._call("GET", f"{path}/messages/{message_id}")

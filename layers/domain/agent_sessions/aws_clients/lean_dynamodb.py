@@ -179,6 +179,6 @@ def _read(answer: HttpAnswer) -> Json:
     }
     if status != _OK:
         code = found.pop("__type", str(status)).rpartition("#")[2]
-        message = found.get("message") or found.pop("Message", "")
+        message = found.pop("message", None) or found.pop("Message", "")
         found["Error"] = {"Code": code, "Message": message}
     return found

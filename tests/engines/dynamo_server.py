@@ -45,10 +45,15 @@ def never(connection: socket.socket, _: bytes) -> None:
     connection.recv(1)
 
 
-def one_at_a_time(connection: socket.socket, answer: bytes) -> None:
-    """Send each byte in a packet of its own."""
-    for each in answer:
-        connection.sendall(bytes([each]))
+def drip(looks: threading.Semaphore) -> Fault:
+    """Send a byte each time the caller has looked at its clock, which it does before it waits for more."""
+
+    def fault(connection: socket.socket, answer: bytes) -> None:
+        for each in answer:
+            looks.acquire()
+            connection.sendall(bytes([each]))
+
+    return fault
 
 
 def http(status: int, body: bytes, headers: str = "") -> bytes:
@@ -74,6 +79,7 @@ class DynamoServer:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=50)
         self.port: Final[int] = self._listener.getsockname()[1]
         self._threads: list[threading.Thread] = []
+        self._ending = False
 
     def __enter__(self) -> Self:
         self._start(self._accept)
@@ -82,8 +88,8 @@ class DynamoServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with socket.create_connection(("127.0.0.1", self.port)):  # wakes the thread that accepts
-            self._listener.close()
+        self._ending = True
+        socket.create_connection(("127.0.0.1", self.port)).close()  # wakes the thread that accepts
         self.hang_up()
         for thread in self._threads:
             thread.join()
@@ -101,8 +107,9 @@ class DynamoServer:
     def _accept(self) -> None:
         while True:
             connection, _ = self._listener.accept()
-            if self._listener.fileno() < 0:
+            if self._ending:
                 connection.close()
+                self._listener.close()
                 return
             self.connections.append(connection)
             self._start(self._serve, connection)

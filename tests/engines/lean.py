@@ -1,6 +1,7 @@
 """The lean client of DynamoDB with limits and pauses that a test chooses."""
 
 from collections.abc import Callable, Mapping
+from threading import Semaphore
 from typing import Any
 
 from agent_sessions.aws_clients.lean_dynamodb import LeanDynamoDb
@@ -18,15 +19,17 @@ class NotedPauses(SystemClock):
         self.pauses: list[float] = []
         self.ahead_ms = 0
         self.seconds_a_look = 0.0
-        self._looks = 0
+        self.looks = Semaphore(0)
+        self._looked = 0
 
     def now_ms(self) -> int:
         return super().now_ms() + self.ahead_ms
 
     def elapsed_seconds(self) -> float:
         """The more often it is asked, the later it is, by `seconds_a_look`."""
-        self._looks += 1
-        return super().elapsed_seconds() + self._looks * self.seconds_a_look
+        self._looked += 1
+        self.looks.release()
+        return super().elapsed_seconds() + self._looked * self.seconds_a_look
 
     def sleep(self, seconds: float) -> None:
         self.pauses.append(seconds)

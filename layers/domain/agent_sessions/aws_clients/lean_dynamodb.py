@@ -61,7 +61,7 @@ class LeanDynamoDb:
 
     def put_item(self, **request: Any) -> Json:  # noqa: ANN401 - DynamoDB's parameters, as botocore takes them
         """Write an item. The call is made once, as `send_puts_once` in `tuning` has it: whoever writes looks for it."""
-        return self._call("PutItem", request, attempts=1)
+        return self._call("PutItem", request, 1)
 
     def get_item(self, **request: Any) -> Json:  # noqa: ANN401 - as above
         """Read an item."""

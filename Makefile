@@ -8,6 +8,9 @@ MAKEFLAGS += --no-builtin-rules
 
 export SAM_CLI_TELEMETRY := 0
 
+# Some containers set it. Every process would then compile every package again, at two seconds of a processor each.
+unexport PYTHONDONTWRITEBYTECODE
+
 # tools/needs.py puts the programs there that this machine lacks.
 export PATH := $(CURDIR)/.cache/bin:$(PATH)
 
@@ -66,6 +69,10 @@ bench: .venv/.dev .cache/dynamodb-local/.fetched .cache/lambda-runtime/.installe
 
 .PHONY: build
 build: .aws-sam/build/template.yaml ## the deployable functions and layers, with `sam build`
+
+.PHONY: client
+client: .venv/.run ## build the wheel and the sdist of the Python client into dist/
+	@$(BIN)/python -m tools.build_client | grep bytes
 
 .PHONY: lint-template
 lint-template: .venv-sam/.installed $(EXPANDED) ## check the templates as SAM and as the CloudFormation they expand to

@@ -15,7 +15,7 @@ from agent_sessions.clock import Clock
 from agent_sessions.errors import ServiceUnavailable
 from agent_sessions.sessions.model import Session
 
-SHOWN: Final = 100
+SHOWN: Final = 500
 _PAUSE_SECONDS: Final = 0.2
 _SHARE: Final = 5
 """A refresh waits this many times as long as the last one took, so that a busy stack is not busy with its page."""

@@ -256,6 +256,9 @@ class Health(_Answer):
     last_sweep_at: Timestamp | None
     sweep_lag_seconds: Annotated[float, Field(ge=0)] | None
     passed_over: Count | None = Field(description="What the last sweep could not read, publish or mark.")
+    event_lag_seconds: Annotated[float, Field(ge=0)] | None = Field(
+        description="How late messages' events were, in a report of the last three minutes."
+    )
 
 
 class Unhealthy(Health):
@@ -356,19 +359,57 @@ class _Event(BaseModel):
     subject: SessionId
     time: Timestamp
     datacontenttype: Literal["application/json"]
-    data: EventData
 
 
 class ExpiringEvent(_Event):
     """The warning before a session expires: once for each lease, at least once delivered."""
 
     type: Literal["agent-sessions.session.expiring"]
+    data: EventData
 
 
 class ExpiredEvent(_Event):
     """A session has expired."""
 
     type: Literal["agent-sessions.session.expired"]
+    data: EventData
+
+
+class EventMessage(_Answer):
+    """A stored message. Its content is here only where the deployment includes it (`EventContent`)."""
+
+    id: MessageId
+    sequence: Annotated[int, Field(ge=1)]
+    session_id: SessionId
+    role: Role
+    is_agent: bool
+    author_id: Uuid
+    in_reply_to: MessageId | None
+    created_at: Timestamp
+    content: str = Field(default_factory=str)
+    parts: list[dict[str, Any]] = Field(default_factory=list)
+    attachments: Attachments = Field(default_factory=list)
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+
+class MessageEventData(_Answer):
+    """A message, and its session at the moment when the message was stored."""
+
+    session_id: SessionId
+    tenant_id: str
+    agent_id: Uuid
+    user_id: Uuid
+    created_at: Timestamp
+    lease: Annotated[int, Field(ge=1)]
+    expires_at: Timestamp
+    message: EventMessage
+
+
+class MessageCreatedEvent(_Event):
+    """A message was stored: published at least once, in each session's order at the source."""
+
+    type: Literal["agent-sessions.message.created"]
+    data: MessageEventData
 
 
 class _Meaning(NamedTuple):
@@ -422,6 +463,7 @@ _MODELS: Final[list[type[BaseModel]]] = [
     MessageFields,
     ExpiringEvent,
     ExpiredEvent,
+    MessageCreatedEvent,
 ]
 
 # --- schemas ----------------------------------------------------------------------------------------------------------
@@ -551,6 +593,7 @@ _HEALTH: Final = {
     "lastSweepAt": "2026-06-27T07:59:31.250Z",
     "sweepLagSeconds": 0.8,
     "passedOver": 0,
+    "eventLagSeconds": 0.4,
 }
 _UNHEALTHY: Final = dict.fromkeys(_HEALTH) | {"status": "unhealthy", "timestamp": _NOW}
 _EXAMPLES: Final = {
@@ -998,6 +1041,7 @@ def _webhooks() -> dict[str, Any]:
         for name, model, summary in (
             ("sessionExpiring", "ExpiringEvent", "A session is about to expire"),
             ("sessionExpired", "ExpiredEvent", "A session has expired"),
+            ("messageCreated", "MessageCreatedEvent", "A message was stored"),
         )
     }
 

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,9 +83,7 @@ def test_it_ends_cleanly_also_while_a_page_is_open(number: int) -> None:
         page.request("GET", "/_local/stream")
         stream = page.getresponse()
         assert stream.readline() == b"event: hello\n"
-        begun = time.monotonic()
         assert process.signal(number) == 0
-        assert time.monotonic() - begun < 20
         assert "Traceback" not in process.text
         assert process.text.endswith("\nThe local stack has ended.\n")
         page.close()

@@ -19,6 +19,7 @@ from agent_sessions.erasure.service import ORDER_MS
 from functions.api_key_authorizer import app as api_key_authorizer
 from functions.eraser import app as eraser
 from functions.expiry_sweeper import app as expiry_sweeper
+from functions.message_publisher import app as message_publisher
 from functions.session_api import app as session_api
 from functions.session_messages import app as session_messages
 from tests.engines.fake_dynamo import FakeDynamo
@@ -75,6 +76,7 @@ class Rehearsal:
         create_api_keys_table(self.dynamo.as_client(), "ApiKeysTable")
         self._serve_callers()
         self._carry_messages()
+        self._publish_messages()
         self._erase()
         self._sweep()
         self._ask_the_authorizer()
@@ -129,6 +131,12 @@ class Rehearsal:
             first = call("message-list", query={"limit": "1", "order": "asc"})["messages"][0]["id"]
             path = f"{path}/{first}"
             call("message-get")
+
+    def _publish_messages(self) -> None:
+        records = self.dynamo.stream_records("MessagesTable")
+        unreadable = {"eventName": "INSERT", "dynamodb": {"SequenceNumber": "1", "NewImage": {}}}
+        with self._function("MessagePublisherFunction", message_publisher.handler) as send:
+            assert send({"Records": [unreadable, *records]}) == {"batchItemFailures": []}
 
     def _erase(self) -> None:
         with self._function("SessionApiFunction", session_api.handler) as send:

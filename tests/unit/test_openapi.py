@@ -10,6 +10,7 @@ import pytest
 from agent_sessions.api.edge import STATUS
 from agent_sessions.errors import SessionServiceError
 from agent_sessions.events.cloud_events import EventKind, session_event
+from agent_sessions.events.stream import message_events
 from jsonschema import Draft202012Validator, ValidationError
 from openapi_spec_validator import validate
 from referencing import Registry
@@ -17,7 +18,7 @@ from referencing.jsonschema import DRAFT202012
 
 from tests.engines import faults
 from tests.store_suite.examples import a_session
-from tests.unit.world import AGENT, BASE, NOWHERE, STATUS_OF_CODE, USER, Answer, World
+from tests.unit.world import AGENT, BASE, NOWHERE, STATUS_OF_CODE, USER, Answer, World, sample
 from tools import openapi
 
 DOCUMENT: Any = json.loads(openapi.DOCUMENT.read_text("utf-8"))
@@ -386,6 +387,14 @@ VALID = {"agentId": AGENT, "userId": USER}
 def test_the_document_and_the_handler_agree_on_what_may_be_sent(world: World, changes: dict[str, Any]) -> None:
     body = VALID | changes
     assert fits("CreateSession", body) == (world.post(body).status == 201)
+
+
+@pytest.mark.parametrize("with_content", [False, True])
+def test_the_webhook_of_a_message_is_its_event(*, with_content: bool) -> None:
+    for record in sample("stream-messages")["Records"]:
+        event = message_events("/agent-sessions/tests", with_content=with_content)(record)
+        assert event is not None
+        schema_of(DOCUMENT["webhooks"]["messageCreated"]["post"]["requestBody"]).validate(json.loads(event.body))
 
 
 @pytest.mark.parametrize("name, kind", [("sessionExpiring", "expiring"), ("sessionExpired", "expired")])

@@ -44,6 +44,7 @@ BYTE_SECONDS: Final = 0.06 / 2**20  # to read by query or scan
 PROCESSOR_RATE: Final = 2_000  # sessions that a sweep handles in a second on a whole processor
 SWEEP_RATE: Final = PROCESSOR_RATE * MEMORY_GB * 1024 / 1769  # the same with the default memory
 LOG_BYTES, RESPONSE_BYTES = 540, 630 + 300  # a heartbeat's: its line and the access log's, Lambda's own only on failure
+PUBLISHER_LOG_BYTES: Final = 400  # a run's line and its metric, as measured
 METRICS: Final = sum(name.isupper() for name in vars(metrics))
 _ALARMS: Final = Template().of_type("AWS::CloudWatch::Alarm").values()
 ALARM_METRICS: Final = sum(sum("MetricStat" in each for each in alarm.get("Metrics", [])) or 1 for alarm in _ALARMS)
@@ -97,6 +98,9 @@ def components(live: float, heartbeat: float = MINUTE) -> dict[str, float]:
         "creating, reading and unlisting": prices.WRITE_UNIT.of(listed * MONTH)
         + prices.READ_UNIT.of(of.created * READS * MONTH),
         "messages, two write units each": prices.WRITE_UNIT.of(2 * talk) + prices.READ_UNIT.of(2 * talk),
+        "events of messages, a run each": prices.PUBLISH.of(talk)
+        + _function(talk * CALL_SECONDS, talk)
+        + prices.LOGS.of(talk * PUBLISHER_LOG_BYTES / 1e9),
         "finding and announcing what is due": this_design(live),
         "storage and recovery": prices.STORAGE.of(of.stored_gb) + prices.RECOVERY.of(of.stored_gb),
         "metrics, alarms, dashboard": prices.METRIC.of(METRICS * of.stacks)

@@ -23,6 +23,9 @@ REQUEST_ERRORS: Final = "RequestErrors"
 MESSAGES_ERASED: Final = "MessagesErased"
 ERASER_FAILURES: Final = "EraserFailures"
 
+MESSAGE_EVENTS_PUBLISHED: Final = "MessageEventsPublished"
+MESSAGE_EVENTS_REFUSED: Final = "MessageEventsRefused"
+
 SWEEP_RUNS: Final = "SweepRuns"
 SWEEP_LAG_SECONDS: Final = "SweepLagSeconds"
 SWEEP_BACKLOG: Final = "SweepBacklog"

@@ -1,4 +1,4 @@
-"""Builds the functions that no caller waits for: the sweeper and the eraser."""
+"""Builds the functions that no caller waits for: the sweeper, the eraser and the publisher of messages' events."""
 
 from typing import TYPE_CHECKING
 
@@ -7,6 +7,7 @@ from agent_sessions.bootstrap.wiring import built_once, client, telemetry, wirin
 
 if TYPE_CHECKING:
     from agent_sessions.erasure.handler import ErasureHandler
+    from agent_sessions.events.handler import StreamHandler
     from agent_sessions.sweep.handler import ScheduledSweeps
     from agent_sessions.sweep.lambda_invoker import LambdaSelfInvoker
 
@@ -76,3 +77,30 @@ def eraser() -> "ErasureHandler":
 
     eraser = Eraser(session_store(), message_pages(), eraser_queue(), wiring().clock)
     return ErasureHandler(eraser, order_from_body, telemetry())
+
+
+@built_once
+def message_publisher() -> "StreamHandler":
+    """Build the publisher; raise `SettingsError` where a setting is missing."""
+    from agent_sessions.events.delivery import EventDelivery
+    from agent_sessions.events.handler import StreamHandler
+    from agent_sessions.events.sns_topic import SnsPublisher
+    from agent_sessions.events.sqs_dead_letters import SqsDeadLetters
+    from agent_sessions.events.stream import message_events
+    from agent_sessions.settings import PublisherSettings
+    from agent_sessions.sweep.dynamo_record import DynamoSweepRecord
+
+    settings = PublisherSettings.from_env(wiring().environ)
+    clock = wiring().clock
+    delivery = EventDelivery(
+        SnsPublisher(client("sns"), settings.events_topic_arn),
+        SqsDeadLetters(client("sqs"), settings.message_events_dead_letters_url),
+        clock,
+    )
+    return StreamHandler(
+        message_events(settings.event_source, with_content=settings.event_content == "include"),
+        delivery,
+        DynamoSweepRecord(client("dynamodb"), settings.sessions_table),
+        clock,
+        telemetry(),
+    )

@@ -20,8 +20,8 @@ from typing import Final
 import pytest
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-START_SECONDS: Final = 60
-BLOCK_SECONDS: Final = 120
+START_SECONDS: Final = 300
+BLOCK_SECONDS: Final = 300
 PORT: Final = "3000"
 NEEDS_MORE: Final = ("sam deploy", "STACK=", "aws ", "docker ", "sam local", "dynamodb-local")
 """A block with one of these needs AWS, Docker or Java."""

@@ -84,7 +84,7 @@ openapi: .venv/.run ## write docs/openapi.json from the request and response mod
 	$(BIN)/python -m tools.openapi
 
 .PHONY: demo
-demo: .venv/.run ## a session's life against a local stack of its own, in a few seconds
+demo: .venv/.run ## a conversation on a local stack of its own, from the question to the expiry, in a few seconds
 	$(BIN)/python -m local.demo
 
 .PHONY: api-key

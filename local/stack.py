@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from agent_sessions.api.edge import BASE_PATH
+from agent_sessions.api.edge import BASE_PATH, ERASURES_PATH
 from agent_sessions.bootstrap import callers
 from agent_sessions.bootstrap.wiring import Wiring, wire
 from agent_sessions.errors import ServiceUnavailable
@@ -85,6 +85,7 @@ class LocalStack:
         self.inbox: EventInbox
         self.watch: SessionWatch
         self.calls = CallLog()
+        self._published: list[str] = []
         self.player = Player(self.advance)
         self.ending = threading.Event()
         self._log_file = log_file
@@ -210,6 +211,8 @@ class LocalStack:
             self.watch.touch(named)
             route = request.path.removeprefix(BASE_PATH).removeprefix(f"/{named[0]}" if named else "")
             self.calls.add(at_ms, request.method, route or "/", named[0] if named else None, answer)
+        if request.path.startswith(ERASURES_PATH):
+            self.watch.touch_all()
         self.show(f"  {at}  {request.method:<6} {request.path}  {answer.status}")
         return answer
 
@@ -316,6 +319,7 @@ class LocalStack:
 
     def _take_event(self, event: dict[str, Any]) -> None:
         self.watch.touch([event["subject"]])
+        self._published.append(event["subject"])
         kind = event["type"].removeprefix("agent-sessions.").removeprefix("session.")
         if "message" in event["data"]:
             message = event["data"]["message"]
@@ -328,6 +332,9 @@ class LocalStack:
     def _after_run(self) -> None:
         self._queue.deliver(self._eraser)
         self.inbox.collect()
+        # A sweep publishes first and marks the session afterwards: the page is to see both.
+        self.watch.touch(self._published)
+        self._published = []
         self._keep_offset()
 
     def _keep_offset(self) -> None:

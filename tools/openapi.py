@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
-from agent_sessions.api.edge import BASE_PATH, STATUS
+from agent_sessions.api.edge import BASE_PATH, ERASURES_PATH, STATUS
 from agent_sessions.api.json_body import METADATA_VERSION_PATTERN
 from agent_sessions.api.list_query import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from agent_sessions.api.messages_requests import MAX_ATTACHMENTS, MessageFields
@@ -229,6 +229,36 @@ class MessagePage(_Answer):
     )
 
 
+class NewErasure(BaseModel):
+    """Whom to erase. Unknown members are ignored."""
+
+    userId: Uuid = Field(description="Compared without case.")  # noqa: N815 - as it is sent
+
+
+class Receipt(_Answer):
+    """What stays of an erasure that is done. It names nobody."""
+
+    requested_at: Timestamp
+    finished_at: Timestamp
+    user_id_hash: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] = Field(
+        description="SHA-256 of the user's id in lower case."
+    )
+    sessions_digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] = Field(
+        description="Sum, modulo 2 to the 256th, of the SHA-256 of each removed session's id."
+    )
+
+
+class Erasure(_Answer):
+    """The erasure of a user, and how far it is."""
+
+    erasure_id: SessionId
+    status: Literal["running", "done"]
+    requested_at: Timestamp
+    sessions: Count = Field(description="Sessions removed so far.")
+    messages: Count = Field(description="Messages removed so far.")
+    receipt: Receipt = Field(default_factory=dict, description="Once it is done.")  # type: ignore[assignment]
+
+
 class Ended(_Answer):
     """Which session was ended."""
 
@@ -412,6 +442,23 @@ class MessageCreatedEvent(_Event):
     data: MessageEventData
 
 
+class ErasedData(Receipt):
+    """The receipt of an erasure."""
+
+    erasure_id: SessionId
+    tenant_id: str
+    sessions: Count
+    messages: Count
+
+
+class ErasedEvent(_Event):
+    """A user was erased."""
+
+    subject: SessionId = Field(description="The erasure's id.")
+    type: Literal["agent-sessions.user.erased"]
+    data: ErasedData
+
+
 class _Meaning(NamedTuple):
     """What the document has of one code: its status, and the first line of its error's docstring."""
 
@@ -461,9 +508,12 @@ _MODELS: Final[list[type[BaseModel]]] = [
     _REQUESTS.patch,
     MetadataPatch,
     MessageFields,
+    NewErasure,
+    Erasure,
     ExpiringEvent,
     ExpiredEvent,
     MessageCreatedEvent,
+    ErasedEvent,
 ]
 
 # --- schemas ----------------------------------------------------------------------------------------------------------
@@ -585,6 +635,19 @@ _APPENDED_DATA: Final[dict[str, Any]] = {
         "lastSequence": 1,
     },
 }
+_ERASURE: Final = {
+    "erasureId": "72ba2925-8226-4486-9efd-76adae1679ed",
+    "status": "done",
+    "requestedAt": _NOW,
+    "sessions": 12,
+    "messages": 340,
+    "receipt": {
+        "requestedAt": _NOW,
+        "finishedAt": "2026-06-27T08:01:00.000Z",
+        "userIdHash": "d3f7e0d3ff4f2ea79ff3f3d0ca9f8ed2b8c5e5a3e0ccb0b8e7a8c0fd1bb4a4a1",
+        "sessionsDigest": "5b1cf0f0f1d1a0e3cb1f5fd5c7ab6a2a7a0a3c41a3bd2c6ff91d8b0ea5b6b7c8",
+    },
+}
 _HEALTH: Final = {
     "status": "healthy",
     "timestamp": _NOW,
@@ -603,6 +666,7 @@ _EXAMPLES: Final = {
     "Message": _MESSAGE,
     "MessagePage": _MESSAGE_PAGE,
     "Appended": _APPENDED_DATA | {"data": _APPENDED_DATA},
+    "Erasure": _ERASURE,
     "Health": _HEALTH,
     "Unhealthy": _UNHEALTHY,
 }
@@ -736,6 +800,10 @@ _HEADERS: Final = {
             "pattern": f"^{BASE_PATH}/{_SESSION_ID_PATTERN[1:-1]}/messages/{_MESSAGE_ID_PATTERN[1:]}",
         },
     },
+    "location-of-erasure": {
+        "description": "The path of the erasure.",
+        "schema": {"type": "string", "pattern": f"^{ERASURES_PATH}/{_SESSION_ID_PATTERN[1:]}"},
+    },
     "retry-after": {
         "description": "Seconds after which to try again.",
         "schema": {"type": "string", "pattern": "^[0-9]+$"},
@@ -743,6 +811,13 @@ _HEADERS: Final = {
     "allow": {"description": "The verbs that the path answers.", "schema": {"type": "string"}},
 }
 _PARAMETERS: Final = {
+    "erasureId": {
+        "name": "erasureId",
+        "in": "path",
+        "required": True,
+        "description": "As eraseUser gave it, in any case of letters.",
+        "schema": {"type": "string", "format": "uuid", "pattern": UUID_PATTERN},
+    },
     "sessionId": {
         "name": "sessionId",
         "in": "path",
@@ -854,7 +929,8 @@ a 400. Answers of the form `{"message": "..."}` are the gateway's own."""
 
 
 def _operation(name: str, summary: str, responses: dict[str, Any], **rest: Any) -> dict[str, Any]:
-    tag = "Messages" if "Message" in name else "Health" if "Health" in name else "Sessions"
+    tags = {"Message": "Messages", "Health": "Health", "Eras": "Erasures", "erase": "Erasures"}
+    tag = next((tag for part, tag in tags.items() if part in name), "Sessions")
     answers = dict(sorted(responses.items()))
     return {"operationId": name, "summary": summary, "tags": [tag], **rest, "responses": answers}
 
@@ -1007,6 +1083,33 @@ def _message() -> dict[str, Any]:
     }
 
 
+def _erasures() -> dict[str, Any]:
+    accepted = _answer("The erasure has begun.", "Erasure", {"location": _ref("headers", "location-of-erasure")})
+    accepted["links"] = {
+        "getErasure": {"operationId": "getErasure", "parameters": {"erasureId": "$response.body#/erasureId"}}
+    }
+    return {
+        "post": _operation(
+            "eraseUser",
+            "Erase a user",
+            {"202": accepted, **_refusals("VALIDATION_ERROR", "PAYLOAD_TOO_LARGE")},
+            description="Removes every session of a user that was created before, live or ended, with its messages.",
+            requestBody=_json_body(NewErasure, {"one": _sent("erasure")}),
+        )
+    }
+
+
+def _erasure() -> dict[str, Any]:
+    return {
+        "parameters": [_ref("parameters", "erasureId")],
+        "get": _operation(
+            "getErasure",
+            "How far is an erasure?",
+            {"200": _answer("The erasure.", "Erasure"), **_refusals("ERASURE_NOT_FOUND")},
+        ),
+    }
+
+
 def _health() -> dict[str, Any]:
     unhealthy = _refusal(503, [])
     unhealthy["description"] = f"The table cannot be read. {_BY_GATEWAY[503]}"
@@ -1042,6 +1145,7 @@ def _webhooks() -> dict[str, Any]:
             ("sessionExpiring", "ExpiringEvent", "A session is about to expire"),
             ("sessionExpired", "ExpiredEvent", "A session has expired"),
             ("messageCreated", "MessageCreatedEvent", "A message was stored"),
+            ("userErased", "ErasedEvent", "A user was erased"),
         )
     }
 
@@ -1070,6 +1174,7 @@ def document() -> dict[str, Any]:
         "tags": [
             {"name": "Sessions", "description": "Create, read, renew, change and end sessions."},
             {"name": "Messages", "description": "What is said in a session."},
+            {"name": "Erasures", "description": "Remove all that is stored of a user."},
             {"name": "Health", "description": "The state of the service. Needs no key."},
             {"name": "Events", "description": "What subscribers of the topic receive."},
         ],
@@ -1078,6 +1183,8 @@ def document() -> dict[str, Any]:
             BASE_PATH: _collection(),
             f"{BASE_PATH}/health": _health(),
             by_id: _session(),
+            ERASURES_PATH: _erasures(),
+            f"{ERASURES_PATH}/{{erasureId}}": _erasure(),
             f"{by_id}/messages": _messages(),
             f"{by_id}/messages/{{messageId}}": _message(),
             f"{by_id}/heartbeat": _action(

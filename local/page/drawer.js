@@ -28,6 +28,7 @@ export function open(id) {
     fillSettings(sessionOf(id));
   }
   showAll();
+  if (isOther && matchMedia("(max-width: 1020px)").matches) byId("drawer").focus();  // it lies over the table
 }
 export function close() {
   if (!opened) return;
@@ -107,7 +108,7 @@ async function readMessages() {
 function showMessage(message) {
   const session = sessionOf(opened);
   const author = { user: session?.userId, agent: session?.agentId }[message.role];
-  const name = author === message.authorId ? short(message.authorId) : `${short(message.authorId)} (another)`;
+  const name = author === message.authorId ? short(author) : `${short(message.authorId || "")} (another)`;
   const extras = [["part", message.parts], ["attachment", message.attachments]]
     .filter(([, list]) => list?.length)
     .map(([what, list]) => `${list.length} ${what}${list.length === 1 ? "" : "s"}`);
@@ -125,6 +126,13 @@ function addMessage(kind, ...children) {
   const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 80;
   list.append(make("li", { className: kind }, ...children));
   if (atEnd) list.scrollTop = list.scrollHeight;
+}
+/** Messages of a session were emptied: read all of them again. */
+export function reread(id) {
+  if (id !== opened) return;
+  last = 0;
+  byId("messages").replaceChildren();
+  showAll();
 }
 async function write() {
   const id = opened;

@@ -3,7 +3,7 @@
 import { askForKey, call, say, send, showProblem, startKey } from "./api.js";
 import { clockIsKnown, now, roughly, sentClock, short, takeClock, timeOf } from "./clock.js";
 import { showCreate, showDefaults, startCreate } from "./create.js";
-import { act, close, isOpen, open, refresh, startDrawer, tickDrawer } from "./drawer.js";
+import { act, close, isOpen, open, refresh, reread, startDrawer, tickDrawer } from "./drawer.js";
 import { byId, makeTabs, setText } from "./element.js";
 import { startSamples, tickSamples } from "./samples.js";
 import { setCurrent } from "./selection.js";
@@ -172,6 +172,9 @@ function follow() {
   });
   on("calls", (calls) => {
     takeCalls(calls);
+    for (const { method, route, sessionId } of calls) {
+      if (method === "DELETE" && route.startsWith("/messages") && !isNew) reread(sessionId);
+    }
     refresh();
   });
   source.onerror = () => {

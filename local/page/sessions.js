@@ -90,7 +90,7 @@ function fill(entry) {
   setText(cells.agent, short(session.agentId));
   cells.agent.title = session.agentId;
   setText(cells.renewals, String(session.renewalCount));
-  const asks = session.awaitingReply ? [make("span", { className: "asks", title: "waiting for a reply" }, "? ")] : [];
+  const asks = session.awaitingReply ? [make("span", { className: "asks", role: "img", "aria-label": "waiting for a reply", title: "waiting for a reply" }, "? ")] : [];
   cells.messages.replaceChildren(...asks, String(session.lastSequence));
   tick(entry);
 }

@@ -94,10 +94,18 @@ function trim() {
 }
 
 export function takeEvents({ total, latest }) {
+  const entries = latest.map(fromEvent);
+  for (const entry of entries) take(entry);
+  if (eventTotal) announce(entries);
   eventTotal = total;
-  for (const event of latest) take(fromEvent(event));
   setText(byId("event-count"), `${eventTotal} ${eventTotal === 1 ? "event" : "events"}`);
   trim();
+}
+/** Let a screen reader say what came in: not what was there at first, and no flood. */
+function announce(entries) {
+  const said = entries.filter(({ kind }) => kind === "expiring" || kind === "expired").slice(-3)
+    .map(({ kind, sessionId }) => `${short(sessionId)} ${kind === "expired" ? "has expired" : "is warned"}`);
+  if (said.length) setText(byId("heard"), said.join(", "));
 }
 export function takeCalls(calls) {
   for (const made of calls) take(fromCall(made));
@@ -105,6 +113,7 @@ export function takeCalls(calls) {
 }
 export function forgetTimeline() {
   items.clear();
+  eventTotal = 0;
   byId("events").replaceChildren();
   setText(byId("event-count"), "");
   byId("no-events").hidden = false;

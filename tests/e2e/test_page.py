@@ -3,7 +3,6 @@
 import json
 import re
 import shlex
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -12,44 +11,16 @@ from typing import Any, Final, Literal
 import pytest
 from playwright import sync_api as playwright
 
+from tests.e2e.browser import WAIT_SECONDS
 from tests.e2e.local_process import started
 from tests.e2e.serving import Serving, serving
 from tests.unit.world import AGENT, BASE, USER
-
-FLAGS: Final = ("--disable-gpu", "--disable-quic", "--disable-dev-shm-usage")
-WAIT_SECONDS: Final = 300
-"""What takes longer counts as never: the machine may be busy."""
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     with serving(tmp_path_factory.mktemp("stack"), auth=False) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[playwright.Browser]:
-    program, node = shutil.which("chromium"), shutil.which("node")
-    assert program, "make test-needs"
-    assert node, "make test-needs"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PLAYWRIGHT_NODEJS_PATH", node)  # the driver's own needs libatomic, which a bare Debian lacks
-        driver = playwright.sync_playwright().start()
-        launched = driver.chromium.launch(
-            executable_path=program, args=FLAGS, chromium_sandbox=False, timeout=WAIT_SECONDS * 1000
-        )
-        yield launched
-        launched.close()
-        driver.stop()
-
-
-@pytest.fixture
-def tab(chromium: playwright.Browser) -> Iterator[playwright.Page]:
-    """An empty tab in a profile of its own."""
-    context = chromium.new_context(viewport={"width": 1360, "height": 900})
-    context.set_default_timeout(WAIT_SECONDS * 1000)
-    yield context.new_page()
-    context.close()
 
 
 class Page:

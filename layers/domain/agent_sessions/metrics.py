@@ -21,6 +21,9 @@ NUMBERS_SEALED: Final = "NumbersSealed"
 REQUEST_ERRORS: Final = "RequestErrors"
 
 MESSAGES_ERASED: Final = "MessagesErased"
+ERASURES_REQUESTED: Final = "ErasuresRequested"
+SESSIONS_ERASED: Final = "SessionsErased"
+USERS_ERASED: Final = "UsersErased"
 ERASER_FAILURES: Final = "EraserFailures"
 
 MESSAGE_EVENTS_PUBLISHED: Final = "MessageEventsPublished"

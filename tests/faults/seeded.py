@@ -298,7 +298,6 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("if not waiting.poll(0):", "if True:"),
         ("            connection.close()\n            self.close()\n", "            connection.close()\n"),
         ("self._connection.settimeout(_left(self._deadline, self._seconds))", "pass"),
-        ("settimeout(_left(deadline, self._seconds))  # for the whole handshake", "settimeout(None)"),
         ("stays_open and len(self._kept)", "len(self._kept)"),
         ("ssl.PROTOCOL_TLS_CLIENT", "ssl.PROTOCOL_TLS"),
     ],

@@ -100,6 +100,7 @@ class PageStream:
         return {
             "stackId": self._stack.stack_id,
             "auth": self._stack.options.auth,
+            "agent": self._stack.options.agent,
             "filterPolicy": self._stack.inbox.filter_policy,
             "warnedEarlyMinutes": WARNED_EARLY_MS // MS_PER_MINUTE,
             "defaults": {

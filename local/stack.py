@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from agent_sessions.api.edge import BASE_PATH
+from agent_sessions.api.edge import BASE_PATH, ERASURES_PATH
 from agent_sessions.bootstrap import callers
 from agent_sessions.bootstrap.wiring import Wiring, wire
 from agent_sessions.errors import ServiceUnavailable
@@ -95,8 +95,8 @@ class LocalStack:
         self.inbox: EventInbox
         self.watch: SessionWatch
         self.calls = CallLog()
-        self._published: list[str] = []
         self.forwarder: Forwarder | None = None
+        self._published: list[str] = []
         self.player = Player(self.advance)
         self.ending = threading.Event()
         self._url = url
@@ -226,6 +226,8 @@ class LocalStack:
             self.watch.touch(named)
             route = request.path.removeprefix(BASE_PATH).removeprefix(f"/{named[0]}" if named else "")
             self.calls.add(at_ms, request.method, route or "/", named[0] if named else None, answer)
+        if request.path.startswith(ERASURES_PATH):
+            self.watch.touch_all()
         self.show(f"  {at}  {request.method:<6} {request.path}  {answer.status}")
         return answer
 

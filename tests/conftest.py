@@ -33,7 +33,12 @@ NEEDED: Final = {
         "tests/e2e/test_web_chat.py",
     ),
     "chromium": ("tests/e2e/test_page.py", "tests/e2e/test_web_chat.py"),
-    "python3.13": ("tests/e2e/test_build.py", "tests/e2e/test_deployed.py", "tests/e2e/test_sam_local.py"),
+    "python3.13": (
+        "tests/client/test_frameworks.py",
+        "tests/e2e/test_build.py",
+        "tests/e2e/test_deployed.py",
+        "tests/e2e/test_sam_local.py",
+    ),
 }
 """The tests that start a program."""
 

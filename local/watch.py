@@ -50,6 +50,11 @@ class SessionWatch:
         with self._lock:
             self._touched |= dict.fromkeys(session_ids)
 
+    def touch_all(self) -> None:
+        """Note that any of the sessions that are known may have changed."""
+        with self._lock:
+            self._touched |= dict.fromkeys(self._seen)
+
     def since(self, version: int) -> tuple[int, list[Sight]]:
         """What changed since `version`, and the version that is. Version 0 has seen nothing."""
         with self._lock:

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
-from agent_sessions.api.edge import BASE_PATH, STATUS
+from agent_sessions.api.edge import BASE_PATH, ERASURES_PATH, STATUS
 from agent_sessions.api.json_body import METADATA_VERSION_PATTERN
 from agent_sessions.api.list_query import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from agent_sessions.api.messages_requests import MAX_ATTACHMENTS, MessageFields
@@ -18,6 +18,7 @@ from agent_sessions.api.requests import IDEMPOTENCY_KEY_PATTERN, UUID_PATTERN, R
 from agent_sessions.api.responses import metadata_version
 from agent_sessions.messages.ids import REQUEST_PARTS
 from agent_sessions.messages.model import Role
+from agent_sessions.messages.pages import EXPORT_LIMIT
 from agent_sessions.settings import MessageSettings, SessionSettings
 from agent_sessions.wire_format import compact
 from pydantic import BaseModel, ConfigDict, Field, create_model
@@ -33,6 +34,7 @@ _MESSAGE_SETTINGS: Final = MessageSettings.from_env({"SESSIONS_TABLE": "any", "M
 _REQUESTS: Final = Requests(_SETTINGS)
 _MESSAGE_ID_PATTERN: Final = "^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
 _SESSION_ID_PATTERN: Final = "^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
+_EXPORT_CURSOR_PATTERN: Final = f"^0$|{_MESSAGE_ID_PATTERN}"
 _CURSOR_PATTERN: Final = "^[A-Za-z0-9_-]+$"
 _TIMESTAMP_PATTERN: Final = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$"
 _LONGEST_MS: Final = _SETTINGS.longest_duration_minutes * 60_000
@@ -125,7 +127,7 @@ Attachments = Annotated[list[dict[str, Any]], Field(max_length=MAX_ATTACHMENTS)]
 
 
 class Message(_Answer):
-    """A message as it is stored. It never changes."""
+    """A message as it is stored. It never changes, but its content may be removed."""
 
     id: MessageId
     sequence: Annotated[int, Field(ge=1)] = Field(description="Its number in the session, in the order of acceptance.")
@@ -139,6 +141,44 @@ class Message(_Answer):
     parts: list[dict[str, Any]]
     attachments: Attachments
     metadata: dict[str, Any]
+
+
+class RedactedMessage(_Answer):
+    """A message whose content was removed: its number stays."""
+
+    id: MessageId
+    sequence: Annotated[int, Field(ge=1)]
+    redacted: Literal[True]
+
+
+StoredMessage = Message | RedactedMessage
+
+
+class RedactedData(_Answer):
+    """What a redaction did."""
+
+    success: Literal[True]
+    redacted: Count = Field(description="Messages that this call emptied.")
+    pending: bool = Field(description="Whether some are left, for want of time: ask again.")
+
+
+class Redaction(_Answer):
+    """The content of messages is removed."""
+
+    success: Literal[True]
+    message: str
+    data: RedactedData
+
+
+class SessionExport(_Answer):
+    """A part of an export, at most 1 MB of messages. Without nextCursor it is the last."""
+
+    session: Session
+    messages: Annotated[list[StoredMessage], Field(max_length=EXPORT_LIMIT)]
+    skipped: list[int] = Field(description="Numbers of this stretch whose writers died: there is no message.")
+    next_cursor: Annotated[str, Field(json_schema_extra={"pattern": _EXPORT_CURSOR_PATTERN})] = Field(
+        default_factory=str
+    )
 
 
 class RawMessage(_Answer):
@@ -193,7 +233,7 @@ class AppendedData(_Answer):
     """The members of an answer to a post."""
 
     success: Literal[True]
-    message: Message
+    message: StoredMessage
     user_message: UserMessage = Field(default_factory=dict, description="Only for role user.")  # type: ignore[assignment]
     agent_response: AgentResponse = Field(default_factory=dict, description="The reply that was waited for.")  # type: ignore[assignment]
     pending: Literal[True] = Field(default_factory=bool, description="Present where no reply came in time.")  # type: ignore[arg-type]
@@ -218,7 +258,7 @@ class MessageCursors(_Answer):
 class MessagePage(_Answer):
     """Messages of a session, at most 1 MB."""
 
-    messages: Annotated[list[Message], Field(max_length=MAX_PAGE_SIZE)]
+    messages: Annotated[list[StoredMessage], Field(max_length=MAX_PAGE_SIZE)]
     has_more: bool = Field(description="A message lies beyond the page in its direction.")
     cursors: MessageCursors
     skipped: list[int] = Field(description="Numbers of this stretch whose writers died: there is no message.")
@@ -227,6 +267,36 @@ class MessagePage(_Answer):
     poll_after_ms: Annotated[int, Field(ge=300, le=5000)] | None = Field(
         description="How long to wait before asking again for a reply; null where none is awaited."
     )
+
+
+class NewErasure(BaseModel):
+    """Whom to erase. Unknown members are ignored."""
+
+    userId: Uuid = Field(description="Compared without case.")  # noqa: N815 - as it is sent
+
+
+class Receipt(_Answer):
+    """What stays of an erasure that is done. It names nobody."""
+
+    requested_at: Timestamp
+    finished_at: Timestamp
+    user_id_hash: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] = Field(
+        description="SHA-256 of the user's id in lower case."
+    )
+    sessions_digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] = Field(
+        description="Sum, modulo 2 to the 256th, of the SHA-256 of each removed session's id."
+    )
+
+
+class Erasure(_Answer):
+    """The erasure of a user, and how far it is."""
+
+    erasure_id: SessionId
+    status: Literal["running", "done"]
+    requested_at: Timestamp
+    sessions: Count = Field(description="Sessions removed so far.")
+    messages: Count = Field(description="Messages removed so far.")
+    receipt: Receipt = Field(default_factory=dict, description="Once it is done.")  # type: ignore[assignment]
 
 
 class Ended(_Answer):
@@ -412,6 +482,23 @@ class MessageCreatedEvent(_Event):
     data: MessageEventData
 
 
+class ErasedData(Receipt):
+    """The receipt of an erasure."""
+
+    erasure_id: SessionId
+    tenant_id: str
+    sessions: Count
+    messages: Count
+
+
+class ErasedEvent(_Event):
+    """A user was erased."""
+
+    subject: SessionId = Field(description="The erasure's id.")
+    type: Literal["agent-sessions.user.erased"]
+    data: ErasedData
+
+
 class _Meaning(NamedTuple):
     """What the document has of one code: its status, and the first line of its error's docstring."""
 
@@ -461,9 +548,15 @@ _MODELS: Final[list[type[BaseModel]]] = [
     _REQUESTS.patch,
     MetadataPatch,
     MessageFields,
+    RedactedMessage,
+    Redaction,
+    SessionExport,
+    NewErasure,
+    Erasure,
     ExpiringEvent,
     ExpiredEvent,
     MessageCreatedEvent,
+    ErasedEvent,
 ]
 
 # --- schemas ----------------------------------------------------------------------------------------------------------
@@ -585,6 +678,31 @@ _APPENDED_DATA: Final[dict[str, Any]] = {
         "lastSequence": 1,
     },
 }
+_REDACTED: Final = {"id": _MESSAGE_ID, "sequence": 1, "redacted": True}
+_REDACTION: Final = {
+    "success": True,
+    "message": "The content is removed.",
+    "data": {"success": True, "redacted": 1, "pending": False},
+}
+_EXPORT: Final = {
+    "session": _SESSION | {"lastSequence": 2, "lastMessageAt": _NOW, "awaitingReply": True},
+    "messages": [_MESSAGE],
+    "skipped": [],
+    "nextCursor": _MESSAGE_ID,
+}
+_ERASURE: Final = {
+    "erasureId": "72ba2925-8226-4486-9efd-76adae1679ed",
+    "status": "done",
+    "requestedAt": _NOW,
+    "sessions": 12,
+    "messages": 340,
+    "receipt": {
+        "requestedAt": _NOW,
+        "finishedAt": "2026-06-27T08:01:00.000Z",
+        "userIdHash": "d3f7e0d3ff4f2ea79ff3f3d0ca9f8ed2b8c5e5a3e0ccb0b8e7a8c0fd1bb4a4a1",
+        "sessionsDigest": "5b1cf0f0f1d1a0e3cb1f5fd5c7ab6a2a7a0a3c41a3bd2c6ff91d8b0ea5b6b7c8",
+    },
+}
 _HEALTH: Final = {
     "status": "healthy",
     "timestamp": _NOW,
@@ -603,6 +721,10 @@ _EXAMPLES: Final = {
     "Message": _MESSAGE,
     "MessagePage": _MESSAGE_PAGE,
     "Appended": _APPENDED_DATA | {"data": _APPENDED_DATA},
+    "Erasure": _ERASURE,
+    "RedactedMessage": _REDACTED,
+    "Redaction": _REDACTION,
+    "SessionExport": _EXPORT,
     "Health": _HEALTH,
     "Unhealthy": _UNHEALTHY,
 }
@@ -736,6 +858,10 @@ _HEADERS: Final = {
             "pattern": f"^{BASE_PATH}/{_SESSION_ID_PATTERN[1:-1]}/messages/{_MESSAGE_ID_PATTERN[1:]}",
         },
     },
+    "location-of-erasure": {
+        "description": "The path of the erasure.",
+        "schema": {"type": "string", "pattern": f"^{ERASURES_PATH}/{_SESSION_ID_PATTERN[1:]}"},
+    },
     "retry-after": {
         "description": "Seconds after which to try again.",
         "schema": {"type": "string", "pattern": "^[0-9]+$"},
@@ -743,6 +869,13 @@ _HEADERS: Final = {
     "allow": {"description": "The verbs that the path answers.", "schema": {"type": "string"}},
 }
 _PARAMETERS: Final = {
+    "erasureId": {
+        "name": "erasureId",
+        "in": "path",
+        "required": True,
+        "description": "As eraseUser gave it, in any case of letters.",
+        "schema": {"type": "string", "format": "uuid", "pattern": UUID_PATTERN},
+    },
     "sessionId": {
         "name": "sessionId",
         "in": "path",
@@ -839,6 +972,9 @@ _MESSAGE_PARAMETERS: Final = {
         "waitSeconds", "Holds an empty page until there is something to give. Needs afterSequence.", type="integer",
         minimum=0, maximum=_MESSAGE_SETTINGS.reply_wait_seconds,
     ),
+    "exportCursor": _query(
+        "cursor", "The nextCursor of the part before.", type="string", pattern=f"^$|{_EXPORT_CURSOR_PATTERN}"
+    ),
     "expired": _query("expired", "Whether to read an expired session as well.", enum=["true", "false"]),
 }  # fmt: skip
 _DESCRIPTION: Final = """\
@@ -854,7 +990,8 @@ a 400. Answers of the form `{"message": "..."}` are the gateway's own."""
 
 
 def _operation(name: str, summary: str, responses: dict[str, Any], **rest: Any) -> dict[str, Any]:
-    tag = "Messages" if "Message" in name else "Health" if "Health" in name else "Sessions"
+    tags = {"Message": "Messages", "Health": "Health", "Eras": "Erasures", "erase": "Erasures"}
+    tag = next((tag for part, tag in tags.items() if part in name), "Sessions")
     answers = dict(sorted(responses.items()))
     return {"operationId": name, "summary": summary, "tags": [tag], **rest, "responses": answers}
 
@@ -989,20 +1126,80 @@ def _messages() -> dict[str, Any]:
             },
             parameters=[_ref("parameters", name) for name in bounds],
         ),
+        "delete": _operation(
+            "redactMessages",
+            "Remove the content of all messages",
+            {"200": _answer("The content is removed.", "Redaction"), **_refusals("SESSION_NOT_FOUND")},
+            description="Works for up to 15 seconds; where it is pending, ask again.",
+        ),
     }  # fmt: skip
 
 
 def _message() -> dict[str, Any]:
+    read = _answer("The message, or what is left of it.", "Message")
+    content = read["content"]["application/json"]
+    content["schema"] = {"oneOf": [_ref("schemas", "Message"), _ref("schemas", "RedactedMessage")]}
+    content["examples"]["redacted"] = _ref("examples", "RedactedMessage")
     return {
         "parameters": [_ref("parameters", name) for name in ("sessionId", "messageId")],
         "get": _operation(
             "getMessage",
             "Read one message",
             {
-                "200": _answer("The message.", "Message"),
+                "200": read,
                 **_refusals("SESSION_NOT_FOUND", "MESSAGE_NOT_FOUND", "SESSION_EXPIRED", "VALIDATION_ERROR"),
             },
             parameters=[_ref("parameters", "expired")],
+        ),
+        "delete": _operation(
+            "redactMessage",
+            "Remove the content of a message",
+            {
+                "200": _answer("The content is removed.", "Redaction"),
+                **_refusals("SESSION_NOT_FOUND", "MESSAGE_NOT_FOUND"),
+            },
+        ),
+    }
+
+
+def _export() -> dict[str, Any]:
+    return _action(
+        "get",
+        _operation(
+            "exportSession",
+            "Export a session",
+            {
+                "200": _answer("The session and its messages, oldest first.", "SessionExport"),
+                **_refusals("SESSION_NOT_FOUND", "SESSION_EXPIRED", "VALIDATION_ERROR"),
+            },
+            parameters=[_ref("parameters", name) for name in ("exportCursor", "expired")],
+        ),
+    )
+
+
+def _erasures() -> dict[str, Any]:
+    accepted = _answer("The erasure has begun.", "Erasure", {"location": _ref("headers", "location-of-erasure")})
+    accepted["links"] = {
+        "getErasure": {"operationId": "getErasure", "parameters": {"erasureId": "$response.body#/erasureId"}}
+    }
+    return {
+        "post": _operation(
+            "eraseUser",
+            "Erase a user",
+            {"202": accepted, **_refusals("VALIDATION_ERROR", "PAYLOAD_TOO_LARGE")},
+            description="Removes every session of a user that was created before, live or ended, with its messages.",
+            requestBody=_json_body(NewErasure, {"one": _sent("erasure")}),
+        )
+    }
+
+
+def _erasure() -> dict[str, Any]:
+    return {
+        "parameters": [_ref("parameters", "erasureId")],
+        "get": _operation(
+            "getErasure",
+            "How far is an erasure?",
+            {"200": _answer("The erasure.", "Erasure"), **_refusals("ERASURE_NOT_FOUND")},
         ),
     }
 
@@ -1042,6 +1239,7 @@ def _webhooks() -> dict[str, Any]:
             ("sessionExpiring", "ExpiringEvent", "A session is about to expire"),
             ("sessionExpired", "ExpiredEvent", "A session has expired"),
             ("messageCreated", "MessageCreatedEvent", "A message was stored"),
+            ("userErased", "ErasedEvent", "A user was erased"),
         )
     }
 
@@ -1070,6 +1268,7 @@ def document() -> dict[str, Any]:
         "tags": [
             {"name": "Sessions", "description": "Create, read, renew, change and end sessions."},
             {"name": "Messages", "description": "What is said in a session."},
+            {"name": "Erasures", "description": "Remove all that is stored of a user."},
             {"name": "Health", "description": "The state of the service. Needs no key."},
             {"name": "Events", "description": "What subscribers of the topic receive."},
         ],
@@ -1078,6 +1277,9 @@ def document() -> dict[str, Any]:
             BASE_PATH: _collection(),
             f"{BASE_PATH}/health": _health(),
             by_id: _session(),
+            ERASURES_PATH: _erasures(),
+            f"{ERASURES_PATH}/{{erasureId}}": _erasure(),
+            f"{by_id}/export": _export(),
             f"{by_id}/messages": _messages(),
             f"{by_id}/messages/{{messageId}}": _message(),
             f"{by_id}/heartbeat": _action(

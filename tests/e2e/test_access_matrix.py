@@ -11,11 +11,13 @@ from typing import Any, Final
 import pytest
 from agent_sessions.bootstrap import callers
 
-from tests.e2e.serving import BASE, Reply, Serving, serving
+from tests.e2e.serving import BASE, ERASURES, Reply, Serving, serving
 
 OPENAPI: Final = Path(__file__).resolve().parents[2] / "docs" / "openapi.json"
 AGENT: Final = "b8504bc3-45f8-4a41-a00a-83df46d8555d"
 USER: Final = "6c6f2d1e-0a3b-4f7d-9e58-1b2c3d4e5f60"
+NOBODY: Final = "0d9f2c61-7b1e-4a3c-9a55-3c1b7de0a4f2"
+"""A user without sessions, who can be erased."""
 NEW: Final = {"agentId": AGENT, "userId": USER, "metadata": {"of": "acme-only"}}
 UNAUTHORIZED: Final = (401, {"message": "Unauthorized"})
 FORBIDDEN: Final = (403, {"message": "Forbidden"})
@@ -24,7 +26,10 @@ MINUTE: Final = 60_000
 
 @dataclass(frozen=True)
 class Route:
-    """A request; `{id}` stands for a session's id, `{message}` for that of its first message."""
+    """A request; `{id}` stands for a session's id, `{message}` for that of its first message.
+
+    A path below sessions is given without that beginning. `{erasure}` is an erasure of the tenant acme.
+    """
 
     method: str
     path: str
@@ -53,6 +58,11 @@ ROUTES: Final = (
     Route("POST", "/{id}/messages", 201, {"content": "of acme-only"}),
     Route("GET", "/{id}/messages", 200),
     Route("GET", "/{id}/messages/{message}", 200),
+    Route("GET", "/{id}/export", 200),
+    Route("DELETE", "/{id}/messages/{message}", 200),
+    Route("DELETE", "/{id}/messages", 200),
+    Route("POST", ERASURES, 202, {"userId": NOBODY}),
+    Route("GET", f"{ERASURES}/{{erasure}}", 200),
     Route("DELETE", "/{id}", 200),
     Route("HEAD", "/{id}", 200, in_openapi=False),
     Route("HEAD", "", 200, in_openapi=False),
@@ -61,6 +71,7 @@ ROUTES: Final = (
     Route("GET", "/{id}/", 200, in_openapi=False),
     Route("POST", "/{id}/messages/", 201, {"content": "of acme-only"}, in_openapi=False),
     Route("HEAD", "/{id}/messages", 200, in_openapi=False),
+    Route("HEAD", "/{id}/export/", 200, in_openapi=False),
     Route("HEAD", "/{id}/messages/{message}", 200, in_openapi=False),
     Route("GET", "/{id}/messages/?expired=true", 200, in_openapi=False),
     Route("GET", "/health/", 200, is_public=True, in_openapi=False),
@@ -72,7 +83,8 @@ REFUSED: Final = (
     Route("PUT", "/{id}", 405, in_openapi=False),
     Route("TRACE", "", 405, in_openapi=False),
     Route("PUT", "/{id}/messages", 405, in_openapi=False),
-    Route("DELETE", "/{id}/messages/{message}", 405, in_openapi=False),
+    Route("PUT", "/{id}/messages/{message}", 405, in_openapi=False),
+    Route("POST", "/{id}/export", 405, in_openapi=False),
     Route("GET", "/{id}/messages/{message}/more", 404, in_openapi=False),
     Route("GET", "/../../health", 404, in_openapi=False),
     Route("POST", "/health", 405, in_openapi=False),
@@ -145,18 +157,23 @@ def untouched(stack: Serving, keys: Keys) -> Iterator[str]:
 
 FIRST_MESSAGE: Final[dict[str, str]] = {}
 """The id of the first message, by session."""
+ERASURE: Final[dict[str, str]] = {}
+"""The id of an erasure, under `acme`."""
 
 
 def talk(stack: Serving, session_id: str, key: str) -> None:
     reply = stack.send("POST", f"{BASE}/{session_id}/messages", {"content": "of acme-only"}, key=key)
     assert reply.status == 201, reply.body
     FIRST_MESSAGE[session_id] = reply.json["message"]["id"]
+    if not ERASURE:
+        ERASURE["acme"] = stack.send("POST", ERASURES, {"userId": NOBODY}, key=key).json["erasureId"]
 
 
 def ask(stack: Serving, route: Route, session_id: str, key: str | None) -> Reply:
     message_id = FIRST_MESSAGE.get(session_id, str(uuid.uuid4()))
     path = route.path.replace("{id}", session_id).replace("{message}", message_id)
-    return stack.send(route.method, BASE + path, route.body, key=key)
+    path = path.replace("{erasure}", ERASURE.get("acme", str(uuid.uuid4())))
+    return stack.send(route.method, path if path.startswith(ERASURES) else BASE + path, route.body, key=key)
 
 
 def seen(reply: Reply) -> tuple[int, Any]:
@@ -179,7 +196,7 @@ def test_the_matrix_has_every_route_of_the_openapi_file() -> None:
         if method in {"get", "post", "put", "patch", "delete", "head", "options", "trace"}
     }
     assert documented == {
-        (route.method, route.path.replace("{message}", "{id}")) for route in ROUTES if route.in_openapi
+        (route.method, re.sub(r"\{\w+\}", "{id}", route.path)) for route in ROUTES if route.in_openapi
     }
 
 
@@ -244,6 +261,15 @@ def test_another_tenants_session_is_like_one_that_never_was(
         assert route.method == "HEAD" or anothers.json["error"]["code"] == "SESSION_NOT_FOUND"
     after = stack.send("GET", f"{BASE}/{session_id}", key=keys.right).json
     assert {**before, "timeRemaining": 0} == {**after, "timeRemaining": 0}, "and it is left as it was"
+
+
+def test_another_tenants_erasure_is_like_one_that_never_was(stack: Serving, keys: Keys, session_id: str) -> None:
+    replies = [
+        stack.send("GET", f"{ERASURES}/{erasure_id}", key=keys.other)
+        for erasure_id in (ERASURE["acme"], str(uuid.uuid4()))
+    ]
+    assert told_apart(replies[0]) == told_apart(replies[1])
+    assert replies[0].status == 404
 
 
 def test_a_tenant_that_a_caller_names_itself_counts_for_nothing(stack: Serving, keys: Keys, session_id: str) -> None:

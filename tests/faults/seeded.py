@@ -62,7 +62,7 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
     ],
     ("sessions/dynamo_renewal.py", "store_suite store_suite_races renewal patch_timeout tenants against_model"): [
         ('"tenantId = :tenant"', '"(tenantId = :tenant OR attribute_exists(tenantId))"'),
-        ('f"attribute_exists({items.LISTED_AT})"', 'f"attribute_exists({items.SESSION_ID})"'),
+        ('f"{items.LISTED_AT} = {items.CREATED_AT}"', 'f"attribute_exists({items.LISTED_AT})"'),
         ('"expiresAt > :now"', '"expiresAt >= :now"'),
         ('"lastActivity <= :now"', '"createdAt <= :now"'),
         ('"lastActivity <= :now"', '"lastActivity < :now"'),

@@ -6,9 +6,10 @@ from agent_sessions.bootstrap import request_path, wiring
 from agent_sessions.clock import Clock
 
 from tests.engines.fake_queue import FakeQueue
+from tests.engines.fake_sns import FakeSns
 from tests.engines.fixtures import Table
 from tests.store_suite import examples
-from tests.unit.world import ERASER_QUEUE, MovableClock, World
+from tests.unit.world import ERASER_QUEUE, TOPIC, MovableClock, World, expression_values
 
 
 def messages_table(sessions: Table) -> str:
@@ -27,9 +28,11 @@ class Deployed(World):
             "SESSIONS_TABLE": table.name,
             "MESSAGES_TABLE": messages_table(table),
             "ERASER_QUEUE_URL": ERASER_QUEUE,
+            **TOPIC,
             **settings,
         }
-        clients = {"dynamodb": table.client, "sqs": self.queue}
+        self.sns = FakeSns(clock or self.clock)
+        clients = {"dynamodb": table.client, "sqs": self.queue, "sns": self.sns}
         wiring.wire(wiring.Wiring(environ, clock or self.clock, clients))
         request_path.session_api()  # built before threads ask for it
         request_path.session_messages()
@@ -42,9 +45,12 @@ class Deployed(World):
         """Take the item away, as TTL would."""
         self.table.client.delete_item(TableName=self.table.name, Key={"sessionId": {"S": session_id}})
 
-    def update(self, session_id: str, update: str) -> None:
+    def update(self, session_id: str, update: str, **values: Any) -> None:
         self.table.client.update_item(
-            TableName=self.table.name, Key={"sessionId": {"S": session_id}}, UpdateExpression=update
+            TableName=self.table.name,
+            Key={"sessionId": {"S": session_id}},
+            UpdateExpression=update,
+            **expression_values(values),
         )
 
     def mark(self, session_id: str, update: str, *, lease: Any) -> bool:

@@ -79,6 +79,7 @@ class Rehearsal:
         self._publish_messages()
         self._erase()
         self._sweep()
+        self._erase_a_user()
         self._ask_the_authorizer()
 
     def _serve_callers(self) -> None:
@@ -129,8 +130,12 @@ class Rehearsal:
             call("message-wait")
             call("message-list", query={"before": str(self.clock.now_ms())})
             first = call("message-list", query={"limit": "1", "order": "asc"})["messages"][0]["id"]
-            path = f"{path}/{first}"
-            call("message-get")
+            for page in (f"{BASE}/{session_id}/export", f"{path}/{first}"):
+                path = page
+                call("message-get")
+            call("message-delete")
+            path = f"{BASE}/{session_id}/messages"
+            call("message-delete")
 
     def _publish_messages(self) -> None:
         records = self.dynamo.stream_records("MessagesTable")
@@ -156,6 +161,25 @@ class Rehearsal:
             assert send({"Records": [{"messageId": "1", "body": order}]}) == {"batchItemFailures": []}
             self.dynamo.remove_hook(slow)
         assert self.queue.waiting
+
+    def _erase_a_user(self) -> None:
+        """One session is there before the request, and one is made in the same millisecond, after the first pass."""
+        with self._function("SessionApiFunction", session_api.handler) as send:
+            send(gateway_event("create-minimal"))
+            answer = send(gateway_event("erasure"))
+            location = answer["headers"]["location"]
+            assert send(gateway_event("get", path=location))["statusCode"] == 200
+        order = json.dumps({"kind": "user", "erasureId": location.rpartition("/")[2]})
+        with self._function("SessionApiFunction", session_api.handler, unseen=True) as send:
+            session_id = json.loads(send(gateway_event("create-minimal"))["body"])["sessionId"]
+        with self._function("SessionMessagesFunction", session_messages.handler, unseen=True) as post:
+            post(gateway_event("message-post", path=f"{BASE}/{session_id}/messages"))
+        with self._function("EraserFunction", eraser.handler) as send:
+            for _ in range(2):  # one pass that finds the session, and one that finds nothing
+                self.clock.advance(minutes=1)
+                assert send({"Records": [{"messageId": "1", "body": order}]}) == {"batchItemFailures": []}
+        with self._function("SessionApiFunction", session_api.handler, unseen=True) as send:
+            send(gateway_event("create-minimal"))
 
     def _sweep(self) -> None:
         with self._function("ExpirySweeperFunction", expiry_sweeper.handler) as send:

@@ -11,8 +11,9 @@ from functions.eraser import app as eraser
 from template_reader import create_tables
 from tests.engines import faults
 from tests.engines.fake_queue import FakeQueue
+from tests.engines.fake_sns import FakeSns
 from tests.engines.tables import TEMPLATE
-from tests.unit.world import TABLE, World
+from tests.unit.world import TABLE, TOPIC, World
 
 MESSAGES: Final = "messages"
 
@@ -31,9 +32,10 @@ class TalkedIn(World):
             "SESSIONS_TABLE": TABLE,
             "MESSAGES_TABLE": MESSAGES,
             "ERASER_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/123456789012/eraser",
+            **TOPIC,
             **settings,
         }
-        clients = {"dynamodb": self._client, "sqs": self.queue}
+        clients = {"dynamodb": self._client, "sqs": self.queue, "sns": FakeSns(self.clock)}
         wiring.wire(wiring.Wiring(environ, self.clock, clients))
 
     def life(self, session_id: str) -> str:
@@ -186,6 +188,37 @@ def test_deletes_that_the_store_leaves_undone_are_repeated(world: TalkedIn) -> N
     world.talk(session_id, 30)
     world.dynamo.add_hook(faults.unprocessed_items(times=20))
     assert world.delete(session_id).json["data"]["messagesDeleted"] == 30
+    assert world.left() == set()
+
+
+def test_what_cannot_be_removed_now_is_pending_and_goes_by_the_order(world: TalkedIn) -> None:
+    session_id = world.new()["sessionId"]
+    world.talk(session_id, 3)
+    busy = world.dynamo.add_hook(faults.throttle("query"))
+    answer = world.delete(session_id).json["data"]
+    assert (answer["messagesDeleted"], answer["pending"]) == (0, True)
+    world.dynamo.remove_hook(busy)
+    world.pass_orders()
+    assert world.left() == set()
+
+
+def test_more_messages_than_one_page_of_the_store_holds_are_removed(world: TalkedIn) -> None:
+    class TwoAtATime(faults.Hook):
+        def before(self, call: str, request: Any) -> None:
+            if call == "query":
+                request["Limit"] = 2
+
+    session_id = world.new()["sessionId"]
+    world.talk(session_id, 7)
+    world.dynamo.add_hook(TwoAtATime())
+    assert world.delete(session_id).json["data"]["messagesDeleted"] == 7
+
+
+def test_the_end_of_a_session_beyond_its_retention_is_a_404_and_removes_its_messages(world: TalkedIn) -> None:
+    session_id = world.new()["sessionId"]
+    world.talk(session_id, 3)
+    world.clock.advance(minutes=30 + 1_440)
+    assert world.delete(session_id).code == "SESSION_NOT_FOUND"
     assert world.left() == set()
 
 

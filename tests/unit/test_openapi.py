@@ -2,12 +2,15 @@
 
 import inspect
 import json
+import re
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
 import pytest
 from agent_sessions.api.edge import STATUS
+from agent_sessions.erasure.ports import Erasure, user_hash
+from agent_sessions.erasure.receipt import user_erased_event
 from agent_sessions.errors import SessionServiceError
 from agent_sessions.events.cloud_events import EventKind, session_event
 from agent_sessions.events.stream import message_events
@@ -18,7 +21,7 @@ from referencing.jsonschema import DRAFT202012
 
 from tests.engines import faults
 from tests.store_suite.examples import a_session
-from tests.unit.world import AGENT, BASE, NOWHERE, STATUS_OF_CODE, USER, Answer, World, sample
+from tests.unit.world import AGENT, BASE, ERASURES, NOWHERE, STATUS_OF_CODE, USER, Answer, World, sample
 from tools import openapi
 
 DOCUMENT: Any = json.loads(openapi.DOCUMENT.read_text("utf-8"))
@@ -204,6 +207,11 @@ ASK: dict[str, Ask] = {
     "sendMessage": World.say,
     "getMessages": World.messages,
     "getMessage": lambda world, it: world.message(it, said(world, it)),
+    "redactMessages": World.redact,
+    "redactMessage": lambda world, it: world.redact(it, said(world, it)),
+    "exportSession": World.export,
+    "eraseUser": lambda world, _: world.erase(),
+    "getErasure": lambda world, it: world.erasure(it),
 }
 PATHS = {
     "createSession": BASE,
@@ -218,6 +226,11 @@ PATHS = {
     "sendMessage": f"{BASE}/{{sessionId}}/messages",
     "getMessages": f"{BASE}/{{sessionId}}/messages",
     "getMessage": f"{BASE}/{{sessionId}}/messages/{{messageId}}",
+    "redactMessages": f"{BASE}/{{sessionId}}/messages",
+    "redactMessage": f"{BASE}/{{sessionId}}/messages/{{messageId}}",
+    "exportSession": f"{BASE}/{{sessionId}}/export",
+    "eraseUser": ERASURES,
+    "getErasure": f"{ERASURES}/{{erasureId}}",
 }
 
 
@@ -233,6 +246,11 @@ EVENT = {
     "sendMessage": "message-post",
     "getMessages": "message-list",
     "getMessage": "message-get",
+    "redactMessages": "message-delete",
+    "redactMessage": "message-delete",
+    "exportSession": "export",
+    "eraseUser": "erasure",
+    "getErasure": "erasure-get",
 }
 
 
@@ -253,6 +271,17 @@ def at_its_limit(world: World) -> str:
     session_id = live(world)
     world.say(session_id)
     return session_id
+
+
+def emptied(world: World) -> str:
+    session_id = live(world)
+    world.say(session_id, headers=KEY)
+    assert world.redact(session_id).json["data"]["redacted"] == 1
+    return session_id
+
+
+def first_of(world: World, session_id: str) -> str:
+    return str(world.messages(session_id).json["messages"][0]["id"])
 
 
 KEYED = [name for name in ASK if name != "checkHealth"]
@@ -305,6 +334,24 @@ CASES: list[tuple[str, str, Callable[[World], str], Ask]] = [
     ("getMessage", "404", gone, ASK["getMessage"]),
     ("getMessage", "404", live, lambda world, it: world.message(it, NOWHERE)),
     ("getMessage", "410", expired, ASK["getMessage"]),
+    ("getMessages", "200", emptied, ASK["getMessages"]),
+    ("getMessage", "200", emptied, lambda world, it: world.message(it, first_of(world, it))),
+    ("sendMessage", "200", emptied, lambda world, it: world.say(it, headers=KEY)),
+    ("redactMessages", "200", talked_in, ASK["redactMessages"]),
+    ("redactMessages", "404", gone, ASK["redactMessages"]),
+    ("redactMessage", "200", live, ASK["redactMessage"]),
+    ("redactMessage", "404", gone, ASK["redactMessage"]),
+    ("redactMessage", "404", live, lambda world, it: world.redact(it, NOWHERE)),
+    ("exportSession", "200", emptied, ASK["exportSession"]),
+    ("exportSession", "200", talked_in, ASK["exportSession"]),
+    ("exportSession", "400", live, lambda world, it: world.export(it, query={"cursor": "x", "expired": "y"})),
+    ("exportSession", "404", gone, ASK["exportSession"]),
+    ("exportSession", "410", expired, ASK["exportSession"]),
+    ("eraseUser", "202", live, ASK["eraseUser"]),
+    ("eraseUser", "400", gone, lambda world, _: world.erase("me")),
+    ("eraseUser", "413", gone, lambda world, _: world.call("erasure", raw=" " * 70_000)),
+    ("getErasure", "200", gone, lambda world, _: world.erasure(world.erase().json["erasureId"])),
+    ("getErasure", "404", gone, ASK["getErasure"]),
 ]
 
 
@@ -335,9 +382,7 @@ def test_every_answer_in_the_document_that_is_ours_was_looked_at() -> None:
 def test_the_paths_are_those_of_the_handler(world: World) -> None:
     assert set(DOCUMENT["paths"]) == set(PATHS.values())
     for path, item in DOCUMENT["paths"].items():
-        answer = world.call(
-            "get", method="OPTIONS", path=path.replace("{sessionId}", NOWHERE).replace("{messageId}", NOWHERE)
-        )
+        answer = world.call("get", method="OPTIONS", path=re.sub(r"\{\w+\}", NOWHERE, path))
         verbs = {verb.upper() for verb in item if verb != "parameters"}
         assert set(answer.headers["allow"].split(", ")) - {"HEAD", "OPTIONS"} == verbs
 
@@ -404,6 +449,12 @@ def test_what_subscribers_receive_is_what_the_webhooks_say(name: str, kind: Even
     schema_of(DOCUMENT["webhooks"][name]["post"]["requestBody"]).validate(body)
     with pytest.raises(ValidationError):
         schema_of(DOCUMENT["webhooks"][name]["post"]["requestBody"]).validate(body | {"type": "another"})
+
+
+def test_what_is_published_of_an_erased_user_is_what_the_webhook_says() -> None:
+    erasure = Erasure(NOWHERE, "acme", "", user_hash(USER), 1, sessions=2, digest=3, finished_at_ms=60_001)
+    body = json.loads(user_erased_event(erasure, "/agent-sessions/tests").body)
+    schema_of(DOCUMENT["webhooks"]["userErased"]["post"]["requestBody"]).validate(body)
 
 
 def test_no_header_or_id_is_filled_in_with_a_value_that_works_once_or_never() -> None:

@@ -85,7 +85,7 @@ def test_the_customers_key_is_used_through_the_services_that_hold_the_data_and_i
     services = {
         "SessionApiFunction": {"dynamodb", "sqs"},
         "SessionMessagesFunction": {"dynamodb"},
-        "EraserFunction": {"dynamodb", "sqs"},
+        "EraserFunction": {"dynamodb", "sns", "sqs"},
         "ExpirySweeperFunction": {"dynamodb", "sns", "sqs"},
         "ApiKeyAuthorizerFunction": {"dynamodb"},
         "MessagePublisherFunction": {"dynamodb", "sns", "sqs"},

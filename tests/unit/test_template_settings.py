@@ -5,7 +5,14 @@ from typing import Any
 
 import pytest
 from agent_sessions.keys.settings import KeySettings
-from agent_sessions.settings import ErasureSettings, MessageSettings, PublisherSettings, SessionSettings, SweepSettings
+from agent_sessions.settings import (
+    EraserSettings,
+    ErasureSettings,
+    MessageSettings,
+    PublisherSettings,
+    SessionSettings,
+    SweepSettings,
+)
 
 from tests.template_reader import FUNCTIONS, Deployment, expanded, template
 
@@ -19,7 +26,7 @@ SETTINGS: dict[str, type[SessionSettings | SweepSettings | MessageSettings | Era
     "SessionApiFunction": SessionSettings,
     "SessionMessagesFunction": MessageSettings,
     "ExpirySweeperFunction": SweepSettings,
-    "EraserFunction": ErasureSettings,
+    "EraserFunction": EraserSettings,
     "MessagePublisherFunction": PublisherSettings,
 }
 READ: dict[str, tuple[Iterable[str], Callable[[Mapping[str, str]], object]]] = {

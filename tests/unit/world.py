@@ -25,14 +25,20 @@ from tests.engines.tables import create_messages_table, create_sessions_table
 ROOT: Final = Path(__file__).resolve().parents[2]
 EVENTS: Final = ROOT / "events"
 BASE: Final = "/api/messaging/sessions"
+ERASURES: Final = "/api/messaging/erasures"
 TABLE: Final = "table-5c1d"
 MESSAGES: Final = "table-5c1d-messages"
+TOPIC: Final = {
+    "EVENTS_TOPIC_ARN": "arn:aws:sns:eu-west-1:123456789012:events",
+    "EVENT_SOURCE": "/agent-sessions/tests",
+}
 ERASER_QUEUE: Final = "https://sqs.eu-west-1.amazonaws.com/123456789012/eraser"
 AGENT: Final = "b8504bc3-45f8-4a41-a00a-83df46d8555d"
 USER: Final = "6c6f2d1e-0a3b-4f7d-9e58-1b2c3d4e5f60"
 NOWHERE: Final = "11111111-2222-4333-8444-555555555555"
 START_MS: Final = 1_782_547_200_000  # 2026-06-27T08:00:00.000Z
 MINUTE: Final = 60_000
+CLOSE: Final = "SET listedAt = :zero - createdAt"
 TIMESTAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 INSIDES: Final = re.compile(
     r"arn:aws|\.py\b|Traceback|Exception|botocore|boto3|dynamo|pydantic|/opt/|/var/|table-5c1d", re.IGNORECASE
@@ -43,6 +49,7 @@ STATUS_OF_CODE: Final = {
     "FORBIDDEN": 403,
     "SESSION_NOT_FOUND": 404,
     "MESSAGE_NOT_FOUND": 404,
+    "ERASURE_NOT_FOUND": 404,
     "ROUTE_NOT_FOUND": 404,
     "METHOD_NOT_ALLOWED": 405,
     "SESSION_EXPIRED": 410,
@@ -162,6 +169,11 @@ def gateway_event(
     return event
 
 
+def expression_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of an expression, by their names without colons; DynamoDB refuses to be given none."""
+    return {"ExpressionAttributeValues": {f":{name}": value for name, value in values.items()}} if values else {}
+
+
 @cache
 def _table_requests() -> list[dict[str, Any]]:
     """What makes the sessions table of the template: read once, as reading it takes longer than most tests."""
@@ -243,7 +255,8 @@ class World:
 
     def send(self, event: Mapping[str, Any]) -> Answer:
         """Hand an event to the deployed handler."""
-        function = messages_app if event["rawPath"].rstrip("/").removeprefix(BASE).count("/messages") else app
+        path = event["rawPath"].rstrip("/").removeprefix(BASE)
+        function = messages_app if "/messages" in path or path.endswith("/export") else app
         response = function.handler(dict(event), None)
         answer = Answer(response["statusCode"], response["headers"], response["body"])
         _check(event, response, answer)
@@ -309,9 +322,24 @@ class World:
     def message(self, session_id: str, message_id: str, **changes: Any) -> Answer:
         return self.call("message-get", path=f"{BASE}/{session_id}/messages/{message_id}", **changes)
 
+    def redact(self, session_id: str, message_id: str | None = None, **changes: Any) -> Answer:
+        """Empty one message, or all."""
+        path = f"{BASE}/{session_id}/messages" + (f"/{message_id}" if message_id else "")
+        return self.call("message-delete", path=path, **changes)
+
+    def export(self, session_id: str, **changes: Any) -> Answer:
+        return self.call("export", path=f"{BASE}/{session_id}/export", **changes)
+
     def page(self, *, tenant: str | None = "acme", **query: str) -> Answer:
         """One page of the list."""
         return self.call("list", query=query, tenant=tenant)
+
+    def erase(self, user: str = USER, **changes: Any) -> Answer:
+        """Ask for the erasure of a user."""
+        return self.call("erasure", body={"userId": user}, **changes)
+
+    def erasure(self, erasure_id: str = NOWHERE, **changes: Any) -> Answer:
+        return self.call("erasure-get", path=f"{ERASURES}/{erasure_id}", **changes)
 
     def health(self) -> Answer:
         return self.call("health")
@@ -340,11 +368,20 @@ class World:
 
     def announce(self, session_id: str) -> None:
         """Mark the session as announced to have expired, as the sweep does."""
-        self.update(session_id, "REMOVE listedAt")
+        self.close(session_id)
         self.update(session_id, "REMOVE dueShard")
 
-    def update(self, session_id: str, update: str) -> None:
-        self.dynamo.update_item(TableName=TABLE, Key={"sessionId": {"S": session_id}}, UpdateExpression=update)
+    def close(self, session_id: str) -> None:
+        """Close the session, as the sweep does before it publishes the expiry."""
+        self.update(session_id, CLOSE, zero={"N": "0"})
+
+    def update(self, session_id: str, update: str, **values: Any) -> None:
+        self.dynamo.update_item(
+            TableName=TABLE,
+            Key={"sessionId": {"S": session_id}},
+            UpdateExpression=update,
+            **expression_values(values),
+        )
 
     def item(self, session_id: str) -> Any:
         """The item as it lies in the table."""

@@ -8,6 +8,7 @@ SessionServiceError
 ├── RouteNotFound             no such path
 ├── MethodNotAllowed          the path exists, the verb does not
 ├── MessageNotFound           the session has no such message
+├── ErasureNotFound           the tenant has no such erasure
 ├── SessionNotFound           unknown, deleted, retired, malformed id, or another tenant's
 ├── SessionExpired            over, but within the retention
 ├── SessionRenewalFailed      nothing left to gain under the cap
@@ -134,6 +135,16 @@ class MessageNotFound(SessionServiceError):
     def __init__(self) -> None:
         """Name no message."""
         super().__init__("The session has no such message.")
+
+
+class ErasureNotFound(SessionServiceError):
+    """No erasure with this id, its record was removed since, or it is another tenant's."""
+
+    code = "ERASURE_NOT_FOUND"
+
+    def __init__(self) -> None:
+        """Name no erasure."""
+        super().__init__("There is no such erasure.")
 
 
 class SessionExpired(SessionServiceError):

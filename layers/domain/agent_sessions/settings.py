@@ -126,6 +126,13 @@ class ErasureSettings(_Settings):
     eraser_queue_url: str
 
 
+class EraserSettings(ErasureSettings):
+    """What the eraser reads beside: where it publishes that a user was erased."""
+
+    events_topic_arn: str
+    event_source: str
+
+
 class PublisherSettings(_Settings):
     """What publishes an event for each message."""
 

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from agent_sessions.api.responses import error_json
 from agent_sessions.clock import Clock
 from agent_sessions.errors import (
+    ErasureNotFound,
     Forbidden,
     IdempotencyKeyReused,
     InvalidRequest,
@@ -31,7 +32,9 @@ from agent_sessions.errors import (
 )
 from agent_sessions.metrics import REQUEST_ERRORS, TelemetryPort
 
-BASE_PATH: Final = "/api/messaging/sessions"
+ROOT_PATH: Final = "/api/messaging"
+BASE_PATH: Final = f"{ROOT_PATH}/sessions"
+ERASURES_PATH: Final = f"{ROOT_PATH}/erasures"
 
 STATUS: Final[Mapping[type[SessionServiceError], int]] = {
     SessionServiceError: 500,
@@ -40,6 +43,7 @@ STATUS: Final[Mapping[type[SessionServiceError], int]] = {
     Forbidden: 403,
     SessionNotFound: 404,
     MessageNotFound: 404,
+    ErasureNotFound: 404,
     RouteNotFound: 404,
     MethodNotAllowed: 405,
     SessionExpired: 410,
@@ -65,6 +69,11 @@ SCOPES: Final[Mapping[tuple[str, str], frozenset[str]]] = {
     ("/{id}/messages", "POST"): frozenset({"full", "client", "agent"}),
     ("/{id}/messages", "GET"): frozenset({"full", "client", "agent"}),
     ("/{id}/messages/{messageId}", "GET"): frozenset({"full", "client", "agent"}),
+    ("/{id}/messages", "DELETE"): frozenset({"full"}),
+    ("/{id}/messages/{messageId}", "DELETE"): frozenset({"full"}),
+    ("/{id}/export", "GET"): frozenset({"full"}),
+    (ERASURES_PATH, "POST"): frozenset({"full"}),
+    (f"{ERASURES_PATH}/{{erasureId}}", "GET"): frozenset({"full"}),
 }
 """Which scopes of a key may use a verb of a route (docs/contract.md, Callers and tenants)."""
 
@@ -149,8 +158,9 @@ def _elsewhere(_request: Request) -> Answer:
     raise RouteNotFound
 
 
-MESSAGES_ROUTE: Final = Route("/{id}/messages", {"GET": _elsewhere, "POST": _elsewhere})
-MESSAGE_ROUTE: Final = Route("/{id}/messages/{messageId}", {"GET": _elsewhere})
+EXPORT_ROUTE: Final = Route("/{id}/export", {"GET": _elsewhere})
+MESSAGES_ROUTE: Final = Route("/{id}/messages", {"GET": _elsewhere, "POST": _elsewhere, "DELETE": _elsewhere})
+MESSAGE_ROUTE: Final = Route("/{id}/messages/{messageId}", {"GET": _elsewhere, "DELETE": _elsewhere})
 """The routes of messages, as the function of the sessions knows them: it answers the verbs that they do not have."""
 
 
@@ -164,7 +174,7 @@ class HttpApi(ABC):
 
     @abstractmethod
     def _found(self, parts: list[str]) -> Route | None:
-        """Return the route of a path, which comes in parts behind the base path, without a trailing slash."""
+        """Return the route of a path, which comes in parts behind `ROOT_PATH`, without a trailing slash."""
 
     def handle(self, event: Event) -> Response:
         """Answer one request."""
@@ -223,10 +233,10 @@ class HttpApi(ABC):
 
     def _route(self, path: str) -> Route | None:
         """Return the route of a path; a trailing slash, percent escapes and the case of an id do not matter."""
-        if not path.startswith(BASE_PATH):
+        if not path.startswith(f"{ROOT_PATH}/"):
             return None
-        first, *parts = path.removeprefix(BASE_PATH).removesuffix("/").split("/")
-        if first or not all(parts):
+        parts = path.removeprefix(f"{ROOT_PATH}/").removesuffix("/").split("/")
+        if not all(parts):
             return None
         return self._found([unquote(part) for part in parts])
 

@@ -4,15 +4,28 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from agent_sessions.api import responses
-from agent_sessions.api.edge import BASE_PATH, MESSAGE_ROUTE, MESSAGES_ROUTE, Answer, HttpApi, Request, Route
+from agent_sessions.api.edge import (
+    BASE_PATH,
+    ERASURES_PATH,
+    EXPORT_ROUTE,
+    MESSAGE_ROUTE,
+    MESSAGES_ROUTE,
+    Answer,
+    HttpApi,
+    Request,
+    Route,
+)
 from agent_sessions.api.json_body import metadata_patch, read_object
 from agent_sessions.api.requests import Requests
 from agent_sessions.clock import Clock
 from agent_sessions.errors import PreconditionFailed
 from agent_sessions.metrics import (
+    ERASURES_REQUESTED,
+    MESSAGES_ERASED,
     SESSION_HEARTBEATS,
     SESSIONS_CREATED,
     SESSIONS_ENDED,
+    SESSIONS_ERASED,
     SESSIONS_PATCHED,
     SESSIONS_RENEWED,
     TelemetryPort,
@@ -23,6 +36,7 @@ from agent_sessions.sessions.service import SessionService
 from agent_sessions.settings import SessionSettings
 
 if TYPE_CHECKING:
+    from agent_sessions.api.erasures import ErasureApi
     from agent_sessions.api.list_query import ListApi
     from agent_sessions.erasure.service import SessionRemoval
     from agent_sessions.sweep.health import HealthService
@@ -37,6 +51,7 @@ class SessionApi(HttpApi):
         sessions: SessionService,
         removal: "Callable[[], SessionRemoval]",
         lists: "Callable[[], ListApi]",
+        erasures: "Callable[[], ErasureApi]",
         health: "Callable[[], HealthService]",
         settings: SessionSettings,
         clock: Clock,
@@ -47,6 +62,7 @@ class SessionApi(HttpApi):
         self._sessions = sessions
         self._removal = removal
         self._lists = lists
+        self._erasure_api = erasures
         self._health = health
         self._requests = Requests(settings)
         self._collection = Route("/", {"GET": self._list, "POST": self._create})
@@ -57,20 +73,33 @@ class SessionApi(HttpApi):
             "renew": Route("/{id}/renew", {"POST": self._renew}),
             "timeout": Route("/{id}/timeout", {"PATCH": self._patch_timeout}),
             "messages": MESSAGES_ROUTE,
+            "export": EXPORT_ROUTE,
         }
 
-    def _found(self, parts: list[str]) -> Route | None:
+    def _found(self, parts: list[str]) -> Route | None:  # noqa: PLR0911 - a return for each kind of path
+        match parts:
+            case ["sessions"]:
+                return self._collection
+            case ["sessions", "health"]:
+                return self._health_route
+            case ["sessions", session_id]:
+                return self._session._replace(session_id=session_id.lower())
+            case ["sessions", session_id, action] if action in self._actions:
+                return self._actions[action]._replace(session_id=session_id.lower())
+            case ["sessions", _, "messages", _]:
+                return MESSAGE_ROUTE
+            case ["erasures", *rest]:
+                return self._erasure_route(rest)
+            case _:
+                return None
+
+    def _erasure_route(self, parts: list[str]) -> Route | None:
         match parts:
             case []:
-                return self._collection
-            case ["health"]:
-                return self._health_route
-            case [session_id]:
-                return self._session._replace(session_id=session_id.lower())
-            case [session_id, action] if action in self._actions:
-                return self._actions[action]._replace(session_id=session_id.lower())
-            case [_, "messages", _]:
-                return MESSAGE_ROUTE
+                return Route(ERASURES_PATH, {"POST": self._request_erasure})
+            case [erasure_id]:
+                verbs = {"GET": lambda request: self._get_erasure(request, erasure_id)}
+                return Route(f"{ERASURES_PATH}/{{erasureId}}", verbs)
             case _:
                 return None
 
@@ -128,6 +157,19 @@ class SessionApi(HttpApi):
     def _delete(self, request: Request) -> Answer:
         ended = self._removal().end(request.tenant_id, request.session_id)
         return Answer(200, responses.deletion_json(request.session_id, ended), metric=SESSIONS_ENDED)
+
+    def _request_erasure(self, request: Request) -> Answer:
+        body = read_object(request.body, is_base64=request.is_base64)
+        api = self._erasure_api()
+        erasure = api.request(request.tenant_id, body)
+        location = {"location": f"{ERASURES_PATH}/{erasure.erasure_id}"}
+        counts = {SESSIONS_ERASED: erasure.sessions, MESSAGES_ERASED: erasure.messages}
+        facts = {"erasure": erasure.erasure_id, "sessions": erasure.sessions, "messages": erasure.messages}
+        return Answer(202, api.json(erasure), location, ERASURES_REQUESTED, counts=counts, facts=facts)
+
+    def _get_erasure(self, request: Request, erasure_id: str) -> Answer:
+        api = self._erasure_api()
+        return Answer(200, api.json(api.get(request.tenant_id, erasure_id)))
 
 
 def _session_answer(snapshot: Snapshot, metric: str | None = None) -> Answer:

@@ -2,7 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from agent_sessions.bootstrap.request_path import eraser_queue, message_pages, session_store
+from agent_sessions.bootstrap.request_path import (
+    eraser_queue,
+    erasure_records,
+    message_pages,
+    session_store,
+    user_removal,
+)
 from agent_sessions.bootstrap.wiring import built_once, client, telemetry, wiring
 
 if TYPE_CHECKING:
@@ -74,9 +80,22 @@ def eraser() -> "ErasureHandler":
     from agent_sessions.erasure.handler import ErasureHandler
     from agent_sessions.erasure.service import Eraser
     from agent_sessions.erasure.sqs_queue import order_from_body
+    from agent_sessions.erasure.users import UserEraser
+    from agent_sessions.events.sns_topic import SnsPublisher
+    from agent_sessions.settings import EraserSettings
 
-    eraser = Eraser(session_store(), message_pages(), eraser_queue(), wiring().clock)
-    return ErasureHandler(eraser, order_from_body, telemetry())
+    settings = EraserSettings.from_env(wiring().environ)
+    clock = wiring().clock
+    eraser = Eraser(session_store(), message_pages(), eraser_queue(), clock)
+    users = UserEraser(
+        removal=user_removal(),
+        records=erasure_records(),
+        queue=eraser_queue(),
+        publisher=SnsPublisher(client("sns"), settings.events_topic_arn),
+        clock=clock,
+        source=settings.event_source,
+    )
+    return ErasureHandler(eraser, users, order_from_body, telemetry())
 
 
 @built_once

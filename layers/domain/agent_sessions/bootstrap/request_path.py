@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING
 from agent_sessions.bootstrap.wiring import built_once, client, dynamodb, request_log, wiring
 
 if TYPE_CHECKING:
+    from agent_sessions.api.erasures import ErasureApi
     from agent_sessions.api.http import SessionApi
     from agent_sessions.api.list_query import ListApi
     from agent_sessions.api.messages_http import MessageApi
     from agent_sessions.erasure.dynamo_pages import DynamoMessagePages
+    from agent_sessions.erasure.dynamo_users import DynamoErasureRecords
     from agent_sessions.erasure.service import SessionRemoval
     from agent_sessions.erasure.sqs_queue import SqsEraserQueue
+    from agent_sessions.erasure.users import UserRemoval
     from agent_sessions.sessions.dynamo_store import DynamoSessionStore
     from agent_sessions.settings import SessionSettings
     from agent_sessions.sweep.health import HealthService
@@ -45,6 +48,7 @@ def session_api() -> "SessionApi":
         ),
         removal=_removal,
         lists=_lists,
+        erasures=_erasures,
         health=_health,
         settings=settings,
         clock=wiring().clock,
@@ -89,6 +93,40 @@ def _lists() -> "ListApi":
 
 
 @built_once
+def _erasures() -> "ErasureApi":
+    from agent_sessions.api.erasures import ErasureApi
+    from agent_sessions.erasure.users import UserErasures
+    from agent_sessions.sessions.ids import new_session_id
+
+    clock = wiring().clock
+    return ErasureApi(UserErasures(user_removal(), erasure_records(), eraser_queue(), clock, new_session_id))
+
+
+@built_once
+def user_removal() -> "UserRemoval":
+    """Build what removes a user's sessions, which the eraser shares."""
+    from agent_sessions.erasure.dynamo_users import DynamoUserSessions
+    from agent_sessions.erasure.users import UserRemoval
+
+    return UserRemoval(
+        records=erasure_records(),
+        found=DynamoUserSessions(dynamodb(), _session_settings().sessions_table),
+        store=session_store(),
+        pages=message_pages(),
+        queue=eraser_queue(),
+        clock=wiring().clock,
+    )
+
+
+@built_once
+def erasure_records() -> "DynamoErasureRecords":
+    """Build the records of erasures."""
+    from agent_sessions.erasure.dynamo_users import DynamoErasureRecords
+
+    return DynamoErasureRecords(dynamodb(), _session_settings().sessions_table)
+
+
+@built_once
 def _health() -> "HealthService":
     from agent_sessions.sweep.dynamo_record import DynamoSweepRecord
     from agent_sessions.sweep.health import HealthService
@@ -118,6 +156,7 @@ def session_messages() -> "MessageApi":
     from agent_sessions.api.messages_http import MessageApi
     from agent_sessions.messages.dynamo_store import DynamoMessageStore
     from agent_sessions.messages.pages import MessageReader
+    from agent_sessions.messages.redaction import MessageRedaction
     from agent_sessions.messages.service import MessageService
     from agent_sessions.messages.waits import MessageWait
     from agent_sessions.settings import MessageSettings
@@ -136,6 +175,7 @@ def session_messages() -> "MessageApi":
         ),
         reader=reader,
         wait=MessageWait(store, reader, clock),
+        redaction=MessageRedaction(store, reader, clock),
         settings=settings,
         clock=clock,
         telemetry=request_log(),

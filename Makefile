@@ -68,7 +68,7 @@ test-e2e: test-needs ## the tests over HTTP: the local stack, a browser, a real 
 	$(PYTEST) tests/e2e $(ARGS)
 
 .PHONY: bench
-bench: .venv/.dev .cache/dynamodb-local/.fetched .cache/lambda-runtime/.installed build ## measure beside peers, write docs/benchmarks.md: 20 minutes, needs valgrind (ARGS="cold warm" prints those alone)
+bench: .venv/.dev .cache/dynamodb-local/.fetched .cache/lambda-runtime/.installed build ## measure beside peers, write docs/benchmarks.md: half an hour, needs valgrind (ARGS="cold warm" prints those alone)
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 .PHONY: build
@@ -144,6 +144,7 @@ lock: .venv-lock/.installed
 	$(LOCK) requirements/audit.in -o requirements/audit.lock
 	for peer in usual fastapi floor; do $(LOCK) requirements/bench-$$peer.in -o requirements/bench-$$peer.lock; done
 	$(LOCK) requirements/lambda.in -o requirements/lambda.lock
+	$(LOCK) requirements/frameworks.in -o requirements/frameworks.lock
 	$(LOCK) requirements/lock.in -o requirements/lock.lock
 	$(LOCK) requirements/java.in -o requirements/java.lock
 	$(LOCK) requirements/node.in -o requirements/node.lock
@@ -198,6 +199,14 @@ NEEDS := $(BIN)/python -m tools.needs
 	@.venv-sam/bin/python $(PIP_INSTALL) requirements/lambda.lock --target $(@D)
 	@touch $@
 
+# The frameworks that the Python client has adapters for.
+.venv-frameworks/.installed: requirements/frameworks.lock | .venv/bin/python
+	@$(NEEDS) python3.13
+	@echo "installing OpenAI Agents and ADK into .venv-frameworks (once)"
+	@python3.13 -m venv --clear .venv-frameworks
+	@.venv-frameworks/bin/python $(PIP_INSTALL) requirements/frameworks.lock
+	@touch $@
+
 # The checker of the template has a place of its own: it pins an older boto3.
 .venv-audit/.installed: requirements/audit.lock | .venv/bin/python
 	@echo "installing checkov into .venv-audit (once)"
@@ -248,4 +257,4 @@ test-needs: | .venv/bin/python
 with-java: .cache/dynamodb-local/.fetched
 with-node: .cache/npm/api-client/dist/index.js .cache/npm/sns-validator/index.js
 with-chromium: ;
-with-python3.13: .venv-ministack/.installed .cache/lambda-runtime/.installed build
+with-python3.13: .venv-frameworks/.installed .venv-ministack/.installed .cache/lambda-runtime/.installed build

@@ -297,3 +297,24 @@ class Erasure:
             else Receipt(parse_time(receipt["finishedAt"]), receipt["userIdHash"], receipt["sessionsDigest"]),
             raw=body,
         )
+
+
+@dataclass(frozen=True)
+class ExportPart:
+    """A part of an export. `messages` are JSON, as the service stores them: emptied ones too."""
+
+    session: Session
+    messages: tuple[Json, ...]
+    skipped: tuple[int, ...]
+    next_cursor: str | None
+    raw: Json = field(repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, body: Json) -> "ExportPart":
+        return cls(
+            session=Session.from_json(body["session"]),
+            messages=tuple(body["messages"]),
+            skipped=tuple(body["skipped"]),
+            next_cursor=body.get("nextCursor"),
+            raw=body,
+        )

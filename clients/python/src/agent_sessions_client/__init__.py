@@ -11,7 +11,6 @@ from agent_sessions_client.conversation import AsyncConversation, Conversation, 
 from agent_sessions_client.errors import ApiError, ClientError
 from agent_sessions_client.models import (
     Deletion,
-    Erasure,
     Health,
     Message,
     MessagePage,
@@ -20,17 +19,21 @@ from agent_sessions_client.models import (
     Session,
     TimeoutConfig,
 )
+from agent_sessions_client.operator_models import AgentPolicy, Bounds, Erasure, ExportPart
 
 __all__ = [
+    "AgentPolicy",
     "ApiError",
     "AsyncConversation",
     "AsyncSessionsClient",
+    "Bounds",
     "ClientError",
     "Conversation",
     "Deletion",
     "Ended",
     "Erasure",
     "Expiring",
+    "ExportPart",
     "Health",
     "Message",
     "MessagePage",

@@ -68,6 +68,7 @@ class AgentSession:
         self.session_settings = (
             SessionSettings() if session_settings is None else coerce_session_settings(session_settings)
         )
+        self._name = session_id
         self._client = client
         self._agent_id = agent_id
         self._user_id = user_id
@@ -155,14 +156,14 @@ class AgentSession:
         return self._own_id
 
     def _create(self) -> str:
-        names = {"session": self.session_id, "agent": self._agent_id, "user": self._user_id}
+        names = {"session": self._name, "agent": self._agent_id, "user": self._user_id}
         return self._client.create_session(
             _uuid("agent", self._agent_id),
             _uuid("user", self._user_id),
             metadata={_MARK: names},
             timeout_minutes=self._timeout_minutes,
             max_duration_minutes=self._max_duration_minutes,
-            idempotency_key=_key(self.session_id),
+            idempotency_key=_key(self._name),
         ).session_id
 
 

@@ -26,9 +26,19 @@ os.environ["PATH"] = os.pathsep.join([str(ROOT / ".cache" / "bin"), os.environ.g
 
 NEEDED: Final = {
     "java": ("tests/integration",),
-    "node": ("tests/e2e/test_elizaos_client.py", "tests/e2e/test_page.py", "tests/e2e/test_web_chat.py"),
+    "node": (
+        "tests/e2e/test_elizaos_client.py",
+        "tests/e2e/test_local_subscribers.py",
+        "tests/e2e/test_page.py",
+        "tests/e2e/test_web_chat.py",
+    ),
     "chromium": ("tests/e2e/test_page.py", "tests/e2e/test_web_chat.py"),
-    "python3.13": ("tests/e2e/test_build.py", "tests/e2e/test_deployed.py", "tests/e2e/test_sam_local.py"),
+    "python3.13": (
+        "tests/client/test_frameworks.py",
+        "tests/e2e/test_build.py",
+        "tests/e2e/test_deployed.py",
+        "tests/e2e/test_sam_local.py",
+    ),
 }
 """The tests that start a program."""
 
@@ -51,7 +61,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Name what was asked for and could not run."""
+    """Name what was measured, and what was asked for and could not run."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            if name == "measured":
+                terminalreporter.write_line(str(value))
     asked = [Path(config.invocation_params.dir, argument.partition("::")[0]).resolve() for argument in config.args]
     for tests, reason in _not_run():
         if any(ROOT / tests in (one, *one.parents) or one in (ROOT / tests).parents for one in asked):

@@ -25,6 +25,8 @@ ROUTES: dict[str, tuple[Ask, set[str]]] = {
     "patch": (World.patch, {"full", "client"}),
     "patch metadata": (World.patch_metadata, {"full", "client"}),
     "delete": (World.delete, {"full", "client"}),
+    "redact": (World.redact, {"full"}),
+    "export": (World.export, {"full"}),
     "erase": (lambda world, _, **scope: world.call("erasure", **scope), {"full"}),
 }
 CASES = [(route, scope) for route in ROUTES for scope in ("full", "client", "agent", "", "Full", "admin", "none")]

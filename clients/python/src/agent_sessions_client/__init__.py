@@ -19,6 +19,7 @@ from agent_sessions_client.models import (
     Session,
     TimeoutConfig,
 )
+from agent_sessions_client.operator_models import Erasure, ExportPart
 
 __all__ = [
     "ApiError",
@@ -28,7 +29,9 @@ __all__ = [
     "Conversation",
     "Deletion",
     "Ended",
+    "Erasure",
     "Expiring",
+    "ExportPart",
     "Health",
     "Message",
     "MessagePage",

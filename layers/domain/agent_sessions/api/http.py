@@ -7,6 +7,7 @@ from agent_sessions.api import responses
 from agent_sessions.api.edge import (
     BASE_PATH,
     ERASURES_PATH,
+    EXPORT_ROUTE,
     MESSAGE_ROUTE,
     MESSAGES_ROUTE,
     Answer,
@@ -72,6 +73,7 @@ class SessionApi(HttpApi):
             "renew": Route("/{id}/renew", {"POST": self._renew}),
             "timeout": Route("/{id}/timeout", {"PATCH": self._patch_timeout}),
             "messages": MESSAGES_ROUTE,
+            "export": EXPORT_ROUTE,
         }
 
     def _found(self, parts: list[str]) -> Route | None:  # noqa: PLR0911 - a return for each kind of path

@@ -246,7 +246,7 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
         ('(OPEN_SEQUENCE,) if taking.role == "agent" else ()', "()"),
     ],
     ("messages/pages.py", "message_pages messages messages_against_model"): [
-        ("ref.attempt != session.attempt", "False"),
+        ("ref.attempt != session.attempt:\n            raise", "False:\n            raise"),
         ("return self._finished(page, read_to, has_more=False)", "continue"),
         ("slot.sequence - 1, False", "slot.sequence, False"),
         ("query.before_sequence - 1", "query.before_sequence"),

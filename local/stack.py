@@ -53,7 +53,7 @@ _FUNCTIONS: Final = (
     "SessionMessagesFunction",
     "EraserFunction",
 )
-_SETTINGS: Final = ("SESSION_", "MESSAGES_PER_SESSION", "REPLY_WAIT_SECONDS")
+_SETTINGS: Final = ("SESSION_", "MESSAGES_PER_SESSION", "REPLY_WAIT_SECONDS", "REQUIRE_AGENT_POLICY")
 """How the variables begin that are taken from the environment."""
 _CALLS_AT_A_TIME: Final = 16
 _MESSAGES_AT_A_TIME: Final = 256

@@ -22,9 +22,18 @@ FORBIDDEN: Final = (403, {"message": "Forbidden"})
 MINUTE: Final = 60_000
 
 
+AGENTS: Final = "/api/messaging/agents"
+POLICY: Final = f"{AGENTS}/{{agent}}/session-policy"
+OTHER_AGENT: Final = "8f14e45f-ceea-467f-a0e6-b9f4d1d5c6a7"
+"""An agent without sessions: its policy changes nothing for the others."""
+
+
 @dataclass(frozen=True)
 class Route:
-    """A request; `{id}` stands for a session's id, `{message}` for that of its first message."""
+    """A request; `{id}` stands for a session's id, `{message}` for that of its first message.
+
+    The path begins behind the base path, but for those of agents, which are beside it.
+    """
 
     method: str
     path: str
@@ -54,6 +63,10 @@ ROUTES: Final = (
     Route("GET", "/{id}/messages", 200),
     Route("GET", "/{id}/messages/{message}", 200),
     Route("DELETE", "/{id}", 200),
+    Route("PUT", POLICY, 200, {"timeoutMinutes": {"max": 720}}),
+    Route("GET", POLICY, 200),
+    Route("GET", AGENTS, 200),
+    Route("DELETE", POLICY, 200),
     Route("HEAD", "/{id}", 200, in_openapi=False),
     Route("HEAD", "", 200, in_openapi=False),
     Route("HEAD", "/health", 200, is_public=True, in_openapi=False),
@@ -155,8 +168,8 @@ def talk(stack: Serving, session_id: str, key: str) -> None:
 
 def ask(stack: Serving, route: Route, session_id: str, key: str | None) -> Reply:
     message_id = FIRST_MESSAGE.get(session_id, str(uuid.uuid4()))
-    path = route.path.replace("{id}", session_id).replace("{message}", message_id)
-    return stack.send(route.method, BASE + path, route.body, key=key)
+    path = route.path.replace("{id}", session_id).replace("{message}", message_id).replace("{agent}", OTHER_AGENT)
+    return stack.send(route.method, path if path.startswith(AGENTS) else BASE + path, route.body, key=key)
 
 
 def seen(reply: Reply) -> tuple[int, Any]:
@@ -179,12 +192,13 @@ def test_the_matrix_has_every_route_of_the_openapi_file() -> None:
         if method in {"get", "post", "put", "patch", "delete", "head", "options", "trace"}
     }
     assert documented == {
-        (route.method, route.path.replace("{message}", "{id}")) for route in ROUTES if route.in_openapi
+        (route.method, re.sub(r"\{\w+\}", "{id}", route.path)) for route in ROUTES if route.in_openapi
     }
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=str)
 def test_the_right_key_succeeds(stack: Serving, keys: Keys, session_id: str, route: Route) -> None:
+    stack.send("PUT", POLICY.replace("{agent}", OTHER_AGENT), {}, key=keys.right)
     assert ask(stack, route, session_id, keys.right).status == route.success
 
 
@@ -307,6 +321,19 @@ def test_no_list_shows_another_tenants_sessions(stack: Serving, keys: Keys, sess
         assert reply.status == 200
         assert session_id.encode() not in reply.body
         assert session_id.encode() in stack.send("GET", f"{BASE}{query}", key=keys.right).body
+
+
+def test_two_tenants_have_policies_of_their_own_for_one_agent(stack: Serving, keys: Keys) -> None:
+    path = POLICY.replace("{agent}", OTHER_AGENT)
+    new = {**NEW, "agentId": OTHER_AGENT.upper()}
+    assert stack.send("PUT", path, {"allowed": False, "autoRenew": False}, key=keys.right).status == 200
+    assert stack.send("GET", path, key=keys.other).json["error"]["code"] == "AGENT_NOT_FOUND"
+    assert stack.send("DELETE", path, key=keys.other).status == 404
+    assert stack.send("GET", AGENTS, key=keys.other).json == {"agents": []}
+    assert stack.send("POST", BASE, new, key=keys.other).json["timeoutConfig"]["autoRenew"] is True
+    assert stack.send("POST", BASE, new, key=keys.right).json["error"]["code"] == "AGENT_NOT_FOUND"
+    assert stack.send("DELETE", path, key=keys.right).status == 200
+    assert stack.send("POST", BASE, new, key=keys.right).status == 201, "the process that changed it knows at once"
 
 
 def test_two_tenants_use_one_idempotency_key_and_never_learn_of_it(stack: Serving, keys: Keys) -> None:

@@ -12,7 +12,7 @@ from template_reader import create_tables
 from tests.engines import faults
 from tests.engines.fake_queue import FakeQueue
 from tests.engines.tables import TEMPLATE
-from tests.unit.world import TABLE, World
+from tests.unit.world import POLICIES, TABLE, World
 
 MESSAGES: Final = "messages"
 
@@ -30,6 +30,7 @@ class TalkedIn(World):
         environ = {
             "SESSIONS_TABLE": TABLE,
             "MESSAGES_TABLE": MESSAGES,
+            "AGENT_POLICIES_TABLE": POLICIES,
             "ERASER_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/123456789012/eraser",
             **settings,
         }

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
@@ -17,7 +18,7 @@ from referencing.jsonschema import DRAFT202012
 
 from tests.engines import faults
 from tests.store_suite.examples import a_session
-from tests.unit.world import AGENT, BASE, NOWHERE, STATUS_OF_CODE, USER, Answer, World
+from tests.unit.world import AGENT, AGENTS, BASE, NOWHERE, STATUS_OF_CODE, USER, Answer, World
 from tools import openapi
 
 DOCUMENT: Any = json.loads(openapi.DOCUMENT.read_text("utf-8"))
@@ -200,6 +201,10 @@ ASK: dict[str, Ask] = {
     "renewSession": World.renew,
     "patchTimeout": World.patch,
     "patchMetadata": World.patch_metadata,
+    "listAgentPolicies": lambda world, _: world.policies(limit="1"),
+    "getAgentPolicy": lambda world, _: world.policy(),
+    "putAgentPolicy": lambda world, _: world.put_policy(),
+    "deleteAgentPolicy": lambda world, _: world.delete_policy(),
     "sendMessage": World.say,
     "getMessages": World.messages,
     "getMessage": lambda world, it: world.message(it, said(world, it)),
@@ -214,6 +219,10 @@ PATHS = {
     "renewSession": f"{BASE}/{{sessionId}}/renew",
     "patchTimeout": f"{BASE}/{{sessionId}}/timeout",
     "patchMetadata": f"{BASE}/{{sessionId}}",
+    "listAgentPolicies": AGENTS,
+    "getAgentPolicy": f"{AGENTS}/{{agentId}}/session-policy",
+    "putAgentPolicy": f"{AGENTS}/{{agentId}}/session-policy",
+    "deleteAgentPolicy": f"{AGENTS}/{{agentId}}/session-policy",
     "sendMessage": f"{BASE}/{{sessionId}}/messages",
     "getMessages": f"{BASE}/{{sessionId}}/messages",
     "getMessage": f"{BASE}/{{sessionId}}/messages/{{messageId}}",
@@ -229,6 +238,10 @@ EVENT = {
     "renewSession": "renew",
     "patchTimeout": "patch",
     "patchMetadata": "patch-metadata",
+    "listAgentPolicies": "policy-list",
+    "getAgentPolicy": "policy-get",
+    "putAgentPolicy": "policy-put",
+    "deleteAgentPolicy": "policy-delete",
     "sendMessage": "message-post",
     "getMessages": "message-list",
     "getMessage": "message-get",
@@ -254,6 +267,18 @@ def at_its_limit(world: World) -> str:
     return session_id
 
 
+def with_policies(world: World) -> str:
+    world.put_policy()
+    world.put_policy({"warningThresholdMinutes": 7.5}, NOWHERE)
+    return NOWHERE
+
+
+def forbidden(world: World) -> str:
+    world.put_policy({"allowed": False})
+    return NOWHERE
+
+
+POLICY_OPERATIONS = ["listAgentPolicies", "getAgentPolicy", "putAgentPolicy", "deleteAgentPolicy"]
 KEYED = [name for name in ASK if name != "checkHealth"]
 BY_ID = ["getSession", "deleteSession", "heartbeat", "renewSession", "patchTimeout", "patchMetadata"]
 CASES: list[tuple[str, str, Callable[[World], str], Ask]] = [
@@ -284,6 +309,16 @@ CASES: list[tuple[str, str, Callable[[World], str], Ask]] = [
     ("patchMetadata", "400", live, lambda world, it: world.patch_metadata(it, None, headers={"if-match": "x"})),
     ("patchMetadata", "412", live, lambda world, it: world.patch_metadata(it, {}, headers={"if-match": OTHER_VERSION})),
     ("patchMetadata", "413", live, lambda world, it: world.patch_metadata(it, raw=" " * 70_000)),
+    ("createSession", "404", forbidden, ASK["createSession"]),
+    *[(name, "200", with_policies, ASK[name]) for name in POLICY_OPERATIONS],
+    ("getAgentPolicy", "200", forbidden, ASK["getAgentPolicy"]),
+    ("getAgentPolicy", "404", gone, ASK["getAgentPolicy"]),
+    ("deleteAgentPolicy", "404", gone, ASK["deleteAgentPolicy"]),
+    ("listAgentPolicies", "400", gone, lambda world, _: world.policies(limit="0", cursor="x")),
+    ("getAgentPolicy", "400", gone, lambda world, _: world.policy("x")),
+    ("deleteAgentPolicy", "400", gone, lambda world, _: world.delete_policy("x")),
+    ("putAgentPolicy", "400", gone, lambda world, _: world.put_policy({"timeoutMinutes": {"min": None}})),
+    ("putAgentPolicy", "413", gone, lambda world, _: world.put_policy(raw=" " * 70_000)),
     ("sendMessage", "201", live, ASK["sendMessage"]),
     ("sendMessage", "201", talked_in, lambda world, it: world.say(it, role="tool", transport="http")),
     ("sendMessage", "200", live, lambda world, it: [world.say(it, headers=KEY) for _ in range(2)][1]),
@@ -334,9 +369,7 @@ def test_every_answer_in_the_document_that_is_ours_was_looked_at() -> None:
 def test_the_paths_are_those_of_the_handler(world: World) -> None:
     assert set(DOCUMENT["paths"]) == set(PATHS.values())
     for path, item in DOCUMENT["paths"].items():
-        answer = world.call(
-            "get", method="OPTIONS", path=path.replace("{sessionId}", NOWHERE).replace("{messageId}", NOWHERE)
-        )
+        answer = world.call("get", method="OPTIONS", path=re.sub(r"\{\w+\}", NOWHERE, path))
         verbs = {verb.upper() for verb in item if verb != "parameters"}
         assert set(answer.headers["allow"].split(", ")) - {"HEAD", "OPTIONS"} == verbs
 

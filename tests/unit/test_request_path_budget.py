@@ -57,6 +57,7 @@ sys.stdout.write("\\n" + json.dumps([answer["statusCode"], sorted(sys.modules)])
 """
 ENVIRONMENT: Final = {
     "SESSIONS_TABLE": "none",
+    "AGENT_POLICIES_TABLE": "none",
     "API_KEYS_TABLE": "none",
     "AWS_DEFAULT_REGION": "eu-central-1",
     "AWS_ACCESS_KEY_ID": "none",

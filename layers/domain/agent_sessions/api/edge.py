@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from agent_sessions.api.responses import error_json
 from agent_sessions.clock import Clock
 from agent_sessions.errors import (
+    AgentNotFound,
     Forbidden,
     IdempotencyKeyReused,
     InvalidRequest,
@@ -31,13 +32,17 @@ from agent_sessions.errors import (
 )
 from agent_sessions.metrics import REQUEST_ERRORS, TelemetryPort
 
-BASE_PATH: Final = "/api/messaging/sessions"
+ROOT_PATH: Final = "/api/messaging"
+BASE_PATH: Final = f"{ROOT_PATH}/sessions"
+AGENTS_PATH: Final = f"{ROOT_PATH}/agents"
+POLICY_PATH: Final = f"{AGENTS_PATH}/{{agentId}}/session-policy"
 
 STATUS: Final[Mapping[type[SessionServiceError], int]] = {
     SessionServiceError: 500,
     InvalidRequest: 400,
     Unauthorized: 401,
     Forbidden: 403,
+    AgentNotFound: 404,
     SessionNotFound: 404,
     MessageNotFound: 404,
     RouteNotFound: 404,
@@ -65,6 +70,8 @@ SCOPES: Final[Mapping[tuple[str, str], frozenset[str]]] = {
     ("/{id}/messages", "POST"): frozenset({"full", "client", "agent"}),
     ("/{id}/messages", "GET"): frozenset({"full", "client", "agent"}),
     ("/{id}/messages/{messageId}", "GET"): frozenset({"full", "client", "agent"}),
+    (AGENTS_PATH, "GET"): frozenset({"full"}),
+    **{(POLICY_PATH, verb): frozenset({"full"}) for verb in ("GET", "PUT", "DELETE")},
 }
 """Which scopes of a key may use a verb of a route (docs/contract.md, Callers and tenants)."""
 
@@ -164,7 +171,7 @@ class HttpApi(ABC):
 
     @abstractmethod
     def _found(self, parts: list[str]) -> Route | None:
-        """Return the route of a path, which comes in parts behind the base path, without a trailing slash."""
+        """Return the route of a path, which comes in parts behind `ROOT_PATH`, without a trailing slash."""
 
     def handle(self, event: Event) -> Response:
         """Answer one request."""
@@ -223,10 +230,10 @@ class HttpApi(ABC):
 
     def _route(self, path: str) -> Route | None:
         """Return the route of a path; a trailing slash, percent escapes and the case of an id do not matter."""
-        if not path.startswith(BASE_PATH):
+        if not path.startswith(f"{ROOT_PATH}/"):
             return None
-        first, *parts = path.removeprefix(BASE_PATH).removesuffix("/").split("/")
-        if first or not all(parts):
+        parts = path.removeprefix(f"{ROOT_PATH}/").removesuffix("/").split("/")
+        if not all(parts):
             return None
         return self._found([unquote(part) for part in parts])
 

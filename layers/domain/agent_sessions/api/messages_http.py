@@ -60,9 +60,9 @@ class MessageApi(HttpApi):
 
     def _found(self, parts: list[str]) -> Route | None:
         match parts:
-            case [session_id, "messages"]:
+            case ["sessions", session_id, "messages"]:
                 return self._messages._replace(session_id=session_id.lower())
-            case [session_id, "messages", message_id]:
+            case ["sessions", session_id, "messages", message_id]:
                 return self._message._replace(session_id=session_id.lower(), message_id=message_id)
             case _:
                 return None

@@ -244,12 +244,15 @@ def _wish(name: str, span: Span) -> Any:
     return number | create_model(name, __base__=_Wish, __doc__=_Wish.__doc__, **ends)
 
 
+_ONE_OF_THE_FIVE: Final[list[Any]] = [{"maxProperties": 0}, *({"required": [name]} for name in POLICY_FIELDS)]
+
+
 class SessionPolicy(BaseModel):
     """What sessions an agent may have. A body that is not empty has at least one of the five."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
-        json_schema_extra={"anyOf": [{"maxProperties": 0}, *[{"required": [name]} for name in POLICY_FIELDS]]},
+        json_schema_extra={"anyOf": _ONE_OF_THE_FIVE},
     )
 
     allowed: bool = Field(default_factory=bool, json_schema_extra={"default": True}, description="Whether at all.")

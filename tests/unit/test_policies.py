@@ -128,7 +128,7 @@ def test_a_patch_obeys_the_policy_of_now_in_what_it_sends(world: World) -> None:
 
 @pytest.mark.parametrize("policy", [{"allowed": False}, {"timeoutMinutes": {"max": 20}}, {"timeoutMinutes": 45}])
 def test_a_repeat_under_a_key_finds_its_session_whatever_the_policy_says_now(world: World, policy: Any) -> None:
-    sent = {"timeoutConfig": {"maxDurationMinutes": 40, "warningThresholdMinutes": 25}}
+    sent: Any = {"timeoutConfig": {"maxDurationMinutes": 40, "warningThresholdMinutes": 25}}
     made = world.create(key="k", **sent)
     assert made.status == 201
     world.put_policy(policy)

@@ -184,6 +184,8 @@ class Requests:
             ),
             idempotency_key=idempotency_key,
         )
+        if against_rules and policy is None:
+            raise InvalidRequest(against_rules)
         return Wanted(session, InvalidRequest(against_rules) if against_rules else None)
 
     def merged_timeout(self, body: dict[str, Any], kept: TimeoutConfig, policy: AgentPolicy | None) -> TimeoutConfig:

@@ -8,6 +8,9 @@ MAKEFLAGS += --no-builtin-rules
 
 export SAM_CLI_TELEMETRY := 0
 
+# Some containers set it. Every process would then compile every package again, at two seconds of a processor each.
+unexport PYTHONDONTWRITEBYTECODE
+
 # tools/needs.py puts the programs there that this machine lacks.
 export PATH := $(CURDIR)/.cache/bin:$(PATH)
 
@@ -67,6 +70,10 @@ bench: .venv/.dev .cache/dynamodb-local/.fetched .cache/lambda-runtime/.installe
 .PHONY: build
 build: .aws-sam/build/template.yaml ## the deployable functions and layers, with `sam build`
 
+.PHONY: client
+client: .venv/.run ## build the wheel and the sdist of the Python client into dist/
+	@$(BIN)/python -m tools.build_client | grep bytes
+
 .PHONY: lint-template
 lint-template: .venv-sam/.installed $(EXPANDED) ## check the templates as SAM and as the CloudFormation they expand to
 	for template in $(TEMPLATES); do .venv-sam/bin/sam validate --lint --template $$template; done
@@ -77,7 +84,7 @@ openapi: .venv/.run ## write docs/openapi.json from the request and response mod
 	$(BIN)/python -m tools.openapi
 
 .PHONY: demo
-demo: .venv/.run ## a session's life against a local stack of its own, in a few seconds
+demo: .venv/.run ## a conversation on a local stack of its own, from the question to the expiry, in a few seconds
 	$(BIN)/python -m local.demo
 
 .PHONY: api-key

@@ -71,6 +71,14 @@ class Schedule(NamedTuple):
     input: str | None
 
 
+class StreamSource(NamedTuple):
+    """One event source mapping on a table's stream: the table's logical id, the batch, and its filter patterns."""
+
+    table: str
+    batch_size: int
+    patterns: tuple[str, ...]
+
+
 class Route(NamedTuple):
     """One route of the HTTP API: `GET /path`, or `$default`; and whether the authorizer must let the caller in.
 
@@ -213,6 +221,18 @@ class Template:
                 raise TemplateError(message)
             found.append(Schedule(name, int(rate.group(1)), properties.get("Input")))
         return found
+
+    def streams(self, function: str) -> list[StreamSource]:
+        """The streams that start a function. For the template as it is written."""
+        events = self._function(function).get("Events", {}).values()
+        return [
+            StreamSource(
+                table=properties["Stream"]["Fn::GetAtt"][0],
+                batch_size=int(properties["BatchSize"]),
+                patterns=tuple(each["Pattern"] for each in properties.get("FilterCriteria", {}).get("Filters", ())),
+            )
+            for properties in (event["Properties"] for event in events if event["Type"] == "DynamoDB")
+        ]
 
     def routes(self) -> list[Route]:
         """The routes of the HTTP API, in the template's order."""

@@ -1,4 +1,4 @@
-"""`make demo`: one session's life against a local stack, printed as a time line; an hour passes in a few seconds."""
+"""`make demo`: one conversation on a local stack, printed as a time line; an hour passes in a few seconds."""
 
 import argparse
 import http.client
@@ -7,6 +7,7 @@ import json
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from local.server import Server, listen, url_of
 from local.stack import LocalStack
 
 _TIMEOUT_SECONDS: Final = 60
+_PAUSE_SECONDS: Final = 0.05
 AGENT: Final = "5f0c7a1e-3b5d-4c59-9d5e-0b7a52e3a001"
 USER: Final = "8d2f6b90-1c34-4e0a-8f11-6a3b9d4c7002"
 
@@ -39,8 +41,10 @@ class Client:
         self._headers = {"content-type": "application/json"} | ({"x-api-key": key} if key else {})
         self._events_seen = 0
 
-    def call(self, method: str, path: str, body: Json | None = None, *, expected: int = 200) -> Json:
-        """Send a request; return the answer's JSON.
+    def call(
+        self, method: str, path: str, body: Json | None = None, *, expected: int = 200, key: str | None = None
+    ) -> Json:
+        """Send a request, under an `Idempotency-Key` if one is given; return the answer's JSON.
 
         Raises:
             DemoError: no answer, or one with another status.
@@ -48,7 +52,8 @@ class Client:
         """
         connection = http.client.HTTPConnection(urlsplit(self._url).netloc, timeout=_TIMEOUT_SECONDS)
         try:
-            connection.request(method, path, None if body is None else json.dumps(body), self._headers)
+            headers = self._headers | ({"idempotency-key": key} if key else {})
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
             answer = connection.getresponse()
             content = answer.read()
         except OSError as error:
@@ -61,12 +66,24 @@ class Client:
             raise DemoError(message)
         return dict(json.loads(content))
 
-    def new_events(self, session_id: str) -> list[Json]:
-        """The session's events that were not asked for yet."""
-        events = self.call("GET", "/_local/events")["events"]
-        new = [event for event in events[self._events_seen :] if event["subject"] == session_id]
-        self._events_seen = len(events)
-        return new
+    def new_events(self, session_id: str, message_id: str = "") -> list[Json]:
+        """The session's events that were not asked for yet; waits for the event of a message if one is given.
+
+        Raises:
+            DemoError: that event does not come.
+
+        """
+        give_up = time.monotonic() + _TIMEOUT_SECONDS
+        while True:
+            events = self.call("GET", "/_local/events")["events"]
+            new = [event for event in events[self._events_seen :] if event["subject"] == session_id]
+            if not message_id or any(_message_of(event) == message_id for event in new):
+                self._events_seen = len(events)
+                return new
+            if time.monotonic() > give_up:
+                message = f"no event came for the message {message_id} within {_TIMEOUT_SECONDS} seconds"
+                raise DemoError(message)
+            time.sleep(_PAUSE_SECONDS)
 
 
 class Story:
@@ -77,6 +94,7 @@ class Story:
         self._client = client
         self._out = out
         self._id = ""
+        self._written: set[str] = set()
 
     def create(self) -> None:
         """Begin."""
@@ -84,39 +102,61 @@ class Story:
         session = self._client.call(
             "POST",
             BASE_PATH,
-            {"agentId": AGENT, "userId": USER, "timeoutConfig": config, "metadata": {"topic": "a short holiday"}},
+            {"agentId": AGENT, "userId": USER, "timeoutConfig": config, "metadata": {"topic": "a parcel"}},
             expected=201,
         )
         self._id = session["sessionId"]
         self._client.new_events(self._id)
         self._print(session["createdAt"], "POST /", f"a session of 30 minutes; it expires at {_time(session)}")
 
-    def wait(self, minutes: int) -> None:
-        """Let time pass; print the events that it brings."""
+    def write(self, role: str, content: str, answers: Json | None = None) -> Json:
+        """Write a message, wait for its event and return that.
+
+        `answers` is the event that an agent answers. Its id is the key of the answer: an agent that gets the event
+        again writes nothing twice.
+        """
+        key = f"demo:{answers['id']}" if answers else None
+        path = f"{BASE_PATH}/{self._id}/messages"
+        answer = self._client.call("POST", path, {"content": content, "role": role}, expected=201, key=key)
+        message, status = answer["message"], answer["sessionStatus"]
+        self._written.add(message["id"])
+        renewed = f"  (it now expires at {_time(status)})" if status["wasRenewed"] else ""
+        self._print(message["createdAt"], role, f"{content}{renewed}")
+        return self._show(self._client.new_events(self._id, message["id"]))
+
+    def wait(self, minutes: int) -> Json:
+        """Let time pass in silence; print the events that it brings, and return the last."""
         self._client.call("POST", "/_local/clock", {"advanceMinutes": minutes})
         print(f"{'':10}⋮ {minutes} minutes", file=self._out)
-        for event in self._client.new_events(self._id):
-            kind = event["type"].rpartition(".")[2]
-            end = f"{event['data']['expiresAt'][11:19]}, {event['data']['reason']}"
-            text = f"ends at {end}" if kind == "expiring" else f"ended at {end}"
-            self._print(event["time"], f"event {kind}", text, mark="★")
-
-    def act(self, what: str, why: str) -> None:
-        """Send a heartbeat or renew."""
-        session = self._client.call("POST", f"{BASE_PATH}/{self._id}/{what}")
-        self._print(session["lastActivity"], f"POST /{what}", f"{why}; it now expires at {_time(session)}")
+        return self._show(self._client.new_events(self._id))
 
     def end(self) -> None:
         """See that it is over."""
         error = self._client.call("GET", f"{BASE_PATH}/{self._id}", expected=410)["error"]
         self._print(error["timestamp"], "GET /", f"410 {error['code']}, {error['details']['reason']}")
 
+    def _show(self, events: list[Json]) -> Json:
+        """Print events, and return the last. Those of messages that the stack's own agent wrote are left out."""
+        shown = [event for event in events if _message_of(event) in self._written | {None}]
+        for event in shown:
+            kind = event["type"].removeprefix("agent-sessions.")
+            data = event["data"]
+            end = f"{_time(data)}, {data.get('reason')}"
+            text = {"session.expiring": f"ends at {end}", "session.expired": f"ended at {end}"}.get(kind, "")
+            if message := data.get("message"):
+                text = f"number {message['sequence']}, from the {message['role']}"
+            self._print(event["time"], kind, text, mark="★")
+        if not shown:
+            message = "the time passed without an event"
+            raise DemoError(message)
+        return shown[-1]
+
     def _print(self, time: str, what: str, text: str, mark: str = "●") -> None:
-        print(f"{time[11:19]}  {mark} {what:<16} {text}", file=self._out)
+        print(f"{time[11:19]}  {mark} {what:<17} {text}", file=self._out)
 
 
 def play(client: Client, out: TextIO) -> None:
-    """Play the story: create, heartbeat, warning, renewal, warning, expiry.
+    """Play the story: question, reply, silence, warning, "still there?", renewal, warning, expiry.
 
     Raises:
         DemoError: the session did something else.
@@ -124,16 +164,23 @@ def play(client: Client, out: TextIO) -> None:
     """
     story = Story(client, out)
     story.create()
-    story.wait(20)
-    story.act("heartbeat", "somebody types")
-    story.wait(26)
-    story.act("renew", "the warning arrived")
+    question = story.write("user", "Where is my parcel?")
+    story.write("agent", "It left the depot this morning.", answers=question)
+    warning = story.wait(26)
+    story.write("agent", "Are you still there?", answers=warning)
+    story.write("user", "Yes! When will it be here?")
     story.wait(32)
     story.end()
 
 
-def _time(session: Json) -> str:
-    return str(session["expiresAt"])[11:19]
+def _message_of(event: Json) -> str | None:
+    """The id of the message that an event is about."""
+    message = event["data"].get("message")
+    return message["id"] if message else None
+
+
+def _time(about: Json) -> str:
+    return str(about["expiresAt"])[11:19]
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 import boto3
 from botocore.config import Config
@@ -143,7 +143,12 @@ class DynamoDbLocal:
 
     def client(self, config: Config | None = None) -> "DynamoDBClient":
         """A low-level client of this server, with made-up credentials and no retries unless `config` says otherwise."""
-        return client(self.endpoint_url, config, access_key=self._access_key or "local")
+        made: DynamoDBClient = client(self.endpoint_url, config, access_key=self._access_key or "local")
+        return made
+
+    def streams(self) -> Any:
+        """A client of the streams of this server's tables."""
+        return client(self.endpoint_url, access_key=self._access_key or "local", service="dynamodbstreams")
 
     def _launch(self, java: str) -> None:
         if self._data_dir is None:
@@ -188,8 +193,10 @@ class DynamoDbLocal:
         return self._output.read().decode(errors="replace").strip()[-2000:]
 
 
-def client(endpoint_url: str, config: Config | None = None, *, access_key: str = "local") -> "DynamoDBClient":
-    """A low-level DynamoDB client of a local server: made-up credentials, and no retries unless `config` says so."""
+def client(
+    endpoint_url: str, config: Config | None = None, *, access_key: str = "local", service: Any = "dynamodb"
+) -> Any:
+    """A low-level client of a local server: made-up credentials, and no retries unless `config` says so."""
     defaults = Config(
         retries={"total_max_attempts": 1, "mode": "standard"},
         max_pool_connections=50,
@@ -203,7 +210,7 @@ def client(endpoint_url: str, config: Config | None = None, *, access_key: str =
         region_name="eu-central-1",
     )
     return session.client(
-        "dynamodb", endpoint_url=endpoint_url, config=defaults if config is None else defaults.merge(config)
+        service, endpoint_url=endpoint_url, config=defaults if config is None else defaults.merge(config)
     )
 
 

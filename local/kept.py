@@ -12,6 +12,7 @@ from typing import Final
 from local.clock import LATEST_MS
 
 _CLOCK: Final = "clock.json"
+_STREAM: Final = "stream-position"
 _LOCK: Final = "stack.lock"
 _ACCESS_KEY: Final = "access-key"
 
@@ -81,7 +82,19 @@ class KeptFolder:
 
     def keep_offset(self, offset_ms: int) -> None:
         """Write the clock's offset, so that a crash leaves the old file or the new one."""
-        file = self.path / _CLOCK
-        new = file.with_suffix(".new")
-        new.write_text(json.dumps({"offsetMs": offset_ms}), encoding="utf-8")
-        new.replace(file)
+        _replace(self.path / _CLOCK, json.dumps({"offsetMs": offset_ms}))
+
+    def stream_position(self) -> str | None:
+        """The sequence number up to which the messages' events were published; None in a new folder."""
+        file = self.path / _STREAM
+        return file.read_text(encoding="ascii").strip() if file.exists() else None
+
+    def keep_stream_position(self, position: str) -> None:
+        """Write the position, so that a crash leaves the old one or the new one."""
+        _replace(self.path / _STREAM, position)
+
+
+def _replace(file: Path, text: str) -> None:
+    new = file.with_suffix(".new")
+    new.write_text(text, encoding="utf-8")
+    new.replace(file)

@@ -7,19 +7,33 @@ until its TTL; nobody can read it.
 import threading
 import uuid
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from local.clock import MovableClock
+
+if TYPE_CHECKING:
+    from types_boto3_sqs import SQSClient
 
 MAX_RECEIVES: Final = 5
 """As the template's redrive policy: an order that fails so often is dropped, and reported."""
 
 
 class LocalQueue:
-    """One queue, with the one call of SQS's client that the functions make."""
+    """The eraser's queue, with the one call of SQS's client that the functions make."""
 
-    def __init__(self, clock: MovableClock, on_failure: Callable[[BaseException], None]) -> None:
-        """Go by `clock`; report an order that failed for the last time to `on_failure`."""
+    def __init__(
+        self,
+        url: str,
+        clock: MovableClock,
+        on_failure: Callable[[BaseException], None],
+        others: "SQSClient | None" = None,
+    ) -> None:
+        """Go by `clock`; report an order that failed for the last time to `on_failure`.
+
+        What is sent to another queue than `url` goes to `others`.
+        """
+        self._url = url
+        self._others = others
         self._clock = clock
         self._on_failure = on_failure
         self._lock = threading.Lock()
@@ -27,6 +41,8 @@ class LocalQueue:
 
     def send_message(self, **request: Any) -> dict[str, Any]:
         """Keep a message until its delay is over."""
+        if self._others is not None and request["QueueUrl"] != self._url:
+            return dict(self._others.send_message(**request))
         due_ms = self._clock.now_ms() + 1000 * int(request.get("DelaySeconds", 0))
         with self._lock:
             self._waiting.append((due_ms, request["MessageBody"], 0))

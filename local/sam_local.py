@@ -20,8 +20,8 @@ ENV_FILE = Path(__file__).resolve().with_name("env.json")
 _QUICKLY = Config(connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 2})
 
 
-def names(env_file: Path = ENV_FILE) -> tuple[dict[str, str], str, str]:
-    """What the env file calls the tables, by logical id, the topic, and the eraser's queue."""
+def names(env_file: Path = ENV_FILE) -> tuple[dict[str, str], str, list[str]]:
+    """What the env file calls the tables, by logical id, the topic, and the queues."""
     env: dict[str, dict[str, str]] = json.loads(env_file.read_text(encoding="utf-8"))
     tables = {
         "SessionsTable": env["SessionApiFunction"]["SESSIONS_TABLE"],
@@ -29,21 +29,26 @@ def names(env_file: Path = ENV_FILE) -> tuple[dict[str, str], str, str]:
         "AgentPoliciesTable": env["SessionApiFunction"]["AGENT_POLICIES_TABLE"],
         "ApiKeysTable": env["ApiKeyAuthorizerFunction"]["API_KEYS_TABLE"],
     }
-    queue = env["EraserFunction"]["ERASER_QUEUE_URL"].rpartition("/")[2]
-    return tables, env["ExpirySweeperFunction"]["EVENTS_TOPIC_ARN"], queue
+    urls = (
+        env["EraserFunction"]["ERASER_QUEUE_URL"],
+        env["MessagePublisherFunction"]["MESSAGE_EVENTS_DEAD_LETTERS_URL"],
+    )
+    queues = [url.rpartition("/")[2] for url in urls]
+    return tables, env["ExpirySweeperFunction"]["EVENTS_TOPIC_ARN"], queues
 
 
 def make(dynamodb: Any, sns: Any, sqs: Any) -> list[str]:
     """Make what is missing; return the names of what was made."""
-    tables, topic_arn, queue = names()
+    tables, topic_arn, queues = names()
     there = set(dynamodb.list_tables()["TableNames"])
     missing = {logical_id: name for logical_id, name in tables.items() if name not in there}
     create_tables(dynamodb, PATH, missing)
     topic = topic_arn.rpartition(":")[2]
     if sns.create_topic(Name=topic)["TopicArn"] != topic_arn:
         raise ValueError(f"{ENV_FILE.name} names a topic of another account or region than the stand-in's")
-    sqs.create_queue(QueueName=queue)
-    return [*missing.values(), topic, queue]
+    for queue in queues:
+        sqs.create_queue(QueueName=queue)
+    return [*missing.values(), topic, *queues]
 
 
 def _client(service: Any, url: str) -> Any:

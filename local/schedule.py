@@ -18,6 +18,7 @@ from agent_sessions.wire_format import timestamp
 
 from local.aws import ACCOUNT, REGION
 from local.clock import MovableClock
+from local.upcoming import minute_from
 from template_reader import Schedule
 
 _IDLE_SECONDS: Final = 0.5
@@ -122,13 +123,15 @@ class Scheduler:
         clock: MovableClock,
         next_due_ms: Callable[[int | None], int | None],
         look_ahead_ms: int,
+        before_move: Callable[[], object] = lambda: None,
         after_run: Callable[[], object] = lambda: None,
         on_failure: Callable[[BaseException], None] = lambda _: None,
         turnstile: Turnstile | None = None,
     ) -> None:
         """`next_due_ms` is the earliest entry of the due index, or the earliest behind a moment.
 
-        `after_run` takes in what a run published.
+        `before_move` is called while the clock still stands at the moment that it is about to leave, and `after_run`
+        takes in what a run published.
         Callers of the API pass the turnstile, so that none of them comes between a look at the index and the move that
         follows from it.
         """
@@ -136,7 +139,8 @@ class Scheduler:
         self._rules = rules
         self._clock = clock
         self._next_due_ms = next_due_ms
-        self._look_ahead_ms = look_ahead_ms
+        self.look_ahead_ms = look_ahead_ms
+        self._before_move = before_move
         self._after_run = after_run
         self._on_failure = on_failure
         self._turnstile = turnstile or Turnstile()
@@ -161,6 +165,11 @@ class Scheduler:
         if self._ticker is not None:
             self._ticker.join()
 
+    @property
+    def next_minute_ms(self) -> int:
+        """The next minute whose sweep is still to come."""
+        return self._done_ms + MS_PER_MINUTE
+
     def sweep(self) -> Any:
         """Run the sweeper now, out of turn; return its answer."""
         with self._running:
@@ -180,6 +189,16 @@ class Scheduler:
         with self._running, self._clock.held():
             start_ms = self._clock.now_ms()
             return self._move(start_ms, start_ms + by_ms, until_event=False)
+
+    def advance_to(self, moment_ms: int) -> Move:
+        """Move the clock forward to a moment, as `advance` does; not at all where the moment has passed.
+
+        Raises:
+            MoveStoppedError: the stack ends.
+
+        """
+        with self._running, self._clock.held():
+            return self._move(self._clock.now_ms(), moment_ms, until_event=False)
 
     def advance_to_event(self) -> Move:
         """Move the clock to the next minute that publishes something; not at all where nothing will be.
@@ -205,7 +224,7 @@ class Scheduler:
                 if self._ending.is_set():
                     message = "the local stack is ending"
                     raise MoveStoppedError(message)
-                self._clock.move_to(minute_ms)
+                self._move_to(minute_ms)
                 passed = self._turnstile.passed
                 settled = self._run_minute(minute_ms, move)
                 if until_event and move.events:
@@ -213,11 +232,15 @@ class Scheduler:
                 wanted = [] if until_event else [moment for moment in last_ms.values() if moment > minute_ms]
                 minute_ms = self._after(minute_ms, target_ms, wanted, passed if settled else None)
             if not until_event:
-                self._clock.move_to(target_ms)
+                self._move_to(target_ms)
         finally:
             self.progress = None
         move.end_ms = self._clock.now_ms()
         return move
+
+    def _move_to(self, moment_ms: int) -> None:
+        self._before_move()
+        self._clock.move_to(moment_ms)
 
     def _run_minute(self, minute_ms: int, move: Move) -> bool:
         """Run the rules of this minute; return whether the sweep did all there was to do."""
@@ -242,19 +265,19 @@ class Scheduler:
         with self._turnstile.alone():
             if passed != self._turnstile.passed:
                 return minute_ms + MS_PER_MINUTE
-            horizon_ms = minute_ms + self._look_ahead_ms
+            horizon_ms = minute_ms + self.look_ahead_ms
             moments = list(wanted)
             waiting_ms = self._next_due_ms(None)
             if waiting_ms is not None and waiting_ms <= horizon_ms:
-                moments.append(_minute_from(waiting_ms + EXPIRY_GRACE_MS))
+                moments.append(minute_from(waiting_ms + EXPIRY_GRACE_MS))
                 waiting_ms = self._next_due_ms(horizon_ms)
             if waiting_ms is not None:
-                moments.append(_minute_from(waiting_ms - self._look_ahead_ms))
+                moments.append(minute_from(waiting_ms - self.look_ahead_ms))
             if not moments:
                 return None
             next_ms = max(minute_ms + MS_PER_MINUTE, min(moments))
             # Still inside the turnstile: what a caller makes from now on is due later than this.
-            self._clock.move_to(min(next_ms, target_ms))
+            self._move_to(min(next_ms, target_ms))
             return next_ms
 
     def _tick(self) -> None:
@@ -302,8 +325,3 @@ def _minute_of(moment_ms: int, every: int = 1) -> int:
     """The last whole minute, or multiple of minutes, that is not after the moment."""
     step_ms = every * MS_PER_MINUTE
     return moment_ms // step_ms * step_ms
-
-
-def _minute_from(moment_ms: int) -> int:
-    """The first whole minute that is not before the moment."""
-    return -(moment_ms // -MS_PER_MINUTE) * MS_PER_MINUTE

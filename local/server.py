@@ -7,7 +7,9 @@ import json
 import math
 import re
 import socket
+import time
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +28,7 @@ from agent_sessions.errors import (
     SessionServiceError,
 )
 from agent_sessions.keys.commands import answer as answer_key_command
+from agent_sessions.sessions.leases import WARNED_EARLY_MS
 from agent_sessions.sessions.model import MS_PER_MINUTE
 from agent_sessions.wire_format import timestamp
 from starlette.applications import Starlette
@@ -39,18 +42,24 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from local.clock import LATEST_MS
 from local.events import FilterPolicyError
 from local.gateway import BODY_LIMIT, HttpRequest
+from local.play import FASTEST
 from local.schedule import LONGEST_MOVE_MS, Move, MoveStoppedError
 from local.stack import ROOT, LocalStack
 
-PAGE: Final = Path(__file__).with_name("page.html")
+PAGE: Final = Path(__file__).with_name("page")
+"""The folder of the page: `index.html`, and what it loads from `/_local/page/`."""
 OPENAPI: Final = ROOT / "docs" / "openapi.json"
 
 _PAGE_MAY: Final = (
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; connect-src 'self'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+_PAGE_HEADERS: Final = {"cache-control": "no-store", "content-security-policy": _PAGE_MAY}
 _LARGEST_HEAD: Final = 256 * 1024
 _STREAM_SECONDS: Final = 0.2
-_EVENTS_SHOWN: Final = 200
+_EVENTS_SHOWN: Final = 1_000
+_LOOK_SECONDS: Final = 0.5
+"""How often at most a page's connection works out which event comes next."""
 _ADDRESS: Final = re.compile(r"^https?://[^/]*", re.IGNORECASE)
 _PAGE_OF: Final = re.compile(r"https?://([^/]+)")
 
@@ -154,6 +163,7 @@ def _own_application(stack: LocalStack) -> Starlette:
     local = _LocalRoutes(stack)
     routes: list[Any] = [
         Route("/", _page),
+        Route("/_local/page/{name}", _page_file),
         Route("/_local/clock", local.clock, methods=["GET", "POST"]),
         Route("/_local/sweep", local.sweep, methods=["POST"]),
         Route("/_local/events", local.events),
@@ -219,14 +229,17 @@ class _LocalRoutes:
 
     def __init__(self, stack: LocalStack) -> None:
         self._stack = stack
+        self._pages = 0
 
     async def clock(self, request: Request) -> Response:
-        """Return the clock, or move it."""
+        """Return the clock, move it, or set how fast it runs."""
         if request.method == "GET":
-            return JSONResponse(self._clock())
+            return JSONResponse(self._clock() | {"next": await asyncio.to_thread(self._next)})
 
         def move(body: bytes) -> dict[str, Any]:
-            move = self._move(body)
+            move = self._move(_object(body))
+            if move is None:
+                return self._clock()
             return {
                 "now": timestamp(move.end_ms),
                 "advancedMinutes": (move.end_ms - move.start_ms) / MS_PER_MINUTE,
@@ -286,26 +299,48 @@ class _LocalRoutes:
 
     async def _changes(self) -> AsyncIterator[str]:
         stack = self._stack
-        yield _sent("hello", self._hello())
-        told_clock: Any = None
-        told_events = version = ticks = 0
-        while not stack.ending.is_set():
-            clock = self._clock()
-            offset_ms = stack.clock.offset_ms
-            # A page lets the clock run by itself: it hears of it when it was moved, and now and then to agree with it.
-            state = (clock["moving"], clock["moving"] and clock["now"], round(offset_ms, -2), stack.watch.left_out)
-            if state != told_clock or ticks % 25 == 0:
-                told_clock = state
-                yield _sent("clock", clock | {"leftOut": stack.watch.left_out})
-            events = stack.inbox.events(told_events)
-            told_events += len(events)
-            if events:
-                yield _sent("events", {"total": told_events, "latest": events[-_EVENTS_SHOWN:]})
-            version, sights = await asyncio.to_thread(stack.watch.since, version)
-            if sights:
-                yield _sent("sessions", [{"sessionId": sight.session_id, "session": sight.body} for sight in sights])
-            ticks += 1
-            await asyncio.sleep(_STREAM_SECONDS)
+        self._pages += 1
+        try:
+            yield _sent("hello", self._hello())
+            sent_clock: Any = None
+            events_sent = calls_sent = version = ticks = 0
+            upcoming: Any = None
+            has_changed, look_again = True, 0.0
+            while not stack.ending.is_set():
+                version, sights = await asyncio.to_thread(stack.watch.since, version)
+                if sights:
+                    yield _sent("sessions", [{"sessionId": s.session_id, "session": s.body} for s in sights])
+                if calls := stack.calls.since(calls_sent):
+                    calls_sent = calls[-1]["number"]
+                    yield _sent("calls", calls)
+                events = stack.inbox.events(events_sent)
+                events_sent += len(events)
+                if events:
+                    yield _sent("events", {"total": events_sent, "latest": events[-_EVENTS_SHOWN:]})
+                # A changed session or a move may change what comes next. A quiet stack is asked now and then.
+                has_changed = has_changed or bool(sights or events) or ticks % 25 == 0
+                if has_changed and time.monotonic() >= look_again:
+                    has_changed, look_again = False, time.monotonic() + _LOOK_SECONDS
+                    upcoming = await asyncio.to_thread(self._next)
+                clock = self._clock()
+                offset_ms = stack.clock.offset_ms
+                # A page lets the clock run by itself: it is sent when it was moved, and now and then to agree with it.
+                state = (
+                    clock["moving"] and clock["now"],
+                    round(offset_ms, -2),
+                    clock["speed"],
+                    upcoming,
+                    stack.watch.left_out,
+                )
+                if state != sent_clock or ticks % 25 == 0:
+                    sent_clock = state
+                    yield _sent("clock", clock | {"leftOut": stack.watch.left_out, "next": upcoming})
+                ticks += 1
+                await asyncio.sleep(_STREAM_SECONDS)
+        finally:
+            self._pages -= 1
+            if self._pages == 0:
+                stack.player.play(1)
 
     async def _changed(self, request: Request, change: Callable[[bytes], Any]) -> Response:
         """Carry out a change in a thread, as it may take long."""
@@ -348,6 +383,7 @@ class _LocalRoutes:
             "stackId": self._stack.stack_id,
             "auth": self._stack.options.auth,
             "filterPolicy": self._stack.inbox.filter_policy,
+            "warnedEarlyMinutes": WARNED_EARLY_MS // MS_PER_MINUTE,
             "defaults": {
                 "timeoutMinutes": settings.session_default_timeout_minutes,
                 "warningThresholdMinutes": settings.session_warning_threshold_minutes,
@@ -364,22 +400,77 @@ class _LocalRoutes:
         return {
             "now": timestamp(self._stack.clock.now_ms()),
             "aheadMinutes": round(self._stack.clock.offset_ms / MS_PER_MINUTE, 3),
-            "moving": moving,
+            "moving": None if self._is_playing() else moving,
+            "speed": self._stack.player.speed,
         }
 
-    def _move(self, body: bytes) -> Move:
-        wanted = _object(body)
+    def _is_playing(self) -> bool:
+        return self._stack.player.speed != 1
+
+    def _next(self) -> dict[str, Any] | None:
+        """The event that comes next, as a page shows it."""
+        try:
+            found = self._stack.upcoming()
+        except ServiceUnavailable:
+            return None
+        return found and {"at": timestamp(found.at_ms), "type": found.kind, "sessionId": found.session_id}
+
+    def _move(self, wanted: dict[str, Any]) -> Move | None:
+        """Carry out a wish; None where it is about the speed. Any other wish ends a play."""
+        if "speed" in wanted:
+            speed = _number(wanted, "speed", f"from 1 to {FASTEST}", lambda speed: 1 <= speed <= FASTEST)
+            self._stack.player.play(speed)
+            return None
         if wanted.get("toNextEvent") is True and "advanceMinutes" not in wanted:
+            self._stack.player.play(1)
             return self._stack.advance_to_event()
-        minutes = wanted.get("advanceMinutes")
-        longest = LONGEST_MOVE_MS // MS_PER_MINUTE
-        if isinstance(minutes, bool) or not isinstance(minutes, int | float) or not 0 < minutes <= longest:
-            rule = f"must be a number above 0, at most {longest} (the clock never goes backwards)"
-            raise InvalidRequest([FieldProblem("advanceMinutes", rule, minutes)])
-        by_ms = math.ceil(minutes * MS_PER_MINUTE)
-        if self._stack.clock.now_ms() + by_ms > LATEST_MS:
-            raise InvalidRequest([FieldProblem("advanceMinutes", "would pass the end of the year 9999", minutes)])
-        return self._stack.advance(by_ms)
+        now_ms = self._stack.clock.now_ms()
+        if "advanceTo" in wanted:
+            name = "advanceTo"
+            to_ms = _moment_ms(wanted[name])
+            if not now_ms < to_ms <= now_ms + LONGEST_MOVE_MS:
+                rule = "must be after the clock's time, at most a year (the clock never goes backwards)"
+                raise InvalidRequest([FieldProblem(name, rule, wanted[name])])
+        else:
+            name = "advanceMinutes"
+            longest = LONGEST_MOVE_MS // MS_PER_MINUTE
+            rule = f"above 0, at most {longest} (the clock never goes backwards)"
+            minutes = _number(wanted, name, rule, lambda minutes: 0 < minutes <= longest)
+            to_ms = now_ms + math.ceil(minutes * MS_PER_MINUTE)
+        if to_ms > LATEST_MS:
+            raise InvalidRequest([FieldProblem(name, "would pass the end of the year 9999", wanted[name])])
+        self._stack.player.play(1)
+        return self._stack.advance_to(to_ms) if name == "advanceTo" else self._stack.advance(to_ms - now_ms)
+
+
+def _number(wanted: dict[str, Any], name: str, rule: str, holds: Callable[[float], bool]) -> float:
+    """Read a number of a body for which `holds` is true; `rule` says when that is.
+
+    Raises:
+        InvalidRequest: it is none.
+
+    """
+    given = wanted.get(name)
+    if isinstance(given, bool) or not isinstance(given, int | float) or not holds(given):
+        raise InvalidRequest([FieldProblem(name, f"must be a number {rule}", given)])
+    return given
+
+
+def _moment_ms(given: Any) -> int:
+    """Read ISO 8601 with a zone, as epoch milliseconds.
+
+    Raises:
+        InvalidRequest: it is something else.
+
+    """
+    problem = FieldProblem("advanceTo", "must be ISO 8601 with a zone", given)
+    try:
+        moment = datetime.fromisoformat(given)
+    except (TypeError, ValueError) as error:
+        raise InvalidRequest([problem]) from error
+    if moment.tzinfo is None:
+        raise InvalidRequest([problem])
+    return (moment - datetime.fromtimestamp(0, UTC)) // timedelta(milliseconds=1)
 
 
 def _object(body: bytes) -> dict[str, Any]:
@@ -401,7 +492,15 @@ def _sent(name: str, data: Any) -> str:
 
 
 async def _page(_request: Request) -> Response:
-    return FileResponse(PAGE, headers={"cache-control": "no-store", "content-security-policy": _PAGE_MAY})
+    return FileResponse(PAGE / "index.html", headers=_PAGE_HEADERS)
+
+
+async def _page_file(request: Request) -> Response:
+    # The name has no slash in it, and only what the folder holds is served.
+    file = next((file for file in PAGE.iterdir() if file.name == request.path_params["name"]), None)
+    if file is None:
+        raise HTTPException(HTTPStatus.NOT_FOUND)
+    return FileResponse(file, headers=_PAGE_HEADERS)
 
 
 async def _openapi(request: Request) -> Response:

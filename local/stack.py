@@ -11,10 +11,11 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from agent_sessions.api.edge import BASE_PATH
+from agent_sessions.api.edge import BASE_PATH, ERASURES_PATH
 from agent_sessions.bootstrap import callers
 from agent_sessions.bootstrap.wiring import Wiring, wire
 from agent_sessions.errors import ServiceUnavailable
@@ -25,16 +26,21 @@ from botocore.config import Config
 
 from local import dynamodb_local
 from local.aws import ACCOUNT, REGION, EmbeddedAws, forget_real_accounts
+from local.calls import CallLog
 from local.clock import MovableClock
 from local.dynamo.client import MemoryDynamo
+from local.dynamo.engine import Do, Request, Response
 from local.events import EventInbox
 from local.functions import FunctionLog, LambdaFunction, redirected_output
 from local.gateway import Authorizer, Cors, Gateway, HttpAnswer, HttpRequest
 from local.kept import KeptFolder
 from local.options import Options
+from local.play import Player
 from local.queue import LocalQueue
 from local.schedule import Move, Scheduler, Turnstile
 from local.store import LocalStore
+from local.stream import DynamoDbLocalStream, ReadStream, StreamMapping
+from local.upcoming import Upcoming, next_event
 from local.watch import SessionWatch
 from template_reader import Deployment, Schedule, Template
 
@@ -52,8 +58,9 @@ _FUNCTIONS: Final = (
     "ApiKeyAuthorizerFunction",
     "SessionMessagesFunction",
     "EraserFunction",
+    "MessagePublisherFunction",
 )
-_SETTINGS: Final = ("SESSION_", "MESSAGES_PER_SESSION", "REPLY_WAIT_SECONDS", "REQUIRE_AGENT_POLICY")
+_SETTINGS: Final = ("SESSION_", "MESSAGES_PER_SESSION", "REPLY_WAIT_SECONDS", "REQUIRE_AGENT_POLICY", "EVENT_CONTENT")
 """How the variables begin that are taken from the environment."""
 _CALLS_AT_A_TIME: Final = 16
 _MESSAGES_AT_A_TIME: Final = 256
@@ -77,6 +84,9 @@ class LocalStack:
         self.clock: MovableClock
         self.inbox: EventInbox
         self.watch: SessionWatch
+        self.calls = CallLog()
+        self._published: list[str] = []
+        self.player = Player(self.advance)
         self.ending = threading.Event()
         self._log_file = log_file
         self.data_dir = data_dir
@@ -84,7 +94,10 @@ class LocalStack:
         self._turnstile = Turnstile()
         self._gateway: Gateway
         self._scheduler: Scheduler
+        self._store: LocalStore
         self._queue: LocalQueue
+        self._stream: StreamMapping | None = None
+        self._read_stream: Callable[[str], ReadStream]
         self._eraser: Callable[[dict[str, Any]], Any]
         self._callers: ThreadPoolExecutor
         self._talkers: ThreadPoolExecutor
@@ -121,18 +134,20 @@ class LocalStack:
         dynamodb = self._dynamodb()
         sns = aws.sns()
         topic_arn = sns.create_topic(Name="local-SessionEventsTopic")["TopicArn"]
+        sqs = aws.sqs()
+        dead_letters = sqs.create_queue(QueueName="local-MessagePublisherDeadLetterQueue")["QueueUrl"]
         tables = {name: f"local-{name}" for name in template.tables()}
         template = template.for_deployment(
             Deployment(
                 parameters=template.deployment.parameters,
-                resources=tables | {"SessionEventsTopic": topic_arn},
+                resources=tables | {"SessionEventsTopic": topic_arn, "MessagePublisherDeadLetterQueue": dead_letters},
                 region=REGION,
                 account=ACCOUNT,
             )
         )
         environ = _environment(template)
         os.environ |= {name: value for name, value in environ.items() if name.startswith("POWERTOOLS_")}
-        self._queue = LocalQueue(self.clock, self._report_failure)
+        self._queue = LocalQueue(environ["ERASER_QUEUE_URL"], self.clock, self._report_failure, others=sqs)
         self._eraser = _function(template, "EraserFunction")
         wire(
             Wiring(
@@ -143,8 +158,10 @@ class LocalStack:
         )
         store = LocalStore(dynamodb, tables, due_shards=int(environ["DUE_SHARDS"]))
         store.create_missing(template)
+        self._store = store
         self.watch = SessionWatch(store.read, self.clock)
-        self.inbox = EventInbox(sns, aws.sqs(), topic_arn, self._take_event)
+        self.inbox = EventInbox(sns, sqs, topic_arn, self._take_event)
+        self._start_stream(template, tables)
         if self._kept is not None:
             self.watch.touch(store.session_ids())
         # Settings that contradict one another are refused now, not at the first request.
@@ -160,12 +177,14 @@ class LocalStack:
             clock=self.clock,
             next_due_ms=store.next_due_ms,
             look_ahead_ms=int(environ["SWEEP_LOOK_AHEAD_SECONDS"]) * 1000,
+            before_move=self._publish_messages,
             after_run=self._after_run,
             on_failure=self._report_failure,
             turnstile=self._turnstile,
         )
         self._scheduler.start()
         self._cleanup.callback(self._scheduler.stop)
+        self._cleanup.callback(self.player.stop)
 
     def stop(self) -> None:
         """Stop all parts, in the opposite order."""
@@ -184,10 +203,16 @@ class LocalStack:
     def answer(self, request: HttpRequest) -> HttpAnswer:
         """Answer a request to the API."""
         with self._turnstile.shared():
+            at_ms = self.clock.now_ms()
             answer = self._gateway.answer(request)
             at = timestamp(self.clock.now_ms())[11:19]
         if request.method not in {"GET", "HEAD", "OPTIONS"}:
-            self.watch.touch(_sessions_named_by(request, answer))
+            named = _sessions_named_by(request, answer)
+            self.watch.touch(named)
+            route = request.path.removeprefix(BASE_PATH).removeprefix(f"/{named[0]}" if named else "")
+            self.calls.add(at_ms, request.method, route or "/", named[0] if named else None, answer)
+        if request.path.startswith(ERASURES_PATH):
+            self.watch.touch_all()
         self.show(f"  {at}  {request.method:<6} {request.path}  {answer.status}")
         return answer
 
@@ -197,11 +222,23 @@ class LocalStack:
         self._keep_offset()
         return move
 
+    def advance_to(self, moment_ms: int) -> Move:
+        """Move the clock to a moment."""
+        move = self._scheduler.advance_to(moment_ms)
+        self._keep_offset()
+        return move
+
     def advance_to_event(self) -> Move:
         """Move the clock to the next event."""
         move = self._scheduler.advance_to_event()
         self._keep_offset()
         return move
+
+    def upcoming(self) -> Upcoming | None:
+        """What is published next if nobody calls until then."""
+        look_ahead_ms = self._scheduler.look_ahead_ms
+        first_minute_ms = self._scheduler.next_minute_ms
+        return next_event(self._store.due(), first_minute_ms=first_minute_ms, look_ahead_ms=look_ahead_ms)
 
     def sweep(self) -> Any:
         """Sweep now."""
@@ -242,14 +279,52 @@ class LocalStack:
 
     def _dynamodb(self) -> "DynamoDBClient":
         if self._kept is None:
-            return MemoryDynamo(self.clock).as_client()
+            memory = _HeardDynamo(self.clock, self._wake_stream)
+            self._read_stream = lambda table: partial(memory.stream_records, table)
+            return memory.as_client()
         server = dynamodb_local.DynamoDbLocal(data_dir=self.data_dir, access_key=self._kept.access_key())
         self._cleanup.enter_context(server)
-        return server.client(Config(parameter_validation=True))
+        client: DynamoDBClient = server.client(Config(parameter_validation=True))
+        for operation in ("PutItem", "BatchWriteItem", "TransactWriteItems"):
+            client.meta.events.register(f"after-call.dynamodb.{operation}", self._wake_stream)
+
+        def read_stream(table: str) -> ReadStream:
+            arn = client.describe_table(TableName=table)["Table"]["LatestStreamArn"]
+            return DynamoDbLocalStream(server.streams(), arn, lambda: self.clock.offset_ms)
+
+        self._read_stream = read_stream
+        return client
+
+    def _start_stream(self, template: Template, tables: Mapping[str, str]) -> None:
+        (source,) = template.streams("MessagePublisherFunction")
+        kept = self._kept
+        self._stream = StreamMapping(
+            source,
+            self._read_stream(tables[source.table]),
+            _function(template, "MessagePublisherFunction"),
+            position=kept.stream_position() if kept else None,
+            keep_position=kept.keep_stream_position if kept else lambda _: None,
+            on_failure=self._report_failure,
+        )
+        self._stream.start()
+        self._cleanup.callback(self._stream.stop)
+
+    def _wake_stream(self, **_: object) -> None:
+        if self._stream is not None:
+            self._stream.wake()
+
+    def _publish_messages(self) -> None:
+        if self._stream is not None:
+            self._stream.deliver()
 
     def _take_event(self, event: dict[str, Any]) -> None:
         self.watch.touch([event["subject"]])
-        self.show(f"  {event['time'][11:19]}  event  {event['type'].rpartition('.')[2]} {event['subject']}")
+        self._published.append(event["subject"])
+        kind = event["type"].removeprefix("agent-sessions.").removeprefix("session.")
+        if "message" in event["data"]:
+            message = event["data"]["message"]
+            kind += f" ({message['role']}, {message['sequence']})"
+        self.show(f"  {event['time'][11:19]}  event  {kind} {event['subject']}")
 
     def _report_failure(self, failure: BaseException) -> None:
         self.show(f"  a function failed: {type(failure).__name__}: {failure}  (its log is in {self.log.path})")
@@ -257,11 +332,28 @@ class LocalStack:
     def _after_run(self) -> None:
         self._queue.deliver(self._eraser)
         self.inbox.collect()
+        # A sweep publishes first and marks the session afterwards: the page is to see both.
+        self.watch.touch(self._published)
+        self._published = []
         self._keep_offset()
 
     def _keep_offset(self) -> None:
         if self._kept is not None:
             self._kept.keep_offset(self.clock.offset_ms)
+
+
+class _HeardDynamo(MemoryDynamo):
+    """DynamoDB in memory, which calls `heard` after each write that may have made a new item."""
+
+    def __init__(self, clock: MovableClock, heard: Callable[[], object]) -> None:
+        super().__init__(clock)
+        self._heard = heard
+
+    def _answer(self, name: str, request: Request, do: Do) -> Response:
+        answer = super()._answer(name, request, do)
+        if name in {"put_item", "batch_write_item", "transact_write_items"}:
+            self._heard()
+        return answer
 
 
 class _CallersClock:

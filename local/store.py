@@ -1,7 +1,8 @@
 """What the local stack itself asks of the sessions table: that it is there, what is due next, what the page shows."""
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+import heapq
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Final
 
 from agent_sessions.sessions import dynamo_item as items
 from agent_sessions.sessions.dynamo_store import BATCH_GET_LIMIT, read_many
@@ -11,6 +12,9 @@ from template_reader import Template, create_tables
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
+
+
+_DUE_PAGE: Final = 25
 
 
 class OtherSchemaError(Exception):
@@ -62,6 +66,29 @@ class LocalStore:
             )["Items"]
             found += [int(entry[items.DUE_AT]["N"]) for entry in entries]
         return min(found, default=None)
+
+    def due(self) -> Iterator[tuple[int, Session | None]]:
+        """The entries of the due index, earliest first: each entry's moment and its session, None where it is gone."""
+        shards = [self._due_in(shard) for shard in range(self._due_shards)]
+        for due_at_ms, session_id in heapq.merge(*shards):
+            yield due_at_ms, self.read([session_id]).get(session_id)
+
+    def _due_in(self, shard: int) -> Iterator[tuple[int, str]]:
+        start: Any = {}
+        while True:
+            page = self._client.query(
+                TableName=self._sessions,
+                IndexName=items.DUE_INDEX,
+                KeyConditionExpression=f"{items.DUE_SHARD} = :shard",
+                ExpressionAttributeValues={":shard": {"N": str(shard)}},
+                Limit=_DUE_PAGE,
+                **start,
+            )
+            for entry in page["Items"]:
+                yield int(entry[items.DUE_AT]["N"]), entry[items.SESSION_ID]["S"]
+            if "LastEvaluatedKey" not in page:
+                return
+            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
     def read(self, session_ids: Iterable[str]) -> dict[str, Session]:
         """The sessions that there are of these ids."""

@@ -15,7 +15,7 @@ from agent_sessions.clock import Clock
 from agent_sessions.errors import ServiceUnavailable
 from agent_sessions.sessions.model import Session
 
-SHOWN: Final = 100
+SHOWN: Final = 500
 _PAUSE_SECONDS: Final = 0.2
 _SHARE: Final = 5
 """A refresh waits this many times as long as the last one took, so that a busy stack is not busy with its page."""
@@ -49,6 +49,11 @@ class SessionWatch:
         """Note that these sessions may have changed, or are new."""
         with self._lock:
             self._touched |= dict.fromkeys(session_ids)
+
+    def touch_all(self) -> None:
+        """Note that any of the sessions that are known may have changed."""
+        with self._lock:
+            self._touched |= dict.fromkeys(self._seen)
 
     def since(self, version: int) -> tuple[int, list[Sight]]:
         """What changed since `version`, and the version that is. Version 0 has seen nothing."""

@@ -26,8 +26,8 @@ os.environ["PATH"] = os.pathsep.join([str(ROOT / ".cache" / "bin"), os.environ.g
 
 NEEDED: Final = {
     "java": ("tests/integration",),
-    "node": ("tests/e2e/test_elizaos_client.py", "tests/e2e/test_page.py"),
-    "chromium": ("tests/e2e/test_page.py",),
+    "node": ("tests/e2e/test_elizaos_client.py", "tests/e2e/test_page.py", "tests/e2e/test_web_chat.py"),
+    "chromium": ("tests/e2e/test_page.py", "tests/e2e/test_web_chat.py"),
     "python3.13": ("tests/e2e/test_build.py", "tests/e2e/test_deployed.py", "tests/e2e/test_sam_local.py"),
 }
 """The tests that start a program."""

@@ -12,7 +12,7 @@ __all__ = ["ACCOUNT", "FUNCTIONS", "PATH", "REGION", "Deployment", "as_list", "e
 
 FUNCTIONS: Final = (
     "SessionApiFunction", "SessionMessagesFunction", "ExpirySweeperFunction", "ApiKeyAuthorizerFunction",
-    "EraserFunction",
+    "EraserFunction", "MessagePublisherFunction",
 )  # fmt: skip
 
 _WHERE: Final = template_reader.Deployment(stack="sessions")

@@ -29,20 +29,23 @@ HEAD: Final = """\
 # Licences of what ships
 
 The code of this project is under the Apache License 2.0 (`LICENSE`). The dependency layer also holds the packages
-below, in these versions and no others: `layers/dependencies/requirements.lock` pins each by hash. Their licence files
-stay in the layer, in each package's `*.dist-info` folder. All of them let the code be used, changed and passed on, and
-ask at most that the notice stays with it.
+below, and no others. `layers/dependencies/requirements.lock` pins each version by its hash. The licence files stay in
+the layer, in each package's `*.dist-info` folder. All these licences allow everyone to use, change and pass on the
+code. Some require that the notice stays with it.
 
-`make licenses` writes this page from the pinned list; a test fails when it is out of date, or when a package comes with
-a licence that is not among those looked at.
+`make licenses` writes this page from the pinned list. A test fails if the page is out of date, or if a package has a
+licence that nobody has checked.
 
 | package | version | licence | why it is there |
 |---|---|---|---|
 """
 
 TAIL: Final = """
-Beside the packages: `amazon-roots.pem` in the layer, and `botocore/cacert.pem` from which it is cut, hold certificates
-from Mozilla's list (MPL-2.0). Nothing that only tests, builds or runs the local stack ships.
+The layer also holds certificates from Mozilla's list (MPL-2.0): `botocore/cacert.pem`, and `amazon-roots.pem`, which is
+an extract of it.
+
+Packages for tests, builds and the local stack are not deployed. Some tests and `make run STORE=dynamodb-local` download
+DynamoDB Local. It is under a licence of Amazon's own, which is part of the download.
 """
 
 _REQUIREMENT: Final = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)$", re.MULTILINE)

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
-from agent_sessions.api.edge import AGENTS_PATH, BASE_PATH, POLICY_PATH, STATUS
+from agent_sessions.api.edge import AGENTS_PATH, BASE_PATH, ERASURES_PATH, POLICY_PATH, STATUS
 from agent_sessions.api.json_body import METADATA_VERSION_PATTERN
 from agent_sessions.api.list_query import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from agent_sessions.api.messages_requests import MAX_ATTACHMENTS, MessageFields
@@ -298,6 +298,36 @@ class PolicyDeletion(_Answer):
     data: PolicyEnded
 
 
+class NewErasure(BaseModel):
+    """Whom to erase. Unknown members are ignored."""
+
+    userId: Uuid = Field(description="Compared without case.")  # noqa: N815 - as it is sent
+
+
+class Receipt(_Answer):
+    """What stays of an erasure that is done. It names nobody."""
+
+    requested_at: Timestamp
+    finished_at: Timestamp
+    user_id_hash: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] = Field(
+        description="SHA-256 of the user's id in lower case."
+    )
+    sessions_digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] = Field(
+        description="Sum, modulo 2 to the 256th, of the SHA-256 of each removed session's id."
+    )
+
+
+class Erasure(_Answer):
+    """The erasure of a user, and how far it is."""
+
+    erasure_id: SessionId
+    status: Literal["running", "done"]
+    requested_at: Timestamp
+    sessions: Count = Field(description="Sessions removed so far.")
+    messages: Count = Field(description="Messages removed so far.")
+    receipt: Receipt = Field(default_factory=dict, description="Once it is done.")  # type: ignore[assignment]
+
+
 class Ended(_Answer):
     """Which session was ended."""
 
@@ -325,6 +355,9 @@ class Health(_Answer):
     last_sweep_at: Timestamp | None
     sweep_lag_seconds: Annotated[float, Field(ge=0)] | None
     passed_over: Count | None = Field(description="What the last sweep could not read, publish or mark.")
+    event_lag_seconds: Annotated[float, Field(ge=0)] | None = Field(
+        description="How late messages' events were, in a report of the last three minutes."
+    )
 
 
 class Unhealthy(Health):
@@ -425,19 +458,74 @@ class _Event(BaseModel):
     subject: SessionId
     time: Timestamp
     datacontenttype: Literal["application/json"]
-    data: EventData
 
 
 class ExpiringEvent(_Event):
     """The warning before a session expires: once for each lease, at least once delivered."""
 
     type: Literal["agent-sessions.session.expiring"]
+    data: EventData
 
 
 class ExpiredEvent(_Event):
     """A session has expired."""
 
     type: Literal["agent-sessions.session.expired"]
+    data: EventData
+
+
+class EventMessage(_Answer):
+    """A stored message. Its content is here only where the deployment includes it (`EventContent`)."""
+
+    id: MessageId
+    sequence: Annotated[int, Field(ge=1)]
+    session_id: SessionId
+    role: Role
+    is_agent: bool
+    author_id: Uuid
+    in_reply_to: MessageId | None
+    created_at: Timestamp
+    content: str = Field(default_factory=str)
+    parts: list[dict[str, Any]] = Field(default_factory=list)
+    attachments: Attachments = Field(default_factory=list)
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+
+class MessageEventData(_Answer):
+    """A message, and its session at the moment when the message was stored."""
+
+    session_id: SessionId
+    tenant_id: str
+    agent_id: Uuid
+    user_id: Uuid
+    created_at: Timestamp
+    lease: Annotated[int, Field(ge=1)]
+    expires_at: Timestamp
+    message: EventMessage
+
+
+class MessageCreatedEvent(_Event):
+    """A message was stored: published at least once, in each session's order at the source."""
+
+    type: Literal["agent-sessions.message.created"]
+    data: MessageEventData
+
+
+class ErasedData(Receipt):
+    """The receipt of an erasure."""
+
+    erasure_id: SessionId
+    tenant_id: str
+    sessions: Count
+    messages: Count
+
+
+class ErasedEvent(_Event):
+    """A user was erased."""
+
+    subject: SessionId = Field(description="The erasure's id.")
+    type: Literal["agent-sessions.user.erased"]
+    data: ErasedData
 
 
 class _Meaning(NamedTuple):
@@ -493,8 +581,12 @@ _MODELS: Final[list[type[BaseModel]]] = [
     PolicyPage,
     PolicyDeletion,
     MessageFields,
+    NewErasure,
+    Erasure,
     ExpiringEvent,
     ExpiredEvent,
+    MessageCreatedEvent,
+    ErasedEvent,
 ]
 
 # --- schemas ----------------------------------------------------------------------------------------------------------
@@ -622,6 +714,19 @@ _APPENDED_DATA: Final[dict[str, Any]] = {
         "lastSequence": 1,
     },
 }
+_ERASURE: Final = {
+    "erasureId": "72ba2925-8226-4486-9efd-76adae1679ed",
+    "status": "done",
+    "requestedAt": _NOW,
+    "sessions": 12,
+    "messages": 340,
+    "receipt": {
+        "requestedAt": _NOW,
+        "finishedAt": "2026-06-27T08:01:00.000Z",
+        "userIdHash": "d3f7e0d3ff4f2ea79ff3f3d0ca9f8ed2b8c5e5a3e0ccb0b8e7a8c0fd1bb4a4a1",
+        "sessionsDigest": "5b1cf0f0f1d1a0e3cb1f5fd5c7ab6a2a7a0a3c41a3bd2c6ff91d8b0ea5b6b7c8",
+    },
+}
 _HEALTH: Final = {
     "status": "healthy",
     "timestamp": _NOW,
@@ -630,6 +735,7 @@ _HEALTH: Final = {
     "lastSweepAt": "2026-06-27T07:59:31.250Z",
     "sweepLagSeconds": 0.8,
     "passedOver": 0,
+    "eventLagSeconds": 0.4,
 }
 _UNHEALTHY: Final = dict.fromkeys(_HEALTH) | {"status": "unhealthy", "timestamp": _NOW}
 _EXAMPLES: Final = {
@@ -646,6 +752,7 @@ _EXAMPLES: Final = {
         "message": "The agent has no policy any more.",
         "data": {"success": True, "agentId": _SESSION["agentId"]},
     },
+    "Erasure": _ERASURE,
     "Health": _HEALTH,
     "Unhealthy": _UNHEALTHY,
 }
@@ -779,6 +886,10 @@ _HEADERS: Final = {
             "pattern": f"^{BASE_PATH}/{_SESSION_ID_PATTERN[1:-1]}/messages/{_MESSAGE_ID_PATTERN[1:]}",
         },
     },
+    "location-of-erasure": {
+        "description": "The path of the erasure.",
+        "schema": {"type": "string", "pattern": f"^{ERASURES_PATH}/{_SESSION_ID_PATTERN[1:]}"},
+    },
     "retry-after": {
         "description": "Seconds after which to try again.",
         "schema": {"type": "string", "pattern": "^[0-9]+$"},
@@ -786,6 +897,13 @@ _HEADERS: Final = {
     "allow": {"description": "The verbs that the path answers.", "schema": {"type": "string"}},
 }
 _PARAMETERS: Final = {
+    "erasureId": {
+        "name": "erasureId",
+        "in": "path",
+        "required": True,
+        "description": "As eraseUser gave it, in any case of letters.",
+        "schema": {"type": "string", "format": "uuid", "pattern": UUID_PATTERN},
+    },
     "sessionId": {
         "name": "sessionId",
         "in": "path",
@@ -915,7 +1033,14 @@ ignored. Unknown fields are ignored, but a timeout setting beside timeoutConfig,
 a 400. Answers of the form `{"message": "..."}` are the gateway's own."""
 
 
-_TAGS: Final = {"Message": "Messages", "Health": "Health", "Policy": "Agents", "Policies": "Agents"}
+_TAGS: Final = {
+    "Message": "Messages",
+    "Health": "Health",
+    "Policy": "Agents",
+    "Policies": "Agents",
+    "Eras": "Erasures",
+    "erase": "Erasures",
+}
 """The tag of an operation, by a word in its name."""
 
 
@@ -1090,6 +1215,22 @@ def _policies() -> dict[str, Any]:
     }
 
 
+def _erasures() -> dict[str, Any]:
+    accepted = _answer("The erasure has begun.", "Erasure", {"location": _ref("headers", "location-of-erasure")})
+    accepted["links"] = {
+        "getErasure": {"operationId": "getErasure", "parameters": {"erasureId": "$response.body#/erasureId"}}
+    }
+    return {
+        "post": _operation(
+            "eraseUser",
+            "Erase a user",
+            {"202": accepted, **_refusals("VALIDATION_ERROR", "PAYLOAD_TOO_LARGE")},
+            description="Removes every session of a user that was created before, live or ended, with its messages.",
+            requestBody=_json_body(NewErasure, {"one": _sent("erasure")}),
+        )
+    }
+
+
 def _policy() -> dict[str, Any]:
     unknown = ("VALIDATION_ERROR", "AGENT_NOT_FOUND")
     return {
@@ -1112,6 +1253,17 @@ def _policy() -> dict[str, Any]:
             "deleteAgentPolicy",
             "Take the policy of an agent away",
             {"200": _answer("The agent has no policy any more.", "PolicyDeletion"), **_refusals(*unknown)},
+        ),
+    }
+
+
+def _erasure() -> dict[str, Any]:
+    return {
+        "parameters": [_ref("parameters", "erasureId")],
+        "get": _operation(
+            "getErasure",
+            "How far is an erasure?",
+            {"200": _answer("The erasure.", "Erasure"), **_refusals("ERASURE_NOT_FOUND")},
         ),
     }
 
@@ -1150,6 +1302,8 @@ def _webhooks() -> dict[str, Any]:
         for name, model, summary in (
             ("sessionExpiring", "ExpiringEvent", "A session is about to expire"),
             ("sessionExpired", "ExpiredEvent", "A session has expired"),
+            ("messageCreated", "MessageCreatedEvent", "A message was stored"),
+            ("userErased", "ErasedEvent", "A user was erased"),
         )
     }
 
@@ -1179,6 +1333,7 @@ def document() -> dict[str, Any]:
             {"name": "Sessions", "description": "Create, read, renew, change and end sessions."},
             {"name": "Messages", "description": "What is said in a session."},
             {"name": "Agents", "description": "What sessions the agents of a tenant may have."},
+            {"name": "Erasures", "description": "Remove all that is stored of a user."},
             {"name": "Health", "description": "The state of the service. Needs no key."},
             {"name": "Events", "description": "What subscribers of the topic receive."},
         ],
@@ -1189,6 +1344,8 @@ def document() -> dict[str, Any]:
             AGENTS_PATH: _policies(),
             POLICY_PATH: _policy(),
             by_id: _session(),
+            ERASURES_PATH: _erasures(),
+            f"{ERASURES_PATH}/{{erasureId}}": _erasure(),
             f"{by_id}/messages": _messages(),
             f"{by_id}/messages/{{messageId}}": _message(),
             f"{by_id}/heartbeat": _action(

@@ -82,8 +82,8 @@ class Stream:
             "awsRegion": self.arn.split(":")[3],
             "dynamodb": {
                 "ApproximateCreationDateTime": change.at_ms // 1000,
-                "Keys": _json_item(keys),
-                **{image: _json_item(content) for image, content in images.items()},
+                "Keys": json_item(keys),
+                **{image: json_item(content) for image, content in images.items()},
                 "SequenceNumber": str(change.number),
                 "SizeBytes": size_of_item(keys) + sum(map(size_of_item, images.values())),
                 "StreamViewType": self.view,
@@ -92,7 +92,8 @@ class Stream:
         }
 
 
-def _json_item(item: Item) -> Item:
+def json_item(item: Item) -> Item:
+    """An item as it stands in a function's event."""
     return {name: _json_value(value) for name, value in item.items()}
 
 
@@ -102,7 +103,7 @@ def _json_value(value: Value) -> Value:
     if kind == "B":
         return {kind: base64.b64encode(content).decode()}
     if kind == "M":
-        return {kind: _json_item(content)}
+        return {kind: json_item(content)}
     if kind == "L":
         return {kind: [_json_value(entry) for entry in content]}
     return {kind: content}

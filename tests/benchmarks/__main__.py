@@ -1,5 +1,7 @@
 """`make bench`: every comparison in one run on one machine; prints ratios, writes docs/benchmarks.md and its plots.
 
+It writes the summary in the README as well.
+
 `make bench ARGS="cold warm"` measures and prints those alone, and leaves the page as it is.
 """
 
@@ -18,7 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
 from tests.benchmarks import cold, elizaos, local_stack, scale, sweep, warm
-from tests.benchmarks.report import markdown, plot, printed
+from tests.benchmarks.report import markdown, plot, printed, summary, with_summary
 from tests.benchmarks.trees import PYTHON, ROOT, lay_out
 
 if TYPE_CHECKING:
@@ -71,6 +73,8 @@ def main() -> int:
             for chart in section.charts:
                 plot(chart, ROOT / "docs" / "images" / chart.file)
         (ROOT / "docs" / "benchmarks.md").write_text(markdown(sections, failed, facts()), encoding="utf-8")
+        readme = ROOT / "README.md"
+        readme.write_text(with_summary(readme.read_text(encoding="utf-8"), summary(sections)), encoding="utf-8")
     return bool(failed) or not all(ratio.holds for section in sections for ratio in section.ratios)
 
 

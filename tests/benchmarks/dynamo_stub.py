@@ -1,10 +1,11 @@
 """Answers DynamoDB's calls over plain HTTP with the session last put, so that every stack meets the same other side.
 
-`python dynamo_stub.py` prints the port it listens at and serves until it is ended. `Memory` is what it answers with;
-the warm benchmarks put it below botocore without a server.
+`python dynamo_stub.py [CERTIFICATE]` prints the port it listens at and serves until it is ended, over TLS where there
+is a certificate with its key. `Memory` is what it answers with; the warm benchmarks put it below HTTP without a server.
 """
 
 import json
+import ssl
 import sys
 import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,7 +23,9 @@ class Memory:
             item = json.loads(body)["Item"]
             self._answers["GetItem"] = json.dumps({"Item": item}).encode()
             self._answers["UpdateItem"] = json.dumps({"Attributes": item}).encode()
-        return self._answers[operation]
+            spoken = {"lastSeq": {"N": "1"}, "lastMessageAt": item["createdAt"], "openSeq": {"N": "1"}}
+            self._answers["number"] = json.dumps({"Attributes": item | spoken}).encode()
+        return self._answers["number" if operation == "UpdateItem" and b"lastSeq" in body else operation]
 
 
 def headers(answer: bytes) -> dict[str, str]:
@@ -51,6 +54,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 if __name__ == "__main__":
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    if sys.argv[1:]:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(sys.argv[1])
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     sys.stdout.write(f"{server.server_address[1]}\n")
     sys.stdout.flush()
     server.serve_forever()

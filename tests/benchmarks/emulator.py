@@ -14,12 +14,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from tests.benchmarks.certificates import HOST
 from tests.benchmarks.trees import PYTHON, ROOT, Tree
 from tests.e2e.cloud import free_port
 
 START_SECONDS: Final = 30
 INVOKE_SECONDS: Final = 600  # valgrind takes its time
-TICKS_A_SECOND: Final = os.sysconf("SC_CLK_TCK")
 
 
 class Emulated:
@@ -58,9 +58,9 @@ class Emulated:
 
     @property
     def cpu_seconds(self) -> float:
-        """Processor time of the runtime so far, user and system."""
-        fields = Path(f"/proc/{self.runtime}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS_A_SECOND
+        """Processor time of the runtime so far: of all its threads, as the scheduler counts it, in nanoseconds."""
+        threads = Path(f"/proc/{self.runtime}/task").glob("*/schedstat")
+        return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 
     def end_runtime(self) -> None:
         """End the runtime as Lambda does: at once. valgrind writes its counts even so."""
@@ -106,13 +106,15 @@ def emulated(tree: Tree, *, under: Sequence[str] = (), **environment: str) -> It
 
 
 @contextmanager
-def stubbed_dynamodb() -> Iterator[Mapping[str, str]]:
-    """Run the stub of DynamoDB; gives the environment that leads a stack to it."""
+def stubbed_dynamodb(certificate: Path | None = None) -> Iterator[Mapping[str, str]]:
+    """Run the stub of DynamoDB, over TLS with a certificate; gives the environment that leads a stack to it."""
     command: list[str | Path] = [PYTHON, "-S", ROOT / "tests" / "benchmarks" / "dynamo_stub.py"]
+    command += [certificate] if certificate else []
+    address = f"https://{HOST}" if certificate else "http://127.0.0.1"
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout
         try:
-            yield {"AWS_ENDPOINT_URL_DYNAMODB": f"http://127.0.0.1:{server.stdout.readline().strip()}"}
+            yield {"AWS_ENDPOINT_URL_DYNAMODB": f"{address}:{server.stdout.readline().strip()}"}
         finally:
             server.terminate()
 

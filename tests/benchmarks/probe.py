@@ -1,10 +1,12 @@
-"""Runs inside a stack's own tree: the first create, then some of each request, with DynamoDB stubbed below botocore.
+"""Runs inside a stack's own tree: the first create, then some of each request, with DynamoDB stubbed below HTTP.
 
-`python -S probe.py REQUESTS CREATES GETS HEARTBEATS [OPTION]` ends the process at once afterwards, as Lambda freezes
-it: what Python does to clean up is not counted. With `time` it prints the processor's nanoseconds of each batch and
-route instead; with `without-sdk` DynamoDB answers above botocore, which leaves what the function itself does.
+`python -S probe.py REQUESTS COUNTS [OPTION...]` ends the process at once afterwards, as Lambda freezes it: what Python
+does to clean up is not counted. COUNTS is a JSON object of how often each route is asked. With `time` it prints the
+processor's nanoseconds of each batch and route instead. With `sockets` nothing is stubbed: the environment names a
+server. With `without-client` the client of DynamoDB answers at once, which leaves what the function itself does.
 """
 
+import importlib
 import json
 import os
 import sys
@@ -23,6 +25,8 @@ CONTEXT = SimpleNamespace(
     invoked_function_arn="arn:aws:lambda:eu-west-1:123456789012:function:bench",
     aws_request_id="6f1c3a52-0c7b-4d8e-9a35-2b5e0f4d7c11",
 )
+LEAN_HTTP = "agent_sessions.aws_clients.lean_http"
+LEAN = "agent_sessions.aws_clients.lean_dynamodb"
 
 
 class _Raw(BytesIO):
@@ -32,74 +36,90 @@ class _Raw(BytesIO):
         yield self.read()
 
 
-def stub_network() -> Any:
-    """Answer below botocore: everything above the connection is done as ever."""
+def stub_network(app: Any) -> None:
+    """Answer in place of HTTP: signing, serialising and parsing are done as ever, by whichever client the stack has."""
     from dynamo_stub import Memory, headers  # noqa: PLC0415 - found beside this file
 
     memory = Memory()
-    if find_spec("botocore") is None:
-        return memory
-    from botocore.awsrequest import AWSResponse  # noqa: PLC0415 - not every stack has it
-    from botocore.httpsession import URLLib3Session  # noqa: PLC0415
+    if "botocore.httpsession" in sys.modules:
+        from botocore.awsrequest import AWSResponse  # noqa: PLC0415 - not every stack has it
+        from botocore.httpsession import URLLib3Session  # noqa: PLC0415
 
-    def send(_session: URLLib3Session, request: Any) -> AWSResponse:
-        answer = memory.answer(request.headers["X-Amz-Target"].decode(), request.body)
-        return AWSResponse(request.url, 200, headers(answer), _Raw(answer))
+        def send(_session: URLLib3Session, request: Any) -> AWSResponse:
+            answer = memory.answer(request.headers["X-Amz-Target"].decode(), request.body)
+            return AWSResponse(request.url, 200, headers(answer), _Raw(answer))
 
-    URLLib3Session.send = send
-    return memory
+        URLLib3Session.send = send
+    if LEAN_HTTP in sys.modules:
+        lean = sys.modules[LEAN_HTTP]
+
+        def post(_connections: Any, sent: dict[str, str], body: bytes) -> Any:
+            answer = memory.answer(sent["x-amz-target"], body)
+            return lean.HttpAnswer(200, headers(answer), answer)
+
+        lean.Connections.post = post
+    if hasattr(app, "exchange"):  # the floor's own
+        app.exchange = lambda sent, body: (200, memory.answer(sent["x-amz-target"], body))
 
 
-def leave_out_sdk() -> None:
-    """Answer in the client's place, with what botocore would have made of the stub's answer."""
-    from botocore.client import BaseClient  # noqa: PLC0415
-
-    whole = BaseClient._make_api_call
+def leave_out_client() -> None:
+    """Answer in the client's place, with what it would have made of the stub's answer."""
+    name, place = ("_call", sys.modules[LEAN].LeanDynamoDb) if LEAN in sys.modules else ("_make_api_call", _client())
+    whole = getattr(place, name)
     known: dict[str, Any] = {}
 
-    def call(client: Any, operation: str, parameters: Any) -> Any:
-        if operation not in known:
-            known[operation] = whole(client, operation, parameters)
-        return known[operation]
+    def call(client: Any, operation: str, parameters: Any, *more: Any) -> Any:
+        kind = f"{operation} {'lastSeq' in parameters.get('UpdateExpression', '')}"
+        if kind not in known:
+            known[kind] = whole(client, operation, parameters, *more)
+        return known[kind]
 
-    BaseClient._make_api_call = call
+    setattr(place, name, call)
+
+
+def _client() -> Any:
+    from botocore.client import BaseClient  # noqa: PLC0415 - not every stack has it
+
+    return BaseClient
+
+
+def run(wanted: dict[str, int], call: Callable[[str], object]) -> None:
+    for name, count in wanted.items():
+        for _ in range(count):
+            call(name)
 
 
 def main() -> None:
-    option = sys.argv[5] if sys.argv[5:] else ""
     events = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    creates, gets, heartbeats = map(int, sys.argv[2:5])
+    wanted: dict[str, int] = json.loads(sys.argv[2])
+    options = sys.argv[3:]
 
     import app  # noqa: PLC0415 - the stack's function
 
-    memory = stub_network()
-    if option == "without-sdk":
-        leave_out_sdk()
-    if hasattr(app, "exchange"):  # the floor has no botocore
-        app.exchange = lambda headers, body: (200, memory.answer(headers["x-amz-target"], body))
+    handlers = dict.fromkeys(events, app.handler)
+    if "append" in wanted and find_spec("messages_app"):
+        handlers["append"] = importlib.import_module("messages_app").handler
+    if "sockets" not in options:
+        stub_network(app)
+    if "without-client" in options:
+        leave_out_client()
 
     def call(name: str) -> dict[str, Any]:
-        answer: dict[str, Any] = app.handler(events[name], CONTEXT)
+        answer: dict[str, Any] = handlers[name](events[name], CONTEXT)
         if answer["statusCode"] >= 300:
             sys.exit(f"{name}: {answer}")
         return answer
 
     session_id = json.loads(call("create")["body"])["sessionId"]
-    for name in ("get", "heartbeat"):
-        events[name]["rawPath"] = events[name]["rawPath"].replace("SESSION_ID", session_id)
-        events[name]["requestContext"]["http"]["path"] = events[name]["rawPath"]
-    for name in ("create", "get", "heartbeat") * 3:  # caches fill, the interpreter specialises
-        call(name)
-    wanted = {"create": creates, "get": gets, "heartbeat": heartbeats}
-    if option == "time":
+    events = json.loads(json.dumps(events).replace("SESSION_ID", session_id))
+    run(dict.fromkeys(wanted, 3), call)  # caches fill, the interpreter specialises
+    if "time" in options:
         times = {
             name: [_time(lambda name=name: call(name), count) for _ in range(15)] for name, count in wanted.items()
         }
         sys.stdout.write("\n" + json.dumps(times))
     else:
-        for name, count in wanted.items():
-            for _ in range(count):
-                call(name)
+        run(wanted, call)
     sys.stdout.flush()
     os._exit(0)
 

@@ -18,6 +18,31 @@ they do the same requests with the same checks, the same table item and the same
 the service does. Ratios carry over to other machines, times do not.
 """
 
+SHORT: Final = (
+    "Ours divided by theirs, so less is better: the processor's instructions, with TLS in the cold start and with "
+    "sockets in warm requests; beside the ElizaOS server the processor's time."
+)
+BEGIN: Final = "<!-- written by make bench: begin -->"
+END: Final = "<!-- written by make bench: end -->"
+REQUESTS: Final = ("cold start with a create", "create", "get", "heartbeat", "append")
+
+
+def summary(sections: Sequence[Section]) -> str:
+    """Return a table of ours divided by theirs, the strongest peer first: a row for each peer of the headlines."""
+    found: dict[str, dict[str, float]] = {}
+    for section in sections:
+        for peer, ratios in section.headline.items():
+            found.setdefault(peer, {}).update(ratios)
+    peers = sorted(found, key=lambda peer: found[peer].get(REQUESTS[0], 0.0), reverse=True)
+    rows = [(peer, *(f"{found[peer][name]:.2f}" if name in found[peer] else "" for name in REQUESTS)) for peer in peers]
+    return _table(("agent-sessions divided by", *REQUESTS), rows)
+
+
+def with_summary(page: str, table: str) -> str:
+    """Return a page with this table between its markers."""
+    before, _, rest = page.partition(BEGIN)
+    return f"{before}{BEGIN}\n\n{table}\n{END}{rest.partition(END)[2]}"
+
 
 def printed(section: Section) -> str:
     lines = [f"\n{section.title}", *(" | ".join(row) for row in (section.columns, *section.rows))]
@@ -32,6 +57,7 @@ def markdown(sections: Sequence[Section], failed: Sequence[str], facts: Mapping[
         for ratio in section.ratios
     ]
     parts = [INTRO, _table(("run", ""), list(facts.items()))]
+    parts.append(f"## In short\n\n{SHORT}\n\n{with_summary(f'{BEGIN}{END}', summary(sections))}\n")
     parts.append("## What must hold\n\n" + _table(("ratio", "measured", "bound", "aim", "holds"), ratios))
     if failed:
         parts.append(f"Not measured in this run, because the measurement failed: {', '.join(failed)}.\n")

@@ -56,7 +56,10 @@ class Lines:
 
 @dataclass(frozen=True)
 class Section:
-    """One comparison. `rows` are the table's, `columns` its heads; `notes` are sentences of Markdown."""
+    """One comparison. `rows` are the table's, `columns` its heads; `notes` are sentences of Markdown.
+
+    `headline` has what the summary shows: ours divided by theirs, by peer and request.
+    """
 
     title: str
     intro: str
@@ -65,3 +68,4 @@ class Section:
     ratios: Sequence[Ratio] = ()
     charts: Sequence[Bars | Lines] = ()
     notes: Sequence[str] = field(default=())
+    headline: Mapping[str, Mapping[str, float]] = field(default_factory=dict)

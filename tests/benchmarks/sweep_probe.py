@@ -1,8 +1,9 @@
 """Runs one way of sweeping a made-up backlog in a process of its own, with the network stubbed below botocore.
 
 `python -m tests.benchmarks.sweep_probe WAY SESSIONS LATENCY_MS` prints what it measured as JSON, on the last line.
-`ours` is the deployed handler; `one-by-one` reads and decides alike, then publishes and updates one session after
-another; `memory` is `ours` with a clock that stands still, so that no run is cut short.
+`ours` is the deployed handler; `loop` reads and decides alike, then publishes and updates one session after another;
+`threads` is the same loop for each shard, on eight threads; `memory` is `ours` with a clock that stands still, so that
+no run is cut short.
 """
 
 import json
@@ -12,6 +13,8 @@ import sys
 import time
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from io import BytesIO
 from typing import Any, Final
 
@@ -146,26 +149,32 @@ def ours(clock: Clock) -> int:
     return int(summary["warned"])
 
 
-def one_by_one(clock: Clock) -> int:
+def one_by_one(clock: Clock, *, threads: int) -> int:
     """Reads and decides alike; then a call to publish and a call to mark for each session, with clients as tuned."""
-    dynamodb = boto3_client("dynamodb", config=client_config())
-    sns = boto3_client("sns", config=client_config())
+    dynamodb = boto3_client("dynamodb", config=client_config(connections=threads))
+    sns = boto3_client("sns", config=client_config(connections=threads))
+    work = partial(_sweep_shard, dynamodb, sns, clock)
+    if threads == 1:
+        return sum(map(work, range(SHARDS)))
+    with ThreadPoolExecutor(threads) as pool:
+        return sum(pool.map(work, range(SHARDS)))
+
+
+def _sweep_shard(dynamodb: Any, sns: Any, clock: Clock, shard: int) -> int:
     store = DynamoDueStore(dynamodb, "sessions")
     warned = 0
-    for shard in range(SHARDS):
-        after: PageKey | None = None
-        while True:
-            page = store.due(shard, clock.now_ms() + 175_000, after, PAGE)
-            found = store.read_many([entry.session_id for entry in page.entries]).found
-            for session in found.values():
-                now_ms = clock.now_ms()
-                if decide(session, now_ms, 175_000) is Action.WARN:
-                    _warn(dynamodb, sns, session, now_ms)
-                    warned += 1
-            after = page.next
-            if after is None:
-                break
-    return warned
+    after: PageKey | None = None
+    while True:
+        page = store.due(shard, clock.now_ms() + 175_000, after, PAGE)
+        found = store.read_many([entry.session_id for entry in page.entries]).found
+        for session in found.values():
+            now_ms = clock.now_ms()
+            if decide(session, now_ms, 175_000) is Action.WARN:
+                _warn(dynamodb, sns, session, now_ms)
+                warned += 1
+        after = page.next
+        if after is None:
+            return warned
 
 
 def _warn(dynamodb: Any, sns: Any, session: Session, now_ms: int) -> None:
@@ -189,7 +198,12 @@ def _warn(dynamodb: Any, sns: Any, session: Session, now_ms: int) -> None:
 def main() -> None:
     way, sessions, latency_ms = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
     clock: Clock = StandingClock() if way == "memory" else SystemClock()
-    ways: dict[str, Callable[[Clock], int]] = {"ours": ours, "memory": ours, "one-by-one": one_by_one}
+    ways: dict[str, Callable[[Clock], int]] = {
+        "ours": ours,
+        "memory": ours,
+        "loop": partial(one_by_one, threads=1),
+        "threads": partial(one_by_one, threads=SHARDS),
+    }
     stub_network(Backlog(SHARDS * PAGE, clock), 0)
     ways[way](clock)  # clients are made, the interpreter specialises
     stub_network(Backlog(sessions, clock), latency_ms)

@@ -26,6 +26,7 @@ YEAR_1980: Final = 315_532_800
 OURS: Final = "agent-sessions"
 AUTHORIZER: Final = "agent-sessions: authorizer"
 USUAL: Final = "usual style"
+USUAL_SDK: Final = "usual style, the runtime's SDK precompiled"
 USUAL_COMPILED: Final = "usual style, precompiled"
 FASTAPI: Final = "FastAPI + Mangum, precompiled"
 FLOOR: Final = "floor: msgspec, signed by hand"
@@ -40,12 +41,17 @@ from pydantic import BaseModel
 """
 """What no function on these three packages can do without."""
 
-# stack -> (folder of the peer, requirements, whether its build compiles)
-_PEERS: Final = {
-    USUAL: ("usual", "bench-usual", False),
-    USUAL_COMPILED: ("usual", "bench-usual", True),
-    FASTAPI: ("fastapi_mangum", "bench-fastapi", True),
-    FLOOR: ("floor", "bench-floor", True),
+_SDK: Final = ("boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six.py", "urllib3")
+"""What Lambda's runtime brings along, with bytecode that counts."""
+_ALL: Final = (".",)
+
+# stack -> (folder of the peer, requirements, what of its packages is compiled; its own code is where all of them are)
+_PEERS: Final[Mapping[str, tuple[str, str, tuple[str, ...]]]] = {
+    USUAL: ("usual", "bench-usual", ()),
+    USUAL_SDK: ("usual", "bench-usual", _SDK),
+    USUAL_COMPILED: ("usual", "bench-usual", _ALL),
+    FASTAPI: ("fastapi_mangum", "bench-fastapi", _ALL),
+    FLOOR: ("floor", "bench-floor", _ALL),
 }
 
 
@@ -56,13 +62,16 @@ class Tree:
     name: str
     task: Path
     opt: Path
-    function: str = "SessionApiFunction"
+    functions: tuple[str, ...] = ("SessionMessagesFunction", "SessionApiFunction")
+    """Whose variables are set: those of the last one win."""
 
     def environment(self, **more: str) -> dict[str, str]:
         """What Lambda would set, and the template for our functions; the peers read the API's names."""
         path = [self.task, self.opt / "python", LAMBDA_RUNTIME]
+        deployment = Deployment(AmazonCaBundle="off")
+        settings = {name: value for each in self.functions for name, value in deployment.environment(each).items()}
         return (
-            Deployment(AmazonCaBundle="off").environment(self.function)
+            settings
             | {
                 "PATH": os.environ["PATH"],
                 "PYTHONPATH": os.pathsep.join(map(str, path)),
@@ -92,8 +101,11 @@ def lay_out(folder: Path) -> Mapping[str, Tree]:
         OURS: _ours(OURS, folder / "ours", "SessionApiFunction"),
         AUTHORIZER: _ours(AUTHORIZER, folder / "authorizer", "ApiKeyAuthorizerFunction"),
     }
-    for name, (peer, requirements, compiled) in _PEERS.items():
-        trees[name] = _peer(name, folder / f"{peer}{'-compiled' if compiled else ''}", peer, requirements, compiled)
+    # The function of the messages beside that of the sessions, as a module that only the warm requests import.
+    shutil.copy(BUILD / "SessionMessagesFunction" / "app.py", trees[OURS].task / "messages_app.py")
+    _compile(trees[OURS].task / "messages_app.py")
+    for number, (name, (peer, requirements, compiled)) in enumerate(_PEERS.items()):
+        trees[name] = _peer(name, folder / f"{peer}-{number}", peer, requirements, compiled)
     for path in folder.rglob("*"):
         os.utime(path, (YEAR_1980, YEAR_1980))
     return trees
@@ -110,22 +122,23 @@ def _idle(name: str, folder: Path, source: str) -> Tree:
 
 
 def _ours(name: str, folder: Path, function: str) -> Tree:
-    tree = Tree(name, folder / "task", folder / "opt", function)
+    tree = Tree(name, folder / "task", folder / "opt", (*Tree.functions, function))
     shutil.copytree(BUILD / function, tree.task)
     for layer in ("DomainLayer", "DependenciesLayer"):
         shutil.copytree(BUILD / layer, tree.opt, dirs_exist_ok=True)
     return tree
 
 
-def _peer(name: str, folder: Path, peer: str, requirements: str, compiled: bool) -> Tree:  # noqa: FBT001 - private
+def _peer(name: str, folder: Path, peer: str, requirements: str, compiled: tuple[str, ...]) -> Tree:
     tree = Tree(name, folder / "task", folder / "opt")
     tree.task.mkdir(parents=True)
     for source in (PEERS / peer / "app.py", *(PEERS / "shared").glob("*.py")):
         shutil.copy(source, tree.task)
     shutil.copytree(_packages(requirements), tree.opt / "python")
-    if compiled:
+    if compiled == _ALL:
         _compile(tree.task)
-        _compile(tree.opt)
+    for package in compiled:
+        _compile(tree.opt / "python" / package)
     return tree
 
 

@@ -14,6 +14,10 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.browser import chromium, tab
+
+__all__ = ["chromium", "tab"]
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -23,6 +23,7 @@ from local.server import Server, listen
 from local.stack import LocalStack
 
 BASE: Final = "/api/messaging/sessions"
+ERASURES: Final = "/api/messaging/erasures"
 TIMEOUT_SECONDS: Final = 300
 """An answer that takes longer counts as none. Nothing here waits for anything, but the machine may be busy."""
 

@@ -11,11 +11,13 @@ from typing import Any, Final
 import pytest
 from agent_sessions.bootstrap import callers
 
-from tests.e2e.serving import BASE, Reply, Serving, serving
+from tests.e2e.serving import BASE, ERASURES, Reply, Serving, serving
 
 OPENAPI: Final = Path(__file__).resolve().parents[2] / "docs" / "openapi.json"
 AGENT: Final = "b8504bc3-45f8-4a41-a00a-83df46d8555d"
 USER: Final = "6c6f2d1e-0a3b-4f7d-9e58-1b2c3d4e5f60"
+NOBODY: Final = "0d9f2c61-7b1e-4a3c-9a55-3c1b7de0a4f2"
+"""A user without sessions, who can be erased."""
 NEW: Final = {"agentId": AGENT, "userId": USER, "metadata": {"of": "acme-only"}}
 UNAUTHORIZED: Final = (401, {"message": "Unauthorized"})
 FORBIDDEN: Final = (403, {"message": "Forbidden"})
@@ -32,7 +34,7 @@ OTHER_AGENT: Final = "8f14e45f-ceea-467f-a0e6-b9f4d1d5c6a7"
 class Route:
     """A request; `{id}` stands for a session's id, `{message}` for that of its first message.
 
-    The path begins behind the base path, but for those of agents, which are beside it.
+    A path below sessions is given without that beginning. `{erasure}` is an erasure of the tenant acme.
     """
 
     method: str
@@ -62,6 +64,8 @@ ROUTES: Final = (
     Route("POST", "/{id}/messages", 201, {"content": "of acme-only"}),
     Route("GET", "/{id}/messages", 200),
     Route("GET", "/{id}/messages/{message}", 200),
+    Route("POST", ERASURES, 202, {"userId": NOBODY}),
+    Route("GET", f"{ERASURES}/{{erasure}}", 200),
     Route("DELETE", "/{id}", 200),
     Route("PUT", POLICY, 200, {"timeoutMinutes": {"max": 720}}),
     Route("GET", POLICY, 200),
@@ -158,18 +162,23 @@ def untouched(stack: Serving, keys: Keys) -> Iterator[str]:
 
 FIRST_MESSAGE: Final[dict[str, str]] = {}
 """The id of the first message, by session."""
+ERASURE: Final[dict[str, str]] = {}
+"""The id of an erasure, under `acme`."""
 
 
 def talk(stack: Serving, session_id: str, key: str) -> None:
     reply = stack.send("POST", f"{BASE}/{session_id}/messages", {"content": "of acme-only"}, key=key)
     assert reply.status == 201, reply.body
     FIRST_MESSAGE[session_id] = reply.json["message"]["id"]
+    if not ERASURE:
+        ERASURE["acme"] = stack.send("POST", ERASURES, {"userId": NOBODY}, key=key).json["erasureId"]
 
 
 def ask(stack: Serving, route: Route, session_id: str, key: str | None) -> Reply:
     message_id = FIRST_MESSAGE.get(session_id, str(uuid.uuid4()))
-    path = route.path.replace("{id}", session_id).replace("{message}", message_id).replace("{agent}", OTHER_AGENT)
-    return stack.send(route.method, path if path.startswith(AGENTS) else BASE + path, route.body, key=key)
+    path = route.path.replace("{id}", session_id).replace("{message}", message_id)
+    path = path.replace("{erasure}", ERASURE.get("acme", str(uuid.uuid4()))).replace("{agent}", OTHER_AGENT)
+    return stack.send(route.method, path if path.startswith((AGENTS, ERASURES)) else BASE + path, route.body, key=key)
 
 
 def seen(reply: Reply) -> tuple[int, Any]:
@@ -258,6 +267,15 @@ def test_another_tenants_session_is_like_one_that_never_was(
         assert route.method == "HEAD" or anothers.json["error"]["code"] == "SESSION_NOT_FOUND"
     after = stack.send("GET", f"{BASE}/{session_id}", key=keys.right).json
     assert {**before, "timeRemaining": 0} == {**after, "timeRemaining": 0}, "and it is left as it was"
+
+
+def test_another_tenants_erasure_is_like_one_that_never_was(stack: Serving, keys: Keys, session_id: str) -> None:
+    replies = [
+        stack.send("GET", f"{ERASURES}/{erasure_id}", key=keys.other)
+        for erasure_id in (ERASURE["acme"], str(uuid.uuid4()))
+    ]
+    assert told_apart(replies[0]) == told_apart(replies[1])
+    assert replies[0].status == 404
 
 
 def test_a_tenant_that_a_caller_names_itself_counts_for_nothing(stack: Serving, keys: Keys, session_id: str) -> None:

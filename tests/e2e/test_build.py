@@ -33,6 +33,7 @@ FOLDERS = {
     "ExpirySweeperFunction": "expiry_sweeper",
     "ApiKeyAuthorizerFunction": "api_key_authorizer",
     "EraserFunction": "eraser",
+    "MessagePublisherFunction": "message_publisher",
 }
 SERVICES = ("dynamodb", "lambda", "sns", "sqs")
 REGIONS = ("us-east-1", "eu-west-1", "me-central-1", "us-gov-west-1", "cn-north-1", "eu-made-up-1")

@@ -47,7 +47,7 @@ class Agent(threading.Thread):
             self.failure = AssertionError(body)
 
     def _call(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:
-        connection = http.client.HTTPConnection(self._server.url.removeprefix("http://"), timeout=60)
+        connection = http.client.HTTPConnection(self._server.url.removeprefix("http://"), timeout=300)
         sent = {"x-api-key": self._server.key, "content-type": "application/json", **(headers or {})}
         try:
             connection.request(method, path, None if body is None else json.dumps(body), sent)
@@ -65,7 +65,7 @@ def session_id(client: Client, local_server: LocalServer) -> Iterator[str]:
     agent.start()
     yield session_id
     client("deleteSession", session_id)
-    agent.join(30)
+    agent.join(300)
     assert agent.failure is None
     assert not agent.is_alive()
 

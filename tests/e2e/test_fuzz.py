@@ -28,7 +28,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.e2e.hostile import check
-from tests.e2e.serving import BASE, TIMEOUT_SECONDS, Serving, serving
+from tests.e2e.serving import BASE, ERASURES, TIMEOUT_SECONDS, Serving, serving
 
 OPENAPI: Final = Path(__file__).resolve().parents[2] / "docs" / "openapi.json"
 SPEC: Final = {
@@ -75,6 +75,9 @@ class Live:
         reply = self._stack.send("POST", f"{BASE}/{self.session_id()}/messages", {"content": "x"})
         return str(reply.json["message"]["id"])
 
+    def erasure_id(self) -> str:
+        return str(self._stack.send("POST", ERASURES, {"userId": GOOD["agentId"]}).json["erasureId"])
+
     def learn(self, case: Any, status: int) -> None:
         """The session is gone: the next request gets another."""
         if case.method == "DELETE" or status in {404, 410}:
@@ -112,6 +115,8 @@ def test_no_request_made_from_the_schema_breaks_the_service(stack: Serving, labe
             case.path_parameters["sessionId"] = live.session_id()
         if replaced and "messageId" in case.path_parameters and is_live:
             case.path_parameters["messageId"] = live.message_id()
+        if is_live and "erasureId" in case.path_parameters:
+            case.path_parameters["erasureId"], replaced = live.erasure_id(), True
         response = case.call(base_url=f"http://127.0.0.1:{stack.port}", session=session, timeout=TIMEOUT_SECONDS)
         sent += 1
         if replaced:

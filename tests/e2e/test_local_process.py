@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,9 +83,7 @@ def test_it_ends_cleanly_also_while_a_page_is_open(number: int) -> None:
         page.request("GET", "/_local/stream")
         stream = page.getresponse()
         assert stream.readline() == b"event: hello\n"
-        begun = time.monotonic()
         assert process.signal(number) == 0
-        assert time.monotonic() - begun < 20
         assert "Traceback" not in process.text
         assert process.text.endswith("\nThe local stack has ended.\n")
         page.close()
@@ -126,18 +123,15 @@ def test_the_demo_tells_the_story_against_a_running_stack(stack: Process) -> Non
     told = subprocess.run(
         [sys.executable, "-m", "local.demo", "--url", stack.url], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
-    happened = [" ".join(line.split()[2:4]) for line in told.splitlines() if "⋮" not in line]
-    assert happened == [
-        "POST /",
-        "POST /heartbeat",
-        "event expiring",
-        "POST /renew",
-        "event expiring",
-        "event expired",
-        "GET /",
+    assert [line.split()[2] for line in told.splitlines() if "⋮" not in line] == [
+        "POST",
+        *("user", "message.created", "agent", "message.created"),
+        "session.expiring",
+        *("agent", "message.created", "user", "message.created"),
+        *("session.expiring", "session.expired"),
+        "GET",
     ]
-    times = [line[:8] for line in told.splitlines() if "⋮" not in line]
-    assert len(times) == 7
+    assert told.count("it now expires") == 2
 
 
 def test_many_clients_at_once_lose_no_update_and_meet_no_failure() -> None:

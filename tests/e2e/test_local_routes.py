@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from agent_sessions.bootstrap import wiring
 
+from local.server import PAGE
 from tests.e2e.serving import Serving, serving
 from tests.unit.world import AGENT, BASE, USER
 
@@ -53,6 +54,28 @@ def test_moving_the_clock_brings_the_warning_then_the_expiry(stack: Serving) -> 
     assert expiry["type"] == "agent-sessions.session.expired"
     assert warning["time"] < expiry["time"] <= now(stack)
     assert stack.send("GET", f"{BASE}/{session['sessionId']}").status == 410
+
+
+def test_the_clock_names_what_comes_next_jumps_to_a_time_and_plays(stack: Serving) -> None:
+    for session in stack.send("GET", BASE).json["sessions"]:
+        stack.send("DELETE", f"{BASE}/{session['sessionId']}")
+    assert stack.send("GET", "/_local/clock").json["next"] is None
+    session = create(stack)
+    upcoming = stack.send("GET", "/_local/clock").json["next"]
+    assert (upcoming["sessionId"], upcoming["type"]) == (session["sessionId"], "expiring")
+    assert stack.send("POST", "/_local/clock", {"advanceTo": upcoming["at"]}).json["events"] == 1
+    assert [event["time"] for event in events_of(stack, session["sessionId"])] == [upcoming["at"]]
+    for moment in (upcoming["at"], upcoming["at"][:-1], "9999-12-31T23:59:59Z", 5, None):
+        reply = stack.send("POST", "/_local/clock", {"advanceTo": moment})
+        assert [fault["field"] for fault in reply.json["error"]["details"]["fields"]] == ["advanceTo"]
+
+    assert stack.send("POST", "/_local/clock", {"speed": 3600}).json["speed"] == 3600
+    while not events_of(stack, session["sessionId"])[1:]:
+        pass  # a second is an hour
+    assert stack.send("POST", "/_local/clock", {"advanceMinutes": 1}).status == 200
+    assert stack.send("GET", "/_local/clock").json["speed"] == 1
+    for speed in (0, 0.5, 4000, True, "60", None):
+        assert stack.send("POST", "/_local/clock", {"speed": speed}).status == 400
 
 
 @pytest.mark.parametrize("minutes", [0, -1, "5", True, None, 600_000, [], {}])
@@ -112,14 +135,19 @@ def test_a_filter_policy_can_be_tried(stack: Serving) -> None:
 
 def test_the_page_loads_nothing_from_elsewhere(stack: Serving) -> None:
     reply = stack.send("GET", "/")
-    assert reply.status == 200
     assert reply.headers["content-type"].startswith("text/html")
-    assert "default-src 'none'" in reply.headers["content-security-policy"]
-    text = reply.body.decode()
-    assert "src=" not in text
-    assert "http://" not in text.replace("http://www.w3.org/2000/svg", "")
-    assert "https://" not in text
-    assert "innerHTML" not in text
+    assert reply.body == (PAGE / "index.html").read_bytes()
+    for file in PAGE.iterdir():
+        reply = stack.send("GET", f"/_local/page/{file.name}")
+        assert reply.status == 200
+        assert "default-src 'none'; script-src 'self'; style-src 'self'" in reply.headers["content-security-policy"]
+        text = reply.body.decode()
+        assert "http://" not in text.replace("http://www.w3.org/2000/svg", "")
+        assert "https://" not in text
+        for markup in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", " style="):
+            assert markup not in text, file.name
+    for name in ("nothing.js", "..%2fserver.py", "../server.py", "..%5cserver.py"):
+        assert stack.send("GET", f"/_local/page/{name}").status == 404
 
 
 def test_the_documentation_is_served_from_here(stack: Serving) -> None:
@@ -136,6 +164,7 @@ def test_the_documentation_is_served_from_here(stack: Serving) -> None:
     "method, path, code",
     [
         ("GET", "/_local/nothing", "ROUTE_NOT_FOUND"),
+        ("GET", "/_local/page/nothing.js", "ROUTE_NOT_FOUND"),
         ("DELETE", "/_local/clock", "METHOD_NOT_ALLOWED"),
         ("POST", "/_local/events", "METHOD_NOT_ALLOWED"),
         ("GET", "/docs/nothing.js", "ROUTE_NOT_FOUND"),
@@ -196,13 +225,16 @@ def stream(stack: Serving, wanted: set[str]) -> dict[str, list[Any]]:
 def test_a_page_is_told_of_clock_sessions_and_events(stack: Serving) -> None:
     session = create(stack, timeoutConfig={"timeoutMinutes": 5}, metadata={"note": "<b>"})
     stack.send("POST", "/_local/clock", {"advanceMinutes": 1})
-    told = stream(stack, {"hello", "clock", "sessions", "events"})
+    told = stream(stack, {"hello", "clock", "sessions", "events", "calls"})
     [hello] = told["hello"]
     assert hello["auth"] is False
     assert hello["defaults"]["timeoutMinutes"] == 30
     assert told["clock"][0]["moving"] is None
     seen = {change["sessionId"]: change["session"] for changes in told["sessions"] for change in changes}
     assert seen[session["sessionId"]]["metadataText"] == '{"note":"<b>"}'
+    made = [call for call in told["calls"][0] if call["sessionId"] == session["sessionId"]]
+    assert [(call["method"], call["route"], call["status"]) for call in made] == [("POST", "/", 201)]
+    assert made[0]["expiresAt"] == session["expiresAt"]
     [events] = told["events"]
     assert events["total"] == len(stack.send("GET", "/_local/events").json["events"])
     assert {event["specversion"] for event in events["latest"]} == {"1.0"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.serving import serving
+from tests.e2e.serving import TIMEOUT_SECONDS, serving
 
 
 def test_a_sweep_that_outlasts_the_server_is_answered_and_leaves_no_traceback(
@@ -17,7 +17,7 @@ def test_a_sweep_that_outlasts_the_server_is_answered_and_leaves_no_traceback(
     statuses: list[int] = []
 
     def call(port: int) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS)
         connection.request("POST", "/_local/sweep")
         statuses.append(connection.getresponse().status)
         connection.close()
@@ -27,12 +27,12 @@ def test_a_sweep_that_outlasts_the_server_is_answered_and_leaves_no_traceback(
 
         def sweep() -> None:
             begun.set()
-            ended.wait(30)
+            ended.wait(TIMEOUT_SECONDS)
 
         monkeypatch.setattr(running.stack, "sweep", sweep)
         caller = threading.Thread(target=call, args=(running.port,))
         caller.start()
-        assert begun.wait(30)
+        assert begun.wait(TIMEOUT_SECONDS)
     caller.join()
     assert statuses == [503]
     assert not [record for record in caplog.records if record.exc_info]

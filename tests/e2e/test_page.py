@@ -1,52 +1,26 @@
 """The page of the local stack, in Chromium: what a person sees and does."""
 
+import json
 import re
-import shutil
+import shlex
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
 import pytest
 from playwright import sync_api as playwright
 
+from tests.e2e.browser import WAIT_SECONDS
 from tests.e2e.local_process import started
 from tests.e2e.serving import Serving, serving
 from tests.unit.world import AGENT, BASE, USER
-
-FLAGS: Final = ("--disable-gpu", "--disable-quic", "--disable-dev-shm-usage")
-WAIT_SECONDS: Final = 300
-"""What takes longer counts as never: the machine may be busy."""
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     with serving(tmp_path_factory.mktemp("stack"), auth=False) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[playwright.Browser]:
-    program, node = shutil.which("chromium"), shutil.which("node")
-    assert program, "make test-needs"
-    assert node, "make test-needs"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PLAYWRIGHT_NODEJS_PATH", node)  # the driver's own needs libatomic, which a bare Debian lacks
-        driver = playwright.sync_playwright().start()
-        launched = driver.chromium.launch(
-            executable_path=program, args=FLAGS, chromium_sandbox=False, timeout=WAIT_SECONDS * 1000
-        )
-        yield launched
-        launched.close()
-        driver.stop()
-
-
-@pytest.fixture
-def tab(chromium: playwright.Browser) -> Iterator[playwright.Page]:
-    """An empty tab in a profile of its own."""
-    context = chromium.new_context(viewport={"width": 1360, "height": 900})
-    context.set_default_timeout(WAIT_SECONDS * 1000)
-    yield context.new_page()
-    context.close()
 
 
 class Page:
@@ -71,13 +45,16 @@ class Page:
     def text(self, selector: str) -> str:
         return (self.all(selector).text_content() or "").strip()
 
+    def texts(self, selector: str) -> list[str]:
+        return self.all(selector).all_inner_texts()
+
     def js(self, script: str, argument: Any = None) -> Any:
         return self.tab.evaluate(script, argument)
 
-    def until(self, holds: Callable[[], Any]) -> Any:
-        """Wait until it holds, and return what it is."""
+    def until(self, holds: Callable[..., Any], *arguments: Any) -> Any:
+        """Wait until it holds of the arguments, and return what it is."""
         give_up = time.monotonic() + WAIT_SECONDS
-        while not (held := holds()):
+        while not (held := holds(*arguments)):
             assert time.monotonic() < give_up, "this has not come to hold"
             self.tab.wait_for_timeout(50)
         return held
@@ -85,12 +62,17 @@ class Page:
     def click(self, selector: str) -> None:
         self.all(selector).click()
 
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self.tab.keyboard.press(key)
+
     def fill(self, field: str, text: str) -> None:
         self.all(f"#{field}").fill(text)
 
     def create(self, **fields: str) -> str:
         """Create a session in the form; its id."""
         before = self.ids()
+        self.click("#new")
         for field, text in fields.items():
             self.fill(field, text)
         self.click("#create button.main")
@@ -98,29 +80,32 @@ class Page:
         return str(new.pop())
 
     def ids(self) -> set[str]:
-        """The sessions that are shown."""
-        return set(self.js("() => Array.from(document.querySelectorAll('.session'), (card) => card.dataset.session)"))
+        """The sessions that have a row, the folded ones too."""
+        return set(self.js("() => Array.from(document.querySelectorAll('tr[data-session]'), (r) => r.dataset.session)"))
 
-    def card(self, session_id: str) -> str:
-        return f'[data-session="{session_id}"]'
+    def row(self, session_id: str) -> str:
+        return f'tr[data-session="{session_id}"]'
 
-    def bar(self, session_id: str) -> float:
-        """The length of the bar, in percent."""
-        fill = self.all(f"{self.card(session_id)} .fill")
-        return float(fill.evaluate("(element) => parseFloat(element.style.width)"))
+    def open(self, session_id: str) -> None:
+        self.click(f"{self.row(session_id)} .open")
+        self.until(lambda: self.text("#whole-id") == session_id)
 
-    def chip(self, session_id: str) -> str:
-        return self.text(f"{self.card(session_id)} .chip")
+    def state(self, session_id: str) -> str:
+        return self.text(f"{self.row(session_id)} .chip")
 
-    def details(self, session_id: str) -> str:
-        return self.all(f"{self.card(session_id)} dl").inner_text().replace("\n", " ")
+    def cell(self, session_id: str, number: int) -> str:
+        return self.text(f"{self.row(session_id)} td:nth-child({number})")
 
     def events(self, session_id: str) -> list[str]:
-        """The kinds of the events about a session, oldest first."""
-        script = """(id) => Array.from(document.querySelectorAll("#events li")).reverse()
-            .filter((item) => item.querySelector(".mono").title === id)
-            .map((item) => item.querySelector(".chip").innerText)"""
+        """The events about the session in the time line, oldest first; it may be behind another tab."""
+        script = """(id) => Array.from(document.querySelectorAll("#events .is-event")).reverse()
+            .filter((item) => item.dataset.session === id)
+            .map((item) => item.querySelector(".chip").textContent)"""
         return list(self.js(script, session_id))
+
+    def story(self) -> list[str]:
+        """The time line of the session in the drawer, oldest first, with what is still to come."""
+        return list(reversed(self.texts("#story .chip")))
 
 
 @pytest.fixture
@@ -130,120 +115,245 @@ def page(tab: playwright.Page, stack: Serving) -> Iterator[Page]:
     assert opened.complaints == []
 
 
-def test_a_sessions_life_as_a_person_sees_it(page: Page) -> None:
+def clear(stack: Serving) -> None:
+    """End all sessions."""
+    for session in stack.send("GET", f"{BASE}?limit=100").json["sessions"]:
+        stack.send("DELETE", f"{BASE}/{session['sessionId']}")
+
+
+WIDE: Final = {"width": 1360, "height": 900}
+PHONE: Final = {"width": 390, "height": 780}
+
+
+@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+def test_a_conversation_from_its_first_word_to_its_expiry(
+    page: Page, stack: Serving, size: playwright.ViewportSize
+) -> None:
+    clear(stack)
+    page.tab.set_viewport_size(size)
     session_id = page.create(timeout="30", warning="5")
-    assert page.chip(session_id) == "live"
-    assert page.bar(session_id) > 95
+    assert page.state(session_id) == "live"
+    page.open(session_id)
 
-    time = page.text("#date") + page.text("#time")
-    page.click('[data-minutes="5"]')
-    page.until(lambda: page.text("#date") + page.text("#time") > time and "ahead of real time" in page.text("#ahead"))
-    for _ in range(4):
-        page.click('[data-minutes="5"]')
-    page.until(lambda: page.events(session_id) == ["expiring"])
-    page.until(lambda: page.chip(session_id) == "warned")
-    short = page.until(lambda: 0 < page.bar(session_id) < 20 and page.bar(session_id))
+    page.fill("content", "Where is my parcel?")
+    page.press("Enter")
+    page.until(lambda: page.texts("#messages .words") == ["Where is my parcel?"])
+    stack.send("POST", f"{BASE}/{session_id}/messages", {"content": "On its way.", "role": "agent"})
+    page.until(lambda: page.texts("#messages .words") == ["Where is my parcel?", "On its way."])
+    assert [words.split()[0] for words in page.texts("#messages .who")] == ["user", "agent"]
+    assert page.all("#content").input_value() == ""
 
-    page.click(f"{page.card(session_id)} [data-act=renew]")
-    page.until(lambda: page.bar(session_id) > 95 > short)
-    assert page.chip(session_id) == "live"
-    assert "renewals 1" in page.details(session_id)
+    named = f"{session_id[:8]} is warned in"
+    page.until(lambda: page.text("#next").startswith(named))
+    page.js("document.querySelector('#next').click()")  # on a phone the drawer lies over it
+    page.until(lambda: page.state(session_id) == "warned")
+    page.until(lambda: page.text("#drawer-state").startswith("warned"))
+    page.until(lambda: "expiring" in page.events(session_id))
+    page.click("#tab-story")
+    page.until(lambda: page.story()[-2:] == ["expiring", "expires"])
 
-    page.click('[data-minutes="30"]')
-    page.click('[data-minutes="5"]')
-    page.until(lambda: page.events(session_id) == ["expiring", "expiring", "expired"])
-    page.until(lambda: page.chip(session_id) == "expired (idle timeout)")
-    assert page.all(f"#ended {page.card(session_id)}").count() == 1
-    assert page.all(f"{page.card(session_id)} [data-act=renew]").is_hidden()
+    page.click("#renew")
+    page.until(lambda: page.state(session_id) == "live")
+    page.until(lambda: page.story()[-4:] == ["expiring", "renewed", "is warned", "expires"])
+    assert page.cell(session_id, 6) == "2"  # the user's message was the first renewal
 
-    page.click(f"{page.card(session_id)} [data-act=end]")
+    for latest in ("expiring", "expired"):  # the warning of the new lease, then its end
+        page.until(lambda: page.text("#next").startswith(session_id[:8]))
+        page.js("document.querySelector('#next').click()")
+        page.until(lambda kind: page.events(session_id)[-2:] == ["expiring", kind], latest)
+    page.until(lambda: page.state(session_id) == "expired (idle)")
+    assert page.text("#drawer-state") == "expired (idle)"
+    page.until(lambda: page.story()[-1] == "expired")
+    assert page.all("#renew").is_hidden()
+
+    page.click("#close")
+    if size == PHONE:
+        assert page.all("#timeline-panel").is_hidden()
+        page.click("#tab-timeline")
+        assert page.all("#sessions-panel").is_hidden()
+        assert "expired" in page.texts("#events .chip")
+        page.click("#tab-sessions")
+    # An ended session is folded away, and opens with its conversation.
+    if page.all("#ended").is_hidden():
+        page.click("#fold")
+    page.open(session_id)
+    page.click("#tab-chat")
+    page.until(lambda: page.texts("#messages .words") == ["Where is my parcel?", "On its way."])
+    page.click("#end")
     page.until(lambda: session_id not in page.ids())
+    assert page.all("#drawer").is_hidden()
 
 
-def test_metadata_shows_as_the_text_that_it_is(page: Page) -> None:
-    metadata = (
-        '{"note":"<script>document.title = \'gone\'</script><img src=x onerror=alert(1)>","n":12345678901234567890}'
-    )
-    session_id = page.create(metadata=metadata)
-    assert page.text(f"{page.card(session_id)} .metadata") == metadata
-    assert page.all(f"{page.card(session_id)} script").count() == 0
-    assert page.all(f"{page.card(session_id)} img").count() == 0
+def test_what_comes_from_clients_is_text_and_appears_by_itself(page: Page, stack: Serving) -> None:
+    hostile = "</pre><script>document.title = 'gone'</script><img src=x onerror=\"document.title = 'gone'\">&lt;"
+    number = "12345678901234567890"
+    body = f'{{"agentId":"{AGENT}","userId":"{USER}","metadata":{{"note":{json.dumps(hostile)},"n":{number}}}}}'
+    session_id = stack.send("POST", BASE, text=body).json["sessionId"]
+    stack.send("POST", f"{BASE}/{session_id}/messages", {"content": hostile, "role": "tool"})
+    page.until(lambda: session_id in page.ids())
+    page.open(session_id)
+    page.until(lambda: page.texts("#messages .words") == [hostile])
+    page.click("#tab-settings")
+    assert page.text("#metadata-text") == f'{{"note":{json.dumps(hostile)},"n":{number}}}'
+    page.click("#tab-raw")
+    assert number in page.text("#raw")
+    assert page.all("main script, main img").count() == 0
     assert page.tab.title() == "agent-sessions, local stack"
 
-
-def test_ids_that_a_client_sent_are_text_too(page: Page, stack: Serving) -> None:
-    reply = stack.send(
-        "POST", BASE, {"agentId": AGENT, "userId": USER, "metadata": {"</pre><script>1</script>": "&lt;"}}
-    )
-    session_id = reply.json["sessionId"]
-    page.until(lambda: session_id in page.ids())
-    assert page.text(f"{page.card(session_id)} .metadata") == '{"</pre><script>1</script>":"&lt;"}'
-
-
-def test_what_other_clients_do_appears_by_itself(page: Page, stack: Serving) -> None:
-    session_id = stack.send("POST", BASE, {"agentId": AGENT, "userId": USER}).json["sessionId"]
-    page.until(lambda: page.chip(session_id) == "live")
     stack.send("POST", f"{BASE}/{session_id}/heartbeat")
-    page.until(lambda: "renewals 1" in page.details(session_id))
+    page.until(lambda: page.cell(session_id, 6) == "1")
+    page.fill("search", "onerror nobody")
+    page.until(lambda: page.all(page.row(session_id)).count() == 0)
+    page.fill("search", f"onerror {USER[:8]}")
+    page.until(lambda: page.all(page.row(session_id)).is_visible())
     stack.send("DELETE", f"{BASE}/{session_id}")
     page.until(lambda: session_id not in page.ids())
 
 
-def test_what_is_refused_is_said(page: Page) -> None:
-    page.fill("timeout", "4")
+def test_a_curl_line_of_the_drawer_does_what_it_says(page: Page, stack: Serving) -> None:
+    session_id = page.create()
+    page.open(session_id)
+    page.click("#tab-raw")
+    for line in page.texts("#curls pre"):
+        command = shlex.split(line)
+        assert command[0] == "curl"
+        url, verb, content = command[1], "GET", None
+        if command[1] == "-X":
+            verb, url = command[2], command[3]
+        if "-d" in command:
+            verb = "POST" if verb == "GET" else verb
+            content = command[command.index("-d") + 1]
+        path = url.removeprefix(f"http://127.0.0.1:{stack.port}")
+        if content and "http" in content:
+            continue  # it waits for an agent
+        assert stack.send(verb, path, text=content).status in {200, 201}, line
+    page.until(lambda: session_id not in page.ids())
+
+
+def test_what_is_refused_stands_at_its_field(page: Page) -> None:
+    page.click("#new")
+    for field, text in {"timeout": "4", "warning": "soon", "agent": "x", "metadata": "{no json"}.items():
+        page.fill(field, text)
     page.click("#create button.main")
-    page.until(lambda: "400" in page.text("#said") and "timeoutMinutes" in page.text("#said"))
-    page.fill("timeout", "")
-    page.fill("metadata", "{no json")
+    page.until(lambda: "JSON" in page.text("#metadata-error"))
+    page.fill("metadata", "")
     page.click("#create button.main")
-    page.until(lambda: "no JSON" in page.text("#said"))
+    page.until(lambda: "from 5" in page.text("#timeout-error"))
+    assert "UUID" in page.text("#agent-error")
+    assert "number" in page.text("#warning-error")
+    assert page.all("#user-error").is_hidden()
+    assert page.js("document.activeElement.id") == "agent"
+    assert page.all("#timeout").get_attribute("aria-invalid") == "true"
+    page.fill("agent", AGENT)
+    page.fill("warning", "")
+    page.fill("timeout", "12")
+    before = page.ids()
+    page.click("#create button.main")
+    session_id = page.until(lambda: page.ids() - before).pop()
+
+    page.open(session_id)
+    page.click("#tab-settings")
+    page.fill("new-timeout", "4")
+    page.click("#change button")
+    page.until(lambda: "from 5" in page.text("#new-timeout-error"))
+    page.fill("new-timeout", "20")
+    page.click("#change button")
+    page.until(lambda: "timeout 20 min" in page.text("#facts"))
+    assert page.all("#new-timeout-error").is_hidden()
+    page.click("#tab-chat")
+    page.fill("content", "x" * 4001)
+    page.press("Enter")
+    page.until(lambda: "4000" in page.text("#content-error"))
+    page.click("#jump")
+    page.fill("jump-to", "2001-01-01T00:00:00")
+    page.click("#jump-form button.main")
+    page.until(lambda: "never goes backwards" in page.text("#jump-to-error"))
 
 
-def test_it_goes_with_the_keyboard_alone(page: Page) -> None:
-    page.all("#agent").press("Enter")
-    page.until(page.ids)
-    reached = []
-    page.all("header a").first.focus()
-    for _ in range(24):
-        page.tab.keyboard.press("Tab")
-        reached.append(
-            page.js(
-                "() => { const a = document.activeElement;"
-                " return a.dataset.act || a.dataset.minutes || a.id || a.textContent }"
-            )
-        )
-    for wanted in ("1", "5", "30", "next", "agent", "user", "timeout", "metadata", "heartbeat", "renew", "end"):
-        assert wanted in reached, reached
-    assert page.js("() => getComputedStyle(document.activeElement).outlineStyle") == "solid"
+def test_it_goes_with_the_keyboard_alone(page: Page, stack: Serving) -> None:
+    clear(stack)
+    page.until(lambda: page.all("#live tr").count() == 0)
+    page.press("Tab")
+    assert page.js("document.activeElement.className") == "skip"
+    assert page.js("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    page.press("Enter")
+    for count in (1, 2):
+        page.press("n")
+        page.all("#timeout").press("Enter")
+        page.until(lambda wanted: page.all("#live tr").count() == wanted, count)
+    first, second = (row.get_attribute("data-session") for row in page.all("#live tr").all())
+    assert first
+    assert second
+    page.press("k", "k", "Enter")
+    page.until(lambda: page.text("#whole-id") == first)
+    page.press("j")
+    page.until(lambda: page.text("#whole-id") == second)
+    page.press("h")
+    page.until(lambda: page.cell(second, 6) == "1")
+    page.press("r")
+    page.until(lambda: page.cell(second, 6) == "2")
+    page.press("Escape")
+    assert page.all("#drawer").is_hidden()
+    page.press("/")
+    assert page.js("document.activeElement.id") == "search"
+    page.press("n")  # is a letter in a field
+    assert page.all("#search").input_value() == "n"
+    page.press("Backspace", "Tab", "Tab", "ArrowRight")
+    page.until(lambda: "expiring" in page.events(first))
+    page.press("?")
+    assert page.all("#shortcuts").is_visible()
 
 
-def test_to_the_next_event_says_where_nothing_is_due(page: Page, stack: Serving) -> None:
-    for session in stack.send("GET", f"{BASE}?limit=100").json["sessions"]:
-        stack.send("DELETE", f"{BASE}/{session['sessionId']}")
-    page.click("#next")
-    page.until(lambda: "Nothing is due" in page.text("#said"))
+def test_rows_and_time_line_mark_one_another(page: Page) -> None:
+    session_id, other = page.create(), page.create()
+    page.all(page.row(session_id)).hover()
+    page.until(lambda: page.all("#events li.same").count() > 0)
+    marked = page.js("() => Array.from(document.querySelectorAll('#events li.same'), (item) => item.dataset.session)")
+    assert set(marked) == {session_id}
+    page.all(f'#events li[data-session="{other}"]').first.hover()
+    page.until(lambda: "same" in (page.all(page.row(other)).get_attribute("class") or ""))
+    page.all(f'#events li[data-session="{other}"] button').first.click()
+    page.until(lambda: page.text("#whole-id") == other)
+
+
+def test_the_clock_jumps_to_a_time_and_the_samples_play(page: Page, stack: Serving) -> None:
+    clear(stack)
+    page.until(lambda: page.text("#next") == "Nothing is due")
+    page.click("#jump")
+    now = datetime.fromisoformat(stack.send("GET", "/_local/clock").json["now"])
+    later = now.replace(microsecond=0) + timedelta(hours=3)
+    page.fill("jump-to", later.strftime("%Y-%m-%dT%H:%M:%S"))
+    page.click("#jump-form button.main")
+    page.until(lambda: page.all("#jump-dialog").is_hidden())
+    assert datetime.fromisoformat(stack.send("GET", "/_local/clock").json["now"]) >= later
+    for session_id in page.ids():
+        stack.send("DELETE", f"{BASE}/{session_id}")
+
+    page.click("#samples")
+    page.until(lambda: page.all("#live tr").count() == 4)
+    page.until(lambda: page.text("#play") == "Pause")
+    page.until(lambda: any("?" in text or int(text) for text in page.texts("#live td:last-child")))
+    page.until(lambda: "expiring" in page.texts("#events .is-event .chip"))
+    page.click("#play")
+    page.until(lambda: page.text("#play") == "Play ×60")  # noqa: RUF001 - the sign on the button
+    assert stack.send("GET", "/_local/clock").json["speed"] == 1
 
 
 def test_a_filter_policy_is_set_and_taken_back(page: Page, stack: Serving) -> None:
     page.click("#policy summary")
+    page.fill("policy-text", "{")
+    page.click("#filter button.main")
+    page.until(lambda: "JSON" in page.text("#policy-text-error"))
     page.fill("policy-text", '{"type": ["agent-sessions.session.expired"]}')
     page.click("#filter button.main")
     page.until(lambda: "set" in page.text("#policy-state"))
     session_id = page.create(timeout="5", warning="5")
+    page.click("#jump")
     page.click('[data-minutes="30"]')
     page.until(lambda: page.events(session_id) == ["expired"])
     page.click("#no-policy")
     page.until(lambda: page.text("#policy-state") == "(none)")
     assert stack.send("GET", "/_local/subscription").json == {"filterPolicy": None}
-
-
-@pytest.mark.parametrize("width", [320, 390, 768, 1024, 1920])
-def test_no_width_needs_to_be_scrolled_sideways(page: Page, width: int) -> None:
-    page.create(metadata='{"long":"' + "x" * 300 + '"}')
-    page.tab.set_viewport_size({"width": width, "height": 800})
-    assert page.until(lambda: page.js("window.innerWidth") == width)
-    assert page.js("document.documentElement.scrollWidth") <= width
-    assert page.all("#next").is_visible()
 
 
 CONTRAST: Final = """
@@ -271,20 +381,80 @@ return Array.from(document.querySelectorAll(selector))
 }
 """
 
+MEASURE: Final = """
+async (id) => {
+  const { takeSessions, sessionOf } = await import("/_local/page/sessions.js");
+  const times = [];
+  for (let n = 0; n < 101; n += 1) {
+    const session = structuredClone(sessionOf(id));
+    session.expiresAt = new Date(Date.parse(session.expiresAt) + (n % 2 ? 1 : -1) * 600000).toISOString();
+    const start = performance.now();
+    takeSessions([{ sessionId: id, session }]);
+    document.querySelector("#frame").getBoundingClientRect();  // lays it out
+    times.push(performance.now() - start);
+  }
+  return times.sort((a, b) => a - b)[50];
+}
+"""
+FLOOD: Final = """
+async (ids) => {
+  const { takeEvents } = await import("/_local/page/timeline.js");
+  const latest = Array.from({ length: 1200 }, (_, n) => ({
+    type: "agent-sessions.session.expiring", id: `flood-${n}`, subject: ids[n % ids.length],
+    time: new Date(Date.now() + n).toISOString(), data: { expiresAt: new Date().toISOString(), reason: "idle_timeout" },
+  }));
+  takeEvents({ total: 1200, latest });
+}
+"""
+
+
+def test_three_hundred_sessions_and_a_thousand_events_stay_quick(
+    page: Page, stack: Serving, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(300):
+        config = {"timeoutMinutes": 60 + number / 10}
+        stack.send("POST", BASE, {"agentId": AGENT, "userId": USER, "timeoutConfig": config})
+    page.until(lambda: page.all("#live tr").count() >= 300)
+    ids = sorted(page.ids())
+    page.js(FLOOD, ids)
+    assert page.all("#events li").count() == 1000
+    median = page.js(MEASURE, ids[150])
+    with capsys.disabled():
+        print(f"\na row of {len(ids)} beside 1,000 events is updated in {median:.1f} ms (median of 101)")  # noqa: T201 - for a person to read
+    page.fill("search", ids[7])
+    page.until(lambda: page.all("#live tr, #ended tr").count() == 1)
+    clear(stack)
+
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_stands_out_from_what_it_stands_on(page: Page, scheme: Literal["light", "dark"]) -> None:
+def test_nothing_is_scrolled_sideways_and_text_stands_out(
+    page: Page, stack: Serving, scheme: Literal["light", "dark"]
+) -> None:
     page.tab.emulate_media(color_scheme=scheme)
-    session_id = page.create(timeout="30", warning="10")
+    long = page.create(timeout="30", warning="10", metadata='{"long":"' + "x" * 300 + '"}')
     page.create(timeout="5", warning="5")
-    page.click('[data-minutes="5"]')
-    page.click('[data-minutes="1"]')
-    page.click('[data-minutes="30"]')
-    page.until(lambda: page.events(session_id))
+    stack.send("POST", f"{BASE}/{long}/messages", {"content": "y" * 300})
+    stack.send("POST", "/_local/clock", {"advanceMinutes": 18})
+    page.until(lambda: page.state(long) == "warned")
+    page.js("document.querySelector('#policy').open = true")
     texts = (
-        "h1, h2, h3, p, a, label, button, dt, dd, pre, time, summary, .chip, .left, .mark, .count, #time, #date, #ahead"
+        "h1, h2, h3, p, a, label, button, th, td, dt, dd, pre, time, summary, .chip, .says, .words, .who span, select"
     )
-    assert page.js(CONTRAST, texts) == []
+    for width in (320, 390, 768, 1024, 1920):
+        page.tab.set_viewport_size({"width": width, "height": 800})
+        page.until(lambda wanted: page.js("window.innerWidth") == wanted, width)
+        assert page.js("document.documentElement.scrollWidth") <= width
+        assert page.all("#next").is_visible()
+        page.open(long)
+        page.click("#tab-chat")
+        page.until(lambda: page.all("#messages .words").count() > 0)
+        for tab in ("chat", "story", "settings", "raw"):
+            page.click(f"#tab-{tab}")
+            assert page.js("document.documentElement.scrollWidth") <= width, (width, tab)
+            assert page.js("document.querySelector('#drawer').scrollWidth") <= width, (width, tab)
+            if width == 1024:
+                assert page.js(CONTRAST, texts) == [], tab
+        page.click("#close")
 
 
 def test_the_documentation_shows_every_route(tab: playwright.Page, stack: Serving) -> None:
@@ -295,15 +465,31 @@ def test_the_documentation_shows_every_route(tab: playwright.Page, stack: Servin
         assert path in shown
 
 
-def test_with_keys_the_page_takes_the_one_of_its_address(tab: playwright.Page) -> None:
+def test_with_keys_the_page_asks_for_the_one_that_was_printed(tab: playwright.Page) -> None:
     with started({"AUTH": "1"}) as process:
         page = Page(tab, f"{process.url}/")
         page.all("#key").wait_for()
+        page.click("#new")
         page.click("#create button.main")
-        page.until(lambda: "401: Unauthorized" in page.text("#said"))
+        page.until(lambda: "401" in page.text("#create-error"))
+        page.click("#create [data-close]")
+        page.fill("key", "as_wrong")
+        page.click("#key-form button")
+        page.click("#new")
+        page.click("#create button.main")
+        page.until(lambda: "403" in page.text("#key-error"))
+        page.click("#create [data-close]")
         found = re.search(r"page +(\S+)", process.text)
         assert found
+        page.fill("key", found.group(1).partition("key=")[2])
+        page.click("#key-form button")
+        assert page.create()
+        assert page.all("#key-form").is_hidden()
+
         tab.goto(f"{process.url}/docs")  # an address that differs in its fragment alone loads nothing
         page = Page(tab, found.group(1))
         assert page.create()
         assert tab.url == f"{process.url}/"
+    page.until(lambda: "has stopped" in page.text("#stopped"))
+    assert float(page.js("getComputedStyle(document.querySelector('main')).opacity")) < 1
+    assert page.js("document.querySelector('main').inert") is True

@@ -33,5 +33,5 @@ class FakeQueue(Hooked):
         return gone
 
     def _send_message(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        self.waiting.append((self.clock.now_ms() + 1000 * request["DelaySeconds"], request["MessageBody"]))
+        self.waiting.append((self.clock.now_ms() + 1000 * request.get("DelaySeconds", 0), request["MessageBody"]))
         return {"MessageId": str(len(self.waiting))}

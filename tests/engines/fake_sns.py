@@ -1,7 +1,7 @@
 """SNS in memory, behind `publish_batch` of boto3's client: it keeps what was published, and when."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -39,6 +39,8 @@ class FakeSns(Hooked):
         super().__init__("sns", clock)
         self.published: list[Published] = []
         self._topics = topics
+        self.never_takes: Callable[[Mapping[str, Any]], bool] = lambda _entry: False
+        """Entries that are answered as the sender's fault, however often they are sent."""
 
     def as_client(self) -> "SNSClient":
         """This fake, for what is typed to take boto3's client."""
@@ -58,6 +60,11 @@ class FakeSns(Hooked):
             if self._refused("publish_batch", entry):
                 failed.append(
                     {"Id": entry["Id"], "Code": "InternalError", "Message": "made to fail", "SenderFault": False}
+                )
+                continue
+            if self.never_takes(entry):
+                failed.append(
+                    {"Id": entry["Id"], "Code": "InvalidParameter", "Message": "made to fail", "SenderFault": True}
                 )
                 continue
             attributes = {

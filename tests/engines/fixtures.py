@@ -60,16 +60,18 @@ def moto_client() -> Iterator["DynamoDBClient"]:
     client.close()
 
 
-@pytest.fixture(params=["fake", "moto"])
-def engine(request: pytest.FixtureRequest) -> Iterator[Table]:
-    """An empty sessions table in memory: in our own fake, and in moto."""
-    if request.param == "fake":
-        fake = FakeDynamo().as_client()
-        yield Table(fake, create_sessions_table(fake), "fake")
-        return
-    client = request.getfixturevalue("moto_client")
+@pytest.fixture
+def fake_table() -> Table:
+    """An empty sessions table in our own fake."""
+    fake = FakeDynamo().as_client()
+    return Table(fake, create_sessions_table(fake), "fake")
+
+
+@pytest.fixture
+def moto_table(moto_client: "DynamoDBClient") -> Iterator[Table]:
+    """An empty sessions table in moto."""
     with mock_aws():
-        yield Table(client, create_sessions_table(client), "moto")
+        yield Table(moto_client, create_sessions_table(moto_client), "moto")
 
 
 @pytest.fixture

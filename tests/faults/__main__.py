@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = "layers/domain/agent_sessions"
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv*", ".cache", ".aws-sam", ".hypothesis", ".*_cache", "__pycache__")
 OPTIONS = ["-x", "-q", "--timeout=120", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
-SLOW_TO_IMPORT = ("hypothesis", "boto3", "pydantic", "aws_lambda_powertools", "moto")
+SLOW_TO_IMPORT = ("hypothesis", "boto3", "pydantic", "aws_lambda_powertools")
 
 
 class Copy:
@@ -53,8 +53,9 @@ class Copy:
         code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
         if code == 0:
             return None
-        failed = [line for line in output.read_text().splitlines() if line.startswith(("FAILED ", "ERROR "))]
-        return failed[0].split(" - ")[0] if failed else f"(exit {code}) {output.read_text()[-300:]}"
+        printed = output.read_text()
+        failed = [line for line in printed.splitlines() if line.startswith(("FAILED tests/", "ERROR tests/"))]
+        return failed[0].split(" - ")[0] if failed else f"(exit {code}) {printed[-300:]}"
 
     def _become_pytest(self, output: Path, tests: list[str]) -> None:
         """Run pytest on the copy in this process, which has the slow imports behind it, and end the process."""

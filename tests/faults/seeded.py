@@ -62,7 +62,7 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
     ],
     ("sessions/dynamo_renewal.py", "store_suite store_suite_races renewal patch_timeout tenants against_model"): [
         ('"tenantId = :tenant"', '"(tenantId = :tenant OR attribute_exists(tenantId))"'),
-        ('f"attribute_exists({items.LISTED_AT})"', 'f"attribute_exists({items.SESSION_ID})"'),
+        ('f"{items.LISTED_AT} = {items.CREATED_AT}"', 'f"attribute_exists({items.LISTED_AT})"'),
         ('"expiresAt > :now"', '"expiresAt >= :now"'),
         ('"lastActivity <= :now"', '"createdAt <= :now"'),
         ('"lastActivity <= :now"', '"lastActivity < :now"'),
@@ -110,8 +110,8 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
     ("sessions/attempts.py", "tenants renewal against_model"): [
         ("if found is None or found.tenant_id != tenant_id:", "if found is None:"),
     ],
-    ("sweep/engine.py", "sweep schedule sweep_outages"): [("if run.answered", "if True")],
-    ("sweep/shard.py", "sweep schedule sweep_outages sweep_crashes sweep_timing sweep_races"): [
+    ("sweep/engine.py", "sweep schedule sweep_crashes"): [("if run.answered", "if True")],
+    ("sweep/shard.py", "sweep sweep_crashes schedule sweep_timing sweep_races sweep_outages"): [
         ("for mark in done if mark.kind is MarkKind.CLOSED", "for mark in done"),
         ("where(batch, outcomes, PublishOutcome.BUSY)", "[]"),
         ("where(batch, outcomes, MarkOutcome.BUSY)", "[]"),
@@ -122,7 +122,7 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("if mark.kind is not MarkKind.CLOSED:", "if True:"),
         ("self._shared.clock.now_ms() + self._shared.look_ahead_ms", "self._shared.clock.now_ms()"),
     ],
-    ("sweep/claim.py", "sweep schedule sweep_claims sweep_outages sweep_timing"): [
+    ("sweep/claim.py", "sweep_claims sweep schedule sweep_timing"): [
         ("now_ms() + seconds * 1000 >= self.stop_at_ms", "now_ms() >= self.stop_at_ms"),
         ("FIRST_PAUSE_SECONDS * 2.0**failures", "FIRST_PAUSE_SECONDS"),
         ("now_ms + calls * self._slow_ms <= self.stop_at_ms", "True"),
@@ -208,7 +208,7 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("attribute_not_exists({_SECRET})", "attribute_not_exists(unused)")
     ],
     ("lists/dynamo_index.py", "listing store_suite"): [('"ScanIndexForward": False', '"ScanIndexForward": True')],
-    ("keys/service.py", "keys keys_command authorizer"): [
+    ("keys/service.py", "keys authorizer"): [
         ("self.expires_at_ms <= now_ms", "self.expires_at_ms < now_ms"),
         ("if self.revoked_at_ms is not None:", "if False:"),
         ('allowed=state == "active"', 'allowed=state != "revoked"'),
@@ -218,7 +218,7 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("lifetime_ms <= 0", "lifetime_ms < 0"),
         ("_TENANT_ID.fullmatch(", "_TENANT_ID.match("),
     ],
-    ("keys/dynamo_store.py", "keys keys_command"): [
+    ("keys/dynamo_store.py", "keys"): [
         ("AND {_NOT_REPLACED} AND", "AND"),
         ("expiresAt > :now)", "expiresAt >= :now)"),
         (", ConsistentRead=True", ""),
@@ -229,6 +229,42 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("if key is None or not allowed:", "if key is None:"),
         ('event.get("identitySource") or [""]', 'event["identitySource"]'),
     ],
+    ("messages/service.py", "messages messages_against_model"): [
+        ("if record.request_hash != new.request_hash:", "if False:"),
+        ("if taking.attempt not in (None, session.attempt):", "if False:"),
+        ("if now_ms - message.created_at_ms > SEALED_AFTER_MS:", "if False:"),
+        ("except (PreconditionFailed, MessageLimitReached):", "except MessageLimitReached:"),
+    ],
+    ("messages/dynamo_store.py", "messages message_pages messages_against_model"): [
+        ("{LAST_MESSAGE_AT} < :now)", "{LAST_MESSAGE_AT} <= :now)"),
+        ("{LAST_SEQUENCE} < :limit)", "{LAST_SEQUENCE} <= :limit)"),
+        ("{LAST_SEQUENCE} >= :answered", "{LAST_SEQUENCE} > :answered"),
+        ('ConditionExpression="n = :sealed"', 'ConditionExpression="attribute_exists(n)"'),
+        ('f"attribute_not_exists({items.SEQUENCE})"', '"attribute_not_exists(unused)"'),
+        ("conditions = [OWNED, NOT_CLOSED, ALIVE]", "conditions = [OWNED, NOT_CLOSED]"),
+        ("conditions.append(_THIS_LIFE)", "pass"),
+        ('(OPEN_SEQUENCE,) if taking.role == "agent" else ()', "()"),
+    ],
+    ("messages/pages.py", "message_pages messages messages_against_model"): [
+        ("ref.attempt != session.attempt", "False"),
+        ("return self._finished(page, read_to, has_more=False)", "continue"),
+        ("slot.sequence - 1, False", "slot.sequence, False"),
+        ("query.before_sequence - 1", "query.before_sequence"),
+        ("or found.is_retired(now_ms, self._retention_ms)", ""),
+    ],
+    ("erasure/service.py", "erasure"): [
+        ("return Ended(0, pending=True)", "return Ended(0, pending=False)"),
+        ("return Removal(0, more=False)", "pass"),
+        ("if removal.more:", "if False:"),
+        ("self._queue().send(LifeOrder(session_id, life_of(session_id, attempt)), ORDER_DELAY_SECONDS)", "pass"),
+        ("if session is not None and session.is_retired(", "if False and session.is_retired("),
+    ],
+    ("erasure/dynamo_pages.py", "erasure"): [
+        ('if "LastEvaluatedKey" not in page:', "if True:"),
+        ('"sealed" not in item', "True"),
+        ("if not wanted:", "if True:"),
+    ],
+    ("erasure/handler.py", "erasure"): [('failed.append(record["messageId"])', "pass")],
     ("settings.py", "settings upgrades gauge"): [
         ('if value != ""', "if True"),
         ("> getattr(self, larger.lower())", ">= getattr(self, larger.lower())"),

@@ -7,10 +7,11 @@ from agent_sessions.bootstrap import request_path, wiring
 from agent_sessions.clock import Clock
 
 from tests.engines.fake_queue import FakeQueue
+from tests.engines.fake_sns import FakeSns
 from tests.engines.fixtures import Table
 from tests.engines.tables import create_agent_policies_table
 from tests.store_suite import examples
-from tests.unit.world import ERASER_QUEUE, POLICIES, MovableClock, World
+from tests.unit.world import ERASER_QUEUE, POLICIES, TOPIC, MovableClock, World, expression_values
 
 
 def messages_table(sessions: Table) -> str:
@@ -37,9 +38,11 @@ class Deployed(World):
             "MESSAGES_TABLE": messages_table(table),
             "AGENT_POLICIES_TABLE": policies_table(table),
             "ERASER_QUEUE_URL": ERASER_QUEUE,
+            **TOPIC,
             **settings,
         }
-        clients = {"dynamodb": table.client, "sqs": self.queue}
+        self.sns = FakeSns(clock or self.clock)
+        clients = {"dynamodb": table.client, "sqs": self.queue, "sns": self.sns}
         wiring.wire(wiring.Wiring(environ, clock or self.clock, clients))
         request_path.session_api()  # built before threads ask for it
         request_path.session_messages()
@@ -52,9 +55,12 @@ class Deployed(World):
         """Take the item away, as TTL would."""
         self.table.client.delete_item(TableName=self.table.name, Key={"sessionId": {"S": session_id}})
 
-    def update(self, session_id: str, update: str) -> None:
+    def update(self, session_id: str, update: str, **values: Any) -> None:
         self.table.client.update_item(
-            TableName=self.table.name, Key={"sessionId": {"S": session_id}}, UpdateExpression=update
+            TableName=self.table.name,
+            Key={"sessionId": {"S": session_id}},
+            UpdateExpression=update,
+            **expression_values(values),
         )
 
     def mark(self, session_id: str, update: str, *, lease: Any) -> bool:

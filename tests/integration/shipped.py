@@ -56,3 +56,8 @@ class LeanFirst:
     def close(self) -> None:
         self._lean.close()
         self._botocore.close()
+
+
+def client_by(transport: Transport, endpoint_url: str) -> Any:
+    """A patient client by one of the transports; it takes every call of botocore's."""
+    return LeanFirst(endpoint_url) if transport == "lean" else patient_client(endpoint_url)

@@ -7,12 +7,13 @@ import pytest
 
 from tests.integration.deployed import Deployed
 from tests.integration.metering import Bill, Meter
+from tests.unit.world import CLOSE
 from tools.cost import model
 
 MARKS = {
     "re-armed": ("SET dueAt = expiresAt - warningMs", model.REARM_UNITS),
     "warned": ("SET dueAt = expiresAt", model.WARN_UNITS),
-    "unlisted": ("REMOVE listedAt", model.UNLIST_UNITS),
+    "unlisted": (CLOSE, model.UNLIST_UNITS),
     "announced": ("REMOVE dueShard", model.ANNOUNCE_UNITS),
 }
 
@@ -34,8 +35,8 @@ def test_a_mark_costs_what_is_estimated(deployed: Deployed, meter: Meter, mark: 
     deployed.clock.advance(minutes=10)
     deployed.heartbeat(session_id)
     if mark == "announced":
-        deployed.update(session_id, "REMOVE listedAt")
+        deployed.close(session_id)
     update, estimated = MARKS[mark]
     with meter.running() as bill:
-        deployed.update(session_id, update)
+        deployed.update(session_id, update, **({"zero": {"N": "0"}} if update == CLOSE else {}))
     assert units(bill) == estimated

@@ -8,7 +8,7 @@ import pytest
 
 from local.dynamodb_local import DynamoDbLocal
 from tests.engines import fixtures
-from tests.integration.shipped import TRANSPORTS, LeanFirst, patient_client
+from tests.integration.shipped import TRANSPORTS, client_by
 from tests.store_suite.index import *  # noqa: F403 - every test of the module, and its fixtures
 from tests.store_suite.races import *  # noqa: F403 - every test of the module
 from tests.store_suite.records import *  # noqa: F403 - every test of the module
@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module", params=TRANSPORTS)
-def _client(request: pytest.FixtureRequest, dynamo_local: DynamoDbLocal) -> Iterator["DynamoDBClient"]:
-    url = dynamo_local.endpoint_url
-    client: Any = LeanFirst(url) if request.param == "lean" else patient_client(url)
+def _client(request: pytest.FixtureRequest, dynamo_local: DynamoDbLocal) -> Iterator[Any]:
+    client = client_by(request.param, dynamo_local.endpoint_url)
     yield client
     client.close()
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from agent_sessions import metrics
-from agent_sessions.events.cloud_events import EventKind, SessionEvent, session_event
+from agent_sessions.events.cloud_events import Event, EventKind, session_event
 from agent_sessions.sessions.model import Session
 from agent_sessions.sweep.calls import PAGE
 from agent_sessions.sweep.claim import ATTEMPTS
@@ -249,7 +249,7 @@ def test_a_session_that_no_event_can_be_made_of_costs_no_other_its_events(
     world.shards_of_new_sessions = 1
     healthy, [bad] = among(world, 24, 1, 11)
 
-    def make(kind: EventKind, session: Session, now_ms: int, source: str) -> SessionEvent:
+    def make(kind: EventKind, session: Session, now_ms: int, source: str) -> Event:
         if session.session_id == bad.session_id:
             raise OverflowError("date value out of range")
         return session_event(kind, session, now_ms, source)

@@ -1,6 +1,7 @@
 """One suite for what keeps sessions in DynamoDB, run against every engine that stands in for it.
 
-tests/unit and tests/integration collect these tests, each with an `engine` fixture of its own: an empty sessions table.
+The tests are collected three times, each time with another `engine`, an empty sessions table: tests/unit has our fake,
+tests/simulation has moto, tests/integration has DynamoDB Local.
 `store`, `index` and `records` hold for every engine; `races` asks for what moto cannot do.
 """
 

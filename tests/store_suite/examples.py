@@ -115,7 +115,7 @@ def put(table: Table, session: Session) -> Session:
     """Lay a session down as it is, whatever was there."""
     table.client.put_item(TableName=table.name, Item=item_of(session))
     if session.closed:
-        without(table, session.session_id, items.LISTED_AT)
+        set_attribute(table, session.session_id, items.LISTED_AT, items.number(-session.created_at_ms))
     if session.announced:
         without(table, session.session_id, items.DUE_SHARD)
     return session

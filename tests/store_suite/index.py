@@ -8,7 +8,6 @@ from typing import Final
 import pytest
 from agent_sessions.lists.dynamo_index import DynamoSessionIndex
 from agent_sessions.lists.pages import IndexKey, Partition, Place
-from agent_sessions.sessions import dynamo_item as items
 from agent_sessions.sessions.dynamo_store import BATCH_GET_LIMIT, DynamoSessionStore
 from agent_sessions.sessions.ids import new_session_id
 from agent_sessions.sessions.model import Session
@@ -122,7 +121,7 @@ def test_a_tenant_whose_name_looks_like_a_shard_of_another_shares_nothing_with_i
 
 def test_a_session_taken_off_the_lists_or_deleted_is_in_no_partition(table: Table, index: DynamoSessionIndex) -> None:
     off, gone, there = listed_at(table, NOW, NOW + 1, NOW + 2)
-    without(table, off.session_id, items.LISTED_AT)
+    put(table, off._replace(closed=True))
     store_on(table).delete(gone.session_id, TENANT)
     every = [*index.partitions(TENANT, USER), *index.partitions(TENANT, None)]
     assert [key for partition in every for key in ids(paged(index, partition, 9))] == [there.session_id] * 2

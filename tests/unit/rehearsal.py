@@ -19,6 +19,7 @@ from agent_sessions.erasure.service import ORDER_MS
 from functions.api_key_authorizer import app as api_key_authorizer
 from functions.eraser import app as eraser
 from functions.expiry_sweeper import app as expiry_sweeper
+from functions.message_publisher import app as message_publisher
 from functions.session_api import app as session_api
 from functions.session_messages import app as session_messages
 from tests.engines.fake_dynamo import FakeDynamo
@@ -81,8 +82,10 @@ class Rehearsal:
         create_api_keys_table(self.dynamo.as_client(), "ApiKeysTable")
         self._serve_callers()
         self._carry_messages()
+        self._publish_messages()
         self._erase()
         self._sweep()
+        self._erase_a_user()
         self._ask_the_authorizer()
 
     def _serve_callers(self) -> None:
@@ -140,6 +143,12 @@ class Rehearsal:
             path = f"{path}/{first}"
             call("message-get")
 
+    def _publish_messages(self) -> None:
+        records = self.dynamo.stream_records("MessagesTable")
+        unreadable = {"eventName": "INSERT", "dynamodb": {"SequenceNumber": "1", "NewImage": {}}}
+        with self._function("MessagePublisherFunction", message_publisher.handler) as send:
+            assert send({"Records": [unreadable, *records]}) == {"batchItemFailures": []}
+
     def _erase(self) -> None:
         with self._function("SessionApiFunction", session_api.handler) as send:
             session_id = json.loads(send(gateway_event("create-minimal"))["body"])["sessionId"]
@@ -158,6 +167,25 @@ class Rehearsal:
             assert send({"Records": [{"messageId": "1", "body": order}]}) == {"batchItemFailures": []}
             self.dynamo.remove_hook(slow)
         assert self.queue.waiting
+
+    def _erase_a_user(self) -> None:
+        """One session is there before the request, and one is made in the same millisecond, after the first pass."""
+        with self._function("SessionApiFunction", session_api.handler) as send:
+            send(gateway_event("create-minimal"))
+            answer = send(gateway_event("erasure"))
+            location = answer["headers"]["location"]
+            assert send(gateway_event("get", path=location))["statusCode"] == 200
+        order = json.dumps({"kind": "user", "erasureId": location.rpartition("/")[2]})
+        with self._function("SessionApiFunction", session_api.handler, unseen=True) as send:
+            session_id = json.loads(send(gateway_event("create-minimal"))["body"])["sessionId"]
+        with self._function("SessionMessagesFunction", session_messages.handler, unseen=True) as post:
+            post(gateway_event("message-post", path=f"{BASE}/{session_id}/messages"))
+        with self._function("EraserFunction", eraser.handler) as send:
+            for _ in range(2):  # one pass that finds the session, and one that finds nothing
+                self.clock.advance(minutes=1)
+                assert send({"Records": [{"messageId": "1", "body": order}]}) == {"batchItemFailures": []}
+        with self._function("SessionApiFunction", session_api.handler, unseen=True) as send:
+            send(gateway_event("create-minimal"))
 
     def _sweep(self) -> None:
         with self._function("ExpirySweeperFunction", expiry_sweeper.handler) as send:

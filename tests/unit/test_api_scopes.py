@@ -31,6 +31,7 @@ ROUTES: dict[str, tuple[Ask, set[str]]] = {
     "list policies": (lambda world, _, **scope: world.call("policy-list", **scope), {"full"}),
     "delete policy": (lambda world, _, **scope: world.delete_policy(KNOWN, **scope), {"full"}),
     "delete": (World.delete, {"full", "client"}),
+    "erase": (lambda world, _, **scope: world.call("erasure", **scope), {"full"}),
 }
 CASES = [(route, scope) for route in ROUTES for scope in ("full", "client", "agent", "", "Full", "admin", "none")]
 
@@ -45,7 +46,7 @@ def test_a_scope_allows_its_routes_and_no_others_and_nothing_is_read_for_them(
     with world.counted() as calls:
         answer = ask(world, session_id, scope=scope)
     if scope in allowed:
-        assert answer.status in {200, 201}
+        assert answer.status in {200, 201, 202}
         assert calls
     else:
         assert answer.status == 403
@@ -53,10 +54,18 @@ def test_a_scope_allows_its_routes_and_no_others_and_nothing_is_read_for_them(
         assert not calls
 
 
+def test_only_full_reads_an_erasure(world: World) -> None:
+    erasure_id = world.erase().json["erasureId"]
+    assert world.erasure(erasure_id, scope="full").status == 200
+    with world.counted() as calls:
+        assert {world.erasure(erasure_id, scope=scope).status for scope in ("client", "agent", "none")} == {403}
+    assert not calls
+
+
 @pytest.mark.parametrize("route", ROUTES)
 def test_an_authorizer_that_knows_no_scopes_lets_its_keys_do_everything(world: World, route: str) -> None:
     world.put_policy({}, KNOWN)
-    assert ROUTES[route][0](world, world.new()["sessionId"], scope=None).status in {200, 201}
+    assert ROUTES[route][0](world, world.new()["sessionId"], scope=None).status in {200, 201, 202}
 
 
 @pytest.mark.parametrize("scope", [None, 7, ["full"], {"full": True}])

@@ -7,13 +7,14 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.world import AGENT, INSIDES, USER, Answer, World
 
 BOUNDS = {"timeoutMinutes": (5, 1440), "maxDurationMinutes": (30, 2880), "warningThresholdMinutes": (1, 30)}
 """What each setting may be where the others are omitted (docs/contract.md, Create a session)."""
+FEW = settings(max_examples=40)
 NAMES = st.sampled_from(list(BOUNDS))
 
 
@@ -37,6 +38,7 @@ def create(world: World, settings: str) -> Answer:
     return world.post_raw(f'{{"agentId":"{AGENT}","userId":"{USER}","timeoutConfig":{settings}}}')
 
 
+@FEW
 @given(case=NAMES.flatmap(lambda name: st.tuples(st.just(name), in_range(name))))
 @example(case=("timeoutMinutes", 5.0))
 @example(case=("timeoutMinutes", math.nextafter(1440, 0)))
@@ -51,6 +53,7 @@ def test_every_number_in_range_is_accepted_and_echoed(case: tuple[str, float]) -
     assert read["timeoutConfig"] == answer.json["timeoutConfig"]
 
 
+@FEW
 @given(case=NAMES.flatmap(lambda name: st.tuples(st.just(name), out_of_range(name))))
 @example(case=("timeoutMinutes", math.nextafter(5, 0)))
 @example(case=("timeoutMinutes", math.nextafter(1440, 9999)))
@@ -71,6 +74,7 @@ NO_NUMBERS = st.recursive(
 ).filter(lambda value: not INSIDES.search(json.dumps(value)))
 
 
+@FEW
 @given(name=NAMES, value=NO_NUMBERS)
 @example(name="timeoutMinutes", value="30")
 @example(name="timeoutMinutes", value=[30])
@@ -90,6 +94,7 @@ def test_what_json_does_not_call_a_number_is_malformed(world: World, text: str) 
     assert answer.fields == ["body"]
 
 
+@FEW
 @given(
     timeout=in_range("timeoutMinutes"),
     duration=st.floats(5, 2880) | st.integers(5, 2880),
@@ -111,6 +116,7 @@ def test_the_rules_between_the_fields_hold_for_all_numbers(timeout: float, durat
         assert answer.json["timeoutConfig"] == config | {"autoRenew": True}
 
 
+@FEW
 @given(timeout=in_range("timeoutMinutes"))
 @example(timeout=5.00001)
 @example(timeout=33.333333333333336)

@@ -1,11 +1,12 @@
 """The decision for one session that looks due: a table of cases, and what holds for every one."""
 
+from collections import Counter
 from typing import Final
 
 import pytest
 from agent_sessions.sessions.model import MS_PER_MINUTE, Session, TimeoutConfig
 from agent_sessions.sweep.decision import EXPIRY_GRACE_MS, Action, decide
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.store_suite.examples import first_lease
@@ -73,50 +74,48 @@ leases = st.builds(
 look_aheads = st.integers(0, 180_000)
 
 
-rare = settings(suppress_health_check=[HealthCheck.filter_too_much])
-"""For properties of one action: hypothesis fails a test whose assumption never held."""
-
-
-@given(leases, look_aheads)
-@rare
-def test_only_a_live_lease_that_was_not_warned_is_warned_and_never_too_early(session: Session, ahead: int) -> None:
-    assume(decide(session, NOW, ahead) is Action.WARN)
-    assert not session.announced
-    assert not session.warned
-    assert session.expires_at_ms > NOW
-    assert session.warning_at_ms <= NOW + ahead
-
-
-@given(leases, look_aheads)
-def test_an_expiry_is_published_exactly_when_no_renewal_can_be_under_way_any_more(session: Session, ahead: int) -> None:
-    over = not session.announced and session.expires_at_ms + EXPIRY_GRACE_MS <= NOW
-    assert (decide(session, NOW, ahead) is Action.EXPIRE) == over
-
-
-@given(leases, look_aheads)
-@rare
-def test_an_appointment_is_only_moved_to_a_later_one_beyond_the_look_ahead(session: Session, ahead: int) -> None:
-    assume(decide(session, NOW, ahead) is Action.REARM)
-    assert session.due_at_ms <= NOW + ahead < session.warning_at_ms
-
-
-@pytest.mark.parametrize("action", [Action.WARN, Action.REARM, Action.EXPIRE])
-@given(session=leases, ahead=look_aheads)
-@rare
-def test_once_marked_a_session_asks_for_nothing_at_that_moment(action: Action, session: Session, ahead: int) -> None:
-    assume(decide(session, NOW, ahead) is action)
-    marked, then = {
+def after(action: Action, session: Session) -> tuple[Session, Action]:
+    """The session as the action leaves it, and the action that it asks for then."""
+    return {
         Action.WARN: (session._replace(due_at_ms=session.expires_at_ms), Action.WAIT),
         Action.REARM: (session._replace(due_at_ms=session.warning_at_ms), Action.WAIT),
         Action.EXPIRE: (session._replace(announced=True), Action.GONE),
+        Action.WAIT: (session, Action.WAIT),
+        Action.GONE: (session, Action.GONE),
     }[action]
-    assert decide(marked, NOW, ahead) is then
 
 
-@given(leases, look_aheads, st.integers(0, 60_000))
-@rare
-def test_whatever_is_due_at_its_warning_is_warned_as_long_as_it_lives(session: Session, ahead: int, late: int) -> None:
+def test_no_decision_is_early_or_wrong_or_asked_for_twice() -> None:
+    met: Counter[Action] = Counter()
+
+    @settings(max_examples=300)
+    @given(leases, look_aheads)
+    def check(session: Session, ahead: int) -> None:
+        action = decide(session, NOW, ahead)
+        met[action] += 1
+        over = not session.announced and session.expires_at_ms + EXPIRY_GRACE_MS <= NOW
+        assert (action is Action.EXPIRE) == over
+        if action is Action.WARN:
+            assert not session.announced
+            assert not session.warned
+            assert session.expires_at_ms > NOW
+            assert session.warning_at_ms <= NOW + ahead
+        if action is Action.REARM:
+            assert session.due_at_ms <= NOW + ahead < session.warning_at_ms
+        marked, then = after(action, session)
+        assert decide(marked, NOW, ahead) is then
+
+    check()
+    assert met.keys() == {*Action}
+
+
+@settings(max_examples=50)
+@given(moments, st.floats(1, 30), st.integers(0, 30 * MINUTE), look_aheads, st.floats(0, 1, exclude_max=True))
+def test_whatever_is_due_at_its_warning_is_warned_as_long_as_it_lives(
+    expires_in_ms: int, threshold: float, early_ms: int, ahead: int, late: float
+) -> None:
     """The appointment is at most the warning's time, so that a sweep at that time finds the session."""
-    now_ms = session.warning_at_ms + late
-    assume(session.due_at_ms <= session.warning_at_ms and not session.announced and now_ms < session.expires_at_ms)
+    session = lease(expires_in_ms, warning_minutes=threshold, due_in_ms=0)
+    session = session._replace(due_at_ms=session.warning_at_ms - early_ms)
+    now_ms = session.warning_at_ms + int(late * (session.expires_at_ms - session.warning_at_ms))
     assert decide(session, now_ms, ahead) is Action.WARN

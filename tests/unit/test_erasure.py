@@ -11,8 +11,9 @@ from functions.eraser import app as eraser
 from template_reader import create_tables
 from tests.engines import faults
 from tests.engines.fake_queue import FakeQueue
+from tests.engines.fake_sns import FakeSns
 from tests.engines.tables import TEMPLATE
-from tests.unit.world import POLICIES, TABLE, World
+from tests.unit.world import POLICIES, TABLE, TOPIC, World
 
 MESSAGES: Final = "messages"
 
@@ -32,9 +33,10 @@ class TalkedIn(World):
             "MESSAGES_TABLE": MESSAGES,
             "AGENT_POLICIES_TABLE": POLICIES,
             "ERASER_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/123456789012/eraser",
+            **TOPIC,
             **settings,
         }
-        clients = {"dynamodb": self._client, "sqs": self.queue}
+        clients = {"dynamodb": self._client, "sqs": self.queue, "sns": FakeSns(self.clock)}
         wiring.wire(wiring.Wiring(environ, self.clock, clients))
 
     def life(self, session_id: str) -> str:

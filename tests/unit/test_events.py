@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 
 import pytest
-from agent_sessions.events.cloud_events import EventKind, SessionEvent, session_event
+from agent_sessions.events.cloud_events import Event, EventKind, session_event
 from agent_sessions.sessions.model import TimeoutConfig
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
@@ -114,7 +114,7 @@ def test_a_session_near_its_cap_cannot_be_renewed_and_the_event_says_so() -> Non
     assert (data["reason"], data["renewable"], event.attributes["reason"]) == ("max_duration", False, "max_duration")
 
 
-def largest() -> SessionEvent:
+def largest() -> Event:
     """As long as the contract lets a value be."""
     minutes = 719.9999999999999
     session = SESSION._replace(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 import pytest
+from agent_sessions.events.stream import message_events
 from agent_sessions.sessions.leases import renew_after_ms
 from moto import mock_aws
 
@@ -15,7 +16,7 @@ from examples.consumer import app
 from tests.template_reader import Deployment
 from tests.unit.sweep_world import SweepWorld
 from tests.unit.test_events import SESSION, check_cloud_event
-from tests.unit.world import AGENT, MINUTE
+from tests.unit.world import AGENT, MINUTE, sample
 
 if TYPE_CHECKING:
     from types_boto3_sns import SNSClient
@@ -71,7 +72,7 @@ def blocks(language: str) -> list[str]:
 
 
 def test_the_event_on_the_page_is_one() -> None:
-    [block] = blocks("json")
+    block, _ = blocks("json")
     event = check_cloud_event(block)
     session_id, created, lease, kind = event["id"].split(":")
     assert (session_id, created, int(lease), kind) == (
@@ -81,6 +82,14 @@ def test_the_event_on_the_page_is_one() -> None:
         "expiring",
     )
     assert app.session_of(event) == f"{event['source']}#{session_id}:{created}"
+
+
+def test_the_event_of_a_message_on_the_page_is_the_one_of_the_sample() -> None:
+    _, block = blocks("json")
+    [record, *_] = sample("stream-messages")["Records"]
+    event = message_events("/agent-sessions/eu-central-1/agent-sessions-prod", with_content=False)(record)
+    assert event is not None
+    assert json.loads(block) == json.loads(event.body)
 
 
 def test_the_filter_policies_on_the_page_let_through_what_it_says(subscribers: Subscribers) -> None:

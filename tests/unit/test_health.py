@@ -7,7 +7,10 @@ from agent_sessions.sweep.health import Gauge, ShardSweep
 from tests.engines import faults
 from tests.unit.world import MINUTE, START_MS, TABLE, World, at
 
-FIELDS = {"status", "timestamp", "activeSessions", "expiringSoon", "lastSweepAt", "sweepLagSeconds", "passedOver"}
+FIELDS = {
+    "status", "timestamp", "activeSessions", "expiringSoon", "lastSweepAt", "sweepLagSeconds", "passedOver",
+    "eventLagSeconds",
+}  # fmt: skip
 
 
 def swept(world: World, *, lag_seconds: float = 0, shards: int = 8, first: int = 0, passed_over: int = 0) -> None:
@@ -30,6 +33,7 @@ def test_before_the_first_sweep_the_service_is_degraded_and_knows_no_numbers(wor
         "lastSweepAt": None,
         "sweepLagSeconds": None,
         "passedOver": None,
+        "eventLagSeconds": None,
     }
 
 
@@ -46,6 +50,7 @@ def test_after_a_sweep_in_time_the_service_is_healthy(world: World) -> None:
         "lastSweepAt": at(START_MS),
         "sweepLagSeconds": 1.5,
         "passedOver": 0,
+        "eventLagSeconds": None,
     }
 
 

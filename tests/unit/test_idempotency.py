@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.engines import faults
@@ -106,6 +106,7 @@ def test_tenant_and_key_are_not_just_strung_together(world: World) -> None:
     assert len(ids) == 4
 
 
+@settings(max_examples=30)
 @given(key=st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=255))
 @example(key="!" * 255)
 @example(key="~")

@@ -1,18 +1,15 @@
 """API keys: their form, what they cost and what happens when the store fails (docs/contract.md, Callers and tenants).
 
-What the management of keys does is a suite of its own, here on the fake and on moto.
+What the management of keys does is a suite of its own, here on the fake.
 """
 
 import re
-from collections.abc import Iterator
 
-import boto3
 import pytest
 from agent_sessions.errors import ServiceUnavailable
 from agent_sessions.keys import service as keys
 from agent_sessions.keys.dynamo_store import DynamoKeyStore
 from agent_sessions.keys.service import KeyNotActive, KeyService, NewKey
-from moto import mock_aws
 
 from tests.engines import faults
 from tests.engines.fake_dynamo import FakeDynamo
@@ -25,21 +22,16 @@ from tests.unit.world import MovableClock
 TABLE = "keys-7e1a"
 
 
-@pytest.fixture(params=["fake", "moto"])
-def key_table(request: pytest.FixtureRequest, clock: MovableClock) -> Iterator[Table]:
-    """An empty table of keys in memory: in our own fake, and in moto."""
-    if request.param == "fake":
-        fake = FakeDynamo(clock).as_client()
-        yield Table(fake, create_api_keys_table(fake), "fake")
-        return
-    with mock_aws():
-        client = boto3.client("dynamodb")
-        yield Table(client, create_api_keys_table(client), "moto")
+@pytest.fixture
+def key_table(clock: MovableClock) -> Table:
+    """An empty table of keys."""
+    fake = FakeDynamo(clock).as_client()
+    return Table(fake, create_api_keys_table(fake), "fake")
 
 
 @pytest.fixture
 def dynamo(clock: MovableClock) -> FakeDynamo:
-    """The fake alone, for what moto cannot show: counts and faults."""
+    """The fake that counts calls and refuses them."""
     fake = FakeDynamo(clock)
     create_api_keys_table(fake.as_client(), TABLE)
     fake.calls.clear()

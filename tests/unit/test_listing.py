@@ -235,7 +235,7 @@ def test_a_cursor_cannot_be_changed_in_any_place_nor_cut_nor_lengthened(world: W
     text=st.text(min_size=1, max_size=200)
     | st.binary(min_size=1, max_size=200).map(lambda octets: base64.urlsafe_b64encode(octets).decode())
 )
-@settings(max_examples=50)
+@settings(max_examples=30)
 def test_garbage_is_no_cursor(text: str) -> None:
     world = World()
     new_sessions(world, 1)
@@ -343,7 +343,7 @@ CHANGES = st.lists(
     changes=st.lists(CHANGES, max_size=12),
     query=st.sampled_from([{}, {"userId": USER}, {"agentId": AGENT}]),
 )
-@settings(max_examples=40)
+@settings(max_examples=25)
 def test_whatever_happens_between_the_pages_what_lived_throughout_comes_exactly_once(
     count: int, limit: int, steps: list[int], changes: list[list[tuple[str, int]]], query: dict[str, str]
 ) -> None:

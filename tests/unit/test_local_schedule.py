@@ -15,6 +15,7 @@ from functions.session_api import app as api
 from local.clock import MovableClock
 from local.schedule import MoveStoppedError, Scheduler, Turnstile, scheduled_event
 from local.store import LocalStore
+from local.upcoming import next_event
 from template_reader import Schedule
 from tests.engines.fake_dynamo import FakeDynamo
 from tests.engines.fake_sns import FakeSns
@@ -117,7 +118,7 @@ steps = st.lists(
 )
 
 
-def play(stack: Stack, story: list[Any]) -> None:
+def play(stack: Stack, story: list[Any], rest: int = 75) -> None:
     for step in story:
         match step:
             case ("create", timeout, warning, auto_renew):
@@ -127,7 +128,8 @@ def play(stack: Stack, story: list[Any]) -> None:
             case (what, number) if stack.sessions:
                 path = f"/{stack.sessions[number % len(stack.sessions)]}"
                 stack.call("DELETE", path) if what == "end" else stack.call("POST", f"{path}/{what}")
-    stack.move(75)
+    if rest:
+        stack.move(rest)
 
 
 @settings(max_examples=12)
@@ -159,6 +161,34 @@ def test_to_the_next_event_stops_at_the_minute_that_publishes_one() -> None:
     assert (at(first.end_ms), first.events) == ("2026-06-27T08:23:00.000Z", 1)
     second = stack.scheduler.advance_to_event()
     assert (at(second.end_ms), second.events) == ("2026-06-27T08:31:00.000Z", 1)
+
+
+@settings(max_examples=12)
+@given(steps)
+def test_what_comes_next_is_known_before_it_is_published(story: list[Any]) -> None:
+    stack = Stack()
+    play(stack, story, rest=0)
+    while True:
+        first_minute_ms = stack.scheduler.next_minute_ms
+        upcoming = next_event(stack.store.due(), first_minute_ms=first_minute_ms, look_ahead_ms=LOOK_AHEAD_MS)
+        before = stack.told()
+        move = stack.scheduler.advance_to_event()
+        published = [event for event in stack.told() if event not in before]
+        if upcoming is None:
+            assert published == []
+            return
+        named = (upcoming.at_ms, upcoming.kind, stack.sessions.index(upcoming.session_id))
+        assert move.end_ms == upcoming.at_ms
+        assert named in published
+
+
+def test_the_clock_jumps_to_a_moment_and_stays_where_the_moment_has_passed() -> None:
+    stack = Stack()
+    stack.create(30, 5)
+    start_ms = stack.clock.now_ms()
+    assert stack.scheduler.advance_to(START_MS + 23 * MINUTE + 1).end_ms == START_MS + 23 * MINUTE + 1
+    assert [kind for _, kind, _ in stack.told()] == ["expiring"]
+    assert stack.scheduler.advance_to(start_ms).end_ms == START_MS + 23 * MINUTE + 1
 
 
 def test_a_sweep_that_fails_is_told_and_the_next_minute_is_the_retry(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.world import AGENT, USER, Answer, World
@@ -37,6 +37,7 @@ VALUES = st.recursive(
 METADATA = st.dictionaries(TEXT, VALUES, max_size=6)
 
 
+@settings(max_examples=40)
 @given(metadata=METADATA, escaped=st.booleans())
 @example(metadata={"": {"": [[], {}, None, True, False]}}, escaped=False)
 @example(metadata={"nul": "\0", "bell": "\x07", "quote": '"\\/', "line": "\u2028\r\n", "😀": "é"}, escaped=False)
@@ -52,6 +53,7 @@ def test_any_object_within_the_rules_comes_back_as_it_was_sent(metadata: dict[st
         assert metadata_text(answer) == compact(metadata), "every member in its order, numbers of their kind"
 
 
+@settings(max_examples=10)
 @given(digits=st.text("0123456789", min_size=1, max_size=999), first=st.sampled_from("123456789"), minus=st.booleans())
 @example(digits="0" * 999, first="1", minus=False)
 @example(digits="9" * 999, first="9", minus=True)

@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 from agent_sessions.api.edge import STATUS
+from agent_sessions.erasure.ports import Erasure, user_hash
+from agent_sessions.erasure.receipt import user_erased_event
 from agent_sessions.errors import SessionServiceError
 from agent_sessions.events.cloud_events import EventKind, session_event
+from agent_sessions.events.stream import message_events
 from jsonschema import Draft202012Validator, ValidationError
 from openapi_spec_validator import validate
 from referencing import Registry
@@ -18,7 +21,7 @@ from referencing.jsonschema import DRAFT202012
 
 from tests.engines import faults
 from tests.store_suite.examples import a_session
-from tests.unit.world import AGENT, AGENTS, BASE, NOWHERE, STATUS_OF_CODE, USER, Answer, World
+from tests.unit.world import AGENT, AGENTS, BASE, ERASURES, NOWHERE, STATUS_OF_CODE, USER, Answer, World, sample
 from tools import openapi
 
 DOCUMENT: Any = json.loads(openapi.DOCUMENT.read_text("utf-8"))
@@ -208,6 +211,8 @@ ASK: dict[str, Ask] = {
     "sendMessage": World.say,
     "getMessages": World.messages,
     "getMessage": lambda world, it: world.message(it, said(world, it)),
+    "eraseUser": lambda world, _: world.erase(),
+    "getErasure": lambda world, it: world.erasure(it),
 }
 PATHS = {
     "createSession": BASE,
@@ -226,6 +231,8 @@ PATHS = {
     "sendMessage": f"{BASE}/{{sessionId}}/messages",
     "getMessages": f"{BASE}/{{sessionId}}/messages",
     "getMessage": f"{BASE}/{{sessionId}}/messages/{{messageId}}",
+    "eraseUser": ERASURES,
+    "getErasure": f"{ERASURES}/{{erasureId}}",
 }
 
 
@@ -245,6 +252,8 @@ EVENT = {
     "sendMessage": "message-post",
     "getMessages": "message-list",
     "getMessage": "message-get",
+    "eraseUser": "erasure",
+    "getErasure": "erasure-get",
 }
 
 
@@ -339,6 +348,11 @@ CASES: list[tuple[str, str, Callable[[World], str], Ask]] = [
     ("getMessage", "404", gone, ASK["getMessage"]),
     ("getMessage", "404", live, lambda world, it: world.message(it, NOWHERE)),
     ("getMessage", "410", expired, ASK["getMessage"]),
+    ("eraseUser", "202", live, ASK["eraseUser"]),
+    ("eraseUser", "400", gone, lambda world, _: world.erase("me")),
+    ("eraseUser", "413", gone, lambda world, _: world.call("erasure", raw=" " * 70_000)),
+    ("getErasure", "200", gone, lambda world, _: world.erasure(world.erase().json["erasureId"])),
+    ("getErasure", "404", gone, ASK["getErasure"]),
 ]
 
 
@@ -421,6 +435,14 @@ def test_the_document_and_the_handler_agree_on_what_may_be_sent(world: World, ch
     assert fits("CreateSession", body) == (world.post(body).status == 201)
 
 
+@pytest.mark.parametrize("with_content", [False, True])
+def test_the_webhook_of_a_message_is_its_event(*, with_content: bool) -> None:
+    for record in sample("stream-messages")["Records"]:
+        event = message_events("/agent-sessions/tests", with_content=with_content)(record)
+        assert event is not None
+        schema_of(DOCUMENT["webhooks"]["messageCreated"]["post"]["requestBody"]).validate(json.loads(event.body))
+
+
 @pytest.mark.parametrize("name, kind", [("sessionExpiring", "expiring"), ("sessionExpired", "expired")])
 def test_what_subscribers_receive_is_what_the_webhooks_say(name: str, kind: EventKind) -> None:
     session = a_session(agent_id=AGENT, user_id=USER)
@@ -428,6 +450,12 @@ def test_what_subscribers_receive_is_what_the_webhooks_say(name: str, kind: Even
     schema_of(DOCUMENT["webhooks"][name]["post"]["requestBody"]).validate(body)
     with pytest.raises(ValidationError):
         schema_of(DOCUMENT["webhooks"][name]["post"]["requestBody"]).validate(body | {"type": "another"})
+
+
+def test_what_is_published_of_an_erased_user_is_what_the_webhook_says() -> None:
+    erasure = Erasure(NOWHERE, "acme", "", user_hash(USER), 1, sessions=2, digest=3, finished_at_ms=60_001)
+    body = json.loads(user_erased_event(erasure, "/agent-sessions/tests").body)
+    schema_of(DOCUMENT["webhooks"]["userErased"]["post"]["requestBody"]).validate(body)
 
 
 def test_no_header_or_id_is_filled_in_with_a_value_that_works_once_or_never() -> None:

@@ -1,5 +1,7 @@
 """Policies of agents (docs/contract.md, Agent policies)."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -304,11 +306,12 @@ def test_a_change_is_in_force_in_every_process_within_a_minute(world: World, lat
 
     world.restart()
     assert create_elsewhere().json["timeoutConfig"]["timeoutMinutes"] == 30, "from now on it knows that there is none"
-    for change, expected in (
-        (lambda: world.put_policy({"timeoutMinutes": 15}), 15),
-        (lambda: world.put_policy({"timeoutMinutes": 20}), 20),
+    changes: list[tuple[Callable[[], Answer], int]] = [
+        (partial(world.put_policy, {"timeoutMinutes": 15}), 15),
+        (partial(world.put_policy, {"timeoutMinutes": 20}), 20),
         (world.delete_policy, 30),
-    ):
+    ]
+    for change, expected in changes:
         create_elsewhere()
         world.clock.advance(late_ms)
         assert change().status == 200

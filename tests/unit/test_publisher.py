@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from agent_sessions.errors import ServiceUnavailable
-from agent_sessions.events.cloud_events import BatchRefused, PublishOutcome, SessionEvent
+from agent_sessions.events.cloud_events import BatchRefused, Event, PublishOutcome
 from agent_sessions.events.sns_topic import SnsPublisher
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
@@ -20,9 +20,9 @@ TOPIC = "arn:aws:sns:eu-central-1:123456789012:session-events"
 SENT, BUSY, REFUSED = PublishOutcome.SENT, PublishOutcome.BUSY, PublishOutcome.REFUSED
 
 
-def events(count: int) -> list[SessionEvent]:
+def events(count: int) -> list[Event]:
     return [
-        SessionEvent(f"id-{number}", f'{{"id":"id-{number}"}}', {"type": "expiring", "tenantId": f"tenant-{number}"})
+        Event(f"id-{number}", f'{{"id":"id-{number}"}}', {"type": "expiring", "tenantId": f"tenant-{number}"})
         for number in range(count)
     ]
 

@@ -142,7 +142,7 @@ def test_a_patch_that_changes_only_the_reason_starts_a_lease(world: World, longe
 def test_no_renewal_by_a_late_clock_revives_a_session_that_the_sweep_has_closed(world: World, route: Any) -> None:
     session_id = world.new()["sessionId"]
     world.clock.advance(minutes=29)
-    world.update(session_id, "REMOVE listedAt")  # the sweep's clock is ahead, or this call has been on its way for long
+    world.close(session_id)  # the sweep's clock is ahead, or this call has been on its way for long
     before = world.item(session_id)
     assert route(world, session_id).status == 410
     assert world.patch(session_id, {"timeoutMinutes": 60}).status == 410

@@ -1,4 +1,4 @@
-"""The store's suite on the fake and on moto; its races are beside it."""
+"""The store's suite on the fake; its races are beside it."""
 
 from tests.store_suite.index import *  # noqa: F403 - every test of the module, and its fixtures
 from tests.store_suite.records import *  # noqa: F403 - every test of the module

@@ -107,7 +107,7 @@ def test_marks_change_one_attribute_and_nothing_else() -> None:
 
     assert changes(warned) == {"dueAt": {"N": str(warned.expires_at_ms)}}
     assert changes(rearmed) == {"dueAt": {"N": str(rearmed.warning_at_ms)}}
-    assert changes(expired) == {"listedAt": None, "dueShard": None}
+    assert changes(expired) == {"listedAt": {"N": str(-expired.created_at_ms)}, "dueShard": None}
 
 
 def test_an_expiry_leaves_the_lists_before_it_leaves_the_index_of_what_is_due() -> None:
@@ -117,7 +117,7 @@ def test_an_expiry_leaves_the_lists_before_it_leaves_the_index_of_what_is_due() 
     with pytest.raises(faults.Killed):
         world.sweep()
     item = world.item(session.session_id)
-    assert "listedAt" not in item
+    assert item["listedAt"] == {"N": str(-session.created_at_ms)}
     assert "dueShard" in item, "so that the next sweep tells it again rather than never"
 
 

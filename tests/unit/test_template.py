@@ -91,7 +91,7 @@ def test_functions_run_on_the_architecture_that_was_asked_for_and_layers_say_tha
             *deployment.of_type("AWS::Lambda::Function").values(),
             *deployment.of_type("AWS::Lambda::LayerVersion").values(),
         ]
-        assert len(made) == 7
+        assert len(made) == 8
         assert {tuple(each.get("Architectures") or each["CompatibleArchitectures"]) for each in made} == {
             (architecture,)
         }

@@ -14,7 +14,7 @@ from tests.unit.rehearsal import Rehearsal
 # The metrics of AWS that are used, each with the sets of dimensions in which AWS publishes it.
 AWS_METRICS: dict[str, list[set[str]]] = {
     **{f"AWS/ApiGateway/{name}": [{"ApiId"}, {"ApiId", "Stage"}] for name in ("Count", "4xx", "5xx", "Latency")},
-    **{f"AWS/Lambda/{name}": [{"FunctionName"}] for name in ("Duration", "Errors", "Throttles")},
+    **{f"AWS/Lambda/{name}": [{"FunctionName"}] for name in ("Duration", "Errors", "IteratorAge", "Throttles")},
     **{
         f"AWS/DynamoDB/{name}": [{"TableName"}, {"TableName", "GlobalSecondaryIndexName"}]
         for name in (
@@ -70,6 +70,8 @@ def dashboard() -> dict[str, Any]:
 def metrics_of_the_dashboard() -> Iterator[tuple[str, Metric]]:
     for widget in dashboard()["widgets"]:
         for line in widget["properties"].get("metrics", []):
+            if "expression" in line[0]:  # computed from the other lines of the widget
+                continue
             namespace, name, *rest = [part for part in line if isinstance(part, str)]
             yield widget["properties"]["title"], (f"{namespace}/{name}", dict(zip(rest[::2], rest[1::2], strict=True)))
 

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import pytest
+from agent_sessions.sweep.dynamo_record import RECORD
 
 from tests.template_reader import FUNCTIONS, PATH, Deployment
 from tests.unit.calls_in_code import operations_in_the_code
@@ -11,8 +12,9 @@ from tests.unit.rehearsal import Rehearsal
 
 PACKAGE = PATH.parent / "layers" / "domain" / "agent_sessions"
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/1"
-# What Lambda does in a function's name: write its log, take messages from a queue, and keep the runs that failed.
+# What Lambda does in a function's name: write its log, read a queue or a stream, and keep the runs that failed.
 PLATFORM = {
+    "dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams",
     "logs:CreateLogStream", "logs:PutLogEvents", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage",
     "sqs:GetQueueAttributes", "sqs:ReceiveMessage",
 }  # fmt: skip
@@ -70,6 +72,7 @@ def test_the_sweeper_may_write_its_dead_letters_and_orders_go_from_the_api_to_th
         "ExpirySweeperFunction": {deployment.arn("SweepDeadLetterQueue")},
         "SessionApiFunction": orders,
         "EraserFunction": orders,
+        "MessagePublisherFunction": {deployment.arn("MessagePublisherDeadLetterQueue")},
     }
     for function in FUNCTIONS:
         grants = [(action, resource) for action, resource in deployment.grants(function) if action.startswith("sqs:")]
@@ -82,9 +85,10 @@ def test_the_customers_key_is_used_through_the_services_that_hold_the_data_and_i
     services = {
         "SessionApiFunction": {"dynamodb", "sqs"},
         "SessionMessagesFunction": {"dynamodb"},
-        "EraserFunction": {"dynamodb", "sqs"},
+        "EraserFunction": {"dynamodb", "sns", "sqs"},
         "ExpirySweeperFunction": {"dynamodb", "sns", "sqs"},
         "ApiKeyAuthorizerFunction": {"dynamodb"},
+        "MessagePublisherFunction": {"dynamodb", "sns", "sqs"},
     }
     for function, expected in services.items():
         (statement,) = [each for each in deployment.statements(function) if each["Action"][0].startswith("kms:")]
@@ -94,6 +98,12 @@ def test_the_customers_key_is_used_through_the_services_that_hold_the_data_and_i
             "StringEquals": {"kms:ViaService": [f"{name}.eu-west-1.amazonaws.com" for name in sorted(expected)]}
         }
         assert not any(action.startswith("kms:") for action, _ in Deployment().grants(function))
+
+
+def test_the_publisher_reads_one_stream_and_changes_one_item_of_the_sessions() -> None:
+    statements = {each["Sid"]: each for each in Deployment().statements("MessagePublisherFunction")}
+    assert statements["Stream"]["Resource"] == ["MessagesTable.StreamArn"]
+    assert statements["Lag"]["Condition"] == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [RECORD]}}
 
 
 @pytest.mark.parametrize("topic", ["SessionEventsTopic", "AlarmsTopic"])
@@ -140,6 +150,6 @@ def test_every_wildcard_in_the_template_has_its_reason_beside_it() -> None:
     lines = PATH.read_text(encoding="utf-8").splitlines()
     wildcard = re.compile(r"^\s*(Action|Resource|Principal|SourceArn)\b.*(\"\*\"|:\*|/\*)")
     found = [number for number, line in enumerate(lines) if wildcard.match(line)]
-    assert len(found) == 6, "the topics' refusals, X-Ray and the gateway's routes"
+    assert len(found) == 7, "the topics' refusals, X-Ray, the gateway's routes and the label of a stream"
     for number in found:
         assert any("#" in line for line in lines[number - 4 : number + 1]), f"line {number + 1}: {lines[number]}"

@@ -5,8 +5,6 @@ import json
 from typing import Any, Final
 
 import pytest
-from cfnlint.api import lint  # type: ignore[import-untyped]
-from cfnlint.config import ManualArgs  # type: ignore[import-untyped]
 from cfnlint.schema import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untyped]
 
 from template_reader import expand
@@ -124,12 +122,6 @@ def test_a_rollout_in_steps_goes_back_when_the_alarm_for_5xx_goes_off(rollout: s
     assert "ApiServerErrorsAlarm" in json.dumps(group["AlarmConfiguration"])
     assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"]
     assert rollout in json.dumps(group["DeploymentConfigName"])
-
-
-def test_the_template_with_a_rollout_in_steps_lints() -> None:
-    expanded = expand(template(), {"GradualRollout": "Canary10Percent10Minutes"})
-    matches = lint(json.dumps(expanded), config=ManualArgs(regions=[REGION]))
-    assert [f"{each.rule.id} {each.path}: {each.message}" for each in matches] == []
 
 
 def test_snapshots_and_warm_instances_come_with_their_parameters_alone() -> None:

@@ -5,7 +5,14 @@ from typing import Any
 
 import pytest
 from agent_sessions.keys.settings import KeySettings
-from agent_sessions.settings import ErasureSettings, MessageSettings, SessionSettings, SweepSettings
+from agent_sessions.settings import (
+    EraserSettings,
+    ErasureSettings,
+    MessageSettings,
+    PublisherSettings,
+    SessionSettings,
+    SweepSettings,
+)
 
 from tests.template_reader import FUNCTIONS, Deployment, expanded, template
 
@@ -15,11 +22,12 @@ def _both(env: Mapping[str, str]) -> object:
     return SessionSettings.from_env(env), ErasureSettings.from_env(env)
 
 
-SETTINGS: dict[str, type[SessionSettings | SweepSettings | MessageSettings | ErasureSettings]] = {
+SETTINGS: dict[str, type[SessionSettings | SweepSettings | MessageSettings | ErasureSettings | PublisherSettings]] = {
     "SessionApiFunction": SessionSettings,
     "SessionMessagesFunction": MessageSettings,
     "ExpirySweeperFunction": SweepSettings,
-    "EraserFunction": ErasureSettings,
+    "EraserFunction": EraserSettings,
+    "MessagePublisherFunction": PublisherSettings,
 }
 READ: dict[str, tuple[Iterable[str], Callable[[Mapping[str, str]], object]]] = {
     **{function: (settings.model_fields, settings.from_env) for function, settings in SETTINGS.items()},

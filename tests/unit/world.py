@@ -26,15 +26,21 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 EVENTS: Final = ROOT / "events"
 BASE: Final = "/api/messaging/sessions"
 AGENTS: Final = "/api/messaging/agents"
+ERASURES: Final = "/api/messaging/erasures"
 TABLE: Final = "table-5c1d"
 MESSAGES: Final = "table-5c1d-messages"
 POLICIES: Final = "table-5c1d-policies"
+TOPIC: Final = {
+    "EVENTS_TOPIC_ARN": "arn:aws:sns:eu-west-1:123456789012:events",
+    "EVENT_SOURCE": "/agent-sessions/tests",
+}
 ERASER_QUEUE: Final = "https://sqs.eu-west-1.amazonaws.com/123456789012/eraser"
 AGENT: Final = "b8504bc3-45f8-4a41-a00a-83df46d8555d"
 USER: Final = "6c6f2d1e-0a3b-4f7d-9e58-1b2c3d4e5f60"
 NOWHERE: Final = "11111111-2222-4333-8444-555555555555"
 START_MS: Final = 1_782_547_200_000  # 2026-06-27T08:00:00.000Z
 MINUTE: Final = 60_000
+CLOSE: Final = "SET listedAt = :zero - createdAt"
 TIMESTAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 INSIDES: Final = re.compile(
     r"arn:aws|\.py\b|Traceback|Exception|botocore|boto3|dynamo|pydantic|/opt/|/var/|table-5c1d", re.IGNORECASE
@@ -46,6 +52,7 @@ STATUS_OF_CODE: Final = {
     "SESSION_NOT_FOUND": 404,
     "MESSAGE_NOT_FOUND": 404,
     "AGENT_NOT_FOUND": 404,
+    "ERASURE_NOT_FOUND": 404,
     "ROUTE_NOT_FOUND": 404,
     "METHOD_NOT_ALLOWED": 405,
     "SESSION_EXPIRED": 410,
@@ -163,6 +170,11 @@ def gateway_event(
     elif "authorizer" in context:
         context["authorizer"] = {"lambda": {"tenantId": tenant} | ({} if scope is None else {"scope": scope})}
     return event
+
+
+def expression_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of an expression, by their names without colons; DynamoDB refuses to be given none."""
+    return {"ExpressionAttributeValues": {f":{name}": value for name, value in values.items()}} if values else {}
 
 
 @cache
@@ -337,6 +349,13 @@ class World:
         """One page of the tenant's policies."""
         return self.call("policy-list", query=query, tenant=tenant)
 
+    def erase(self, user: str = USER, **changes: Any) -> Answer:
+        """Ask for the erasure of a user."""
+        return self.call("erasure", body={"userId": user}, **changes)
+
+    def erasure(self, erasure_id: str = NOWHERE, **changes: Any) -> Answer:
+        return self.call("erasure-get", path=f"{ERASURES}/{erasure_id}", **changes)
+
     def health(self) -> Answer:
         return self.call("health")
 
@@ -364,11 +383,20 @@ class World:
 
     def announce(self, session_id: str) -> None:
         """Mark the session as announced to have expired, as the sweep does."""
-        self.update(session_id, "REMOVE listedAt")
+        self.close(session_id)
         self.update(session_id, "REMOVE dueShard")
 
-    def update(self, session_id: str, update: str) -> None:
-        self.dynamo.update_item(TableName=TABLE, Key={"sessionId": {"S": session_id}}, UpdateExpression=update)
+    def close(self, session_id: str) -> None:
+        """Close the session, as the sweep does before it publishes the expiry."""
+        self.update(session_id, CLOSE, zero={"N": "0"})
+
+    def update(self, session_id: str, update: str, **values: Any) -> None:
+        self.dynamo.update_item(
+            TableName=TABLE,
+            Key={"sessionId": {"S": session_id}},
+            UpdateExpression=update,
+            **expression_values(values),
+        )
 
     def item(self, session_id: str) -> Any:
         """The item as it lies in the table."""

@@ -31,13 +31,14 @@ HINTED: Final = ((_TIMEOUT - _THRESHOLD) * MINUTE - WARNED_EARLY_MS / 1_000) / 2
 _LONGEST: Final = 2 * _SETTINGS["session_max_timeout_minutes"].default * MINUTE
 STORED: Final = _LONGEST + _SETTINGS["session_retention_minutes"].default * MINUTE + 2 * 24 * HOUR
 ITEM_BYTES, ENTRY_BYTES = 700, 75  # an item with some 150 bytes of metadata, and its entry in the index `due`
-ENTRIES_BYTES: Final = ENTRY_BYTES + 2 * 230 + 3 * 100  # in three indexes, with DynamoDB's own 100 bytes each
+LISTED_BYTES: Final = 2 * (230 + 100)  # its entries in two indexes, with DynamoDB's own 100 bytes each, stay until TTL
 REARMS, WAITS = 3, 3  # how often sweeps meet it to re-arm it, and to leave it alone between warning and expiry
 MET: Final = REARMS + WAITS + 2
 
 # Write units for an item of up to 1 KB. An index entry that moves is deleted and written: two units.
 CREATE_UNITS, DUE_UNITS_OF_CREATE = 4.0, 1.0  # the item, and an entry in each of three indexes, of which one is `due`
-REARM_UNITS = WARN_UNITS = UNLIST_UNITS = 3.0  # the item, and two units of indexes
+REARM_UNITS = WARN_UNITS = 3.0  # the item, and two units of one index
+UNLIST_UNITS: Final = 5.0  # the item, and an entry that moves in each of two indexes
 ANNOUNCE_UNITS: Final = 2.0  # the item, and its entry in `due`
 DUE_UNITS: Final = DUE_UNITS_OF_CREATE + REARMS * REARM_UNITS + WARN_UNITS + ANNOUNCE_UNITS
 READ_UNITS_OF_SCAN: Final = 1 / 8192  # for a byte, eventually consistent; the same in a query
@@ -49,6 +50,7 @@ BYTE_SECONDS: Final = 0.06 / 2**20  # to read by query or scan
 PROCESSOR_RATE: Final = 2_000  # sessions that a sweep handles in a second on a whole processor
 SWEEP_RATE: Final = PROCESSOR_RATE * MEMORY_GB * 1024 / 1769  # the same with the default memory
 LOG_BYTES, RESPONSE_BYTES = 540, 630 + 300  # a heartbeat's: its line and the access log's, Lambda's own only on failure
+PUBLISHER_LOG_BYTES: Final = 400  # a run's line and its metric, as measured
 METRICS: Final = sum(name.isupper() for name in vars(metrics))
 _ALARMS: Final = Template().of_type("AWS::CloudWatch::Alarm").values()
 ALARM_METRICS: Final = sum(sum("MetricStat" in each for each in alarm.get("Metrics", [])) or 1 for alarm in _ALARMS)
@@ -85,7 +87,7 @@ def load(live: float, heartbeat: float = MINUTE) -> Load:
         due_writes=due_writes,
         reads=created * (READS + POLICY_READS + MET * MET_UNITS),
         met=created * MET,
-        stored_gb=(created * STORED * (ITEM_BYTES + 100) + live * ENTRIES_BYTES) / 1e9,
+        stored_gb=(created * STORED * (ITEM_BYTES + 100 + LISTED_BYTES) + live * (ENTRY_BYTES + 100)) / 1e9,
         sweeps=sweeps,
         due_shards=shards,
         stacks=math.ceil(shards / MOST_SHARDS),
@@ -102,6 +104,9 @@ def components(live: float, heartbeat: float = MINUTE) -> dict[str, float]:
         "creating, reading and unlisting": prices.WRITE_UNIT.of(listed * MONTH)
         + prices.READ_UNIT.of(of.created * (READS + POLICY_READS) * MONTH),
         "messages, two write units each": prices.WRITE_UNIT.of(2 * talk) + prices.READ_UNIT.of(2 * talk),
+        "events of messages, a run each": prices.PUBLISH.of(talk)
+        + _function(talk * CALL_SECONDS, talk)
+        + prices.LOGS.of(talk * PUBLISHER_LOG_BYTES / 1e9),
         "finding and announcing what is due": this_design(live),
         "storage and recovery": prices.STORAGE.of(of.stored_gb) + prices.RECOVERY.of(of.stored_gb),
         "metrics, alarms, dashboard": prices.METRIC.of(METRICS * of.stacks)

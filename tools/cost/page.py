@@ -52,8 +52,9 @@ def block() -> str:
             f"Assumed: {model.ACTIVE / model.MINUTE:g} minutes of activity with a heartbeat a minute, then a session",
             f"ends by itself; {model.READS} GETs, {model.TALK} messages; items of {model.ITEM_BYTES} bytes for",
             f"{model.STORED / model.HOUR:g} hours. Functions of {megabytes} on arm64; a call is billed",
-            f"{model.CALL_SECONDS * 1000:g} ms, logs {model.LOG_BYTES:,} bytes; a sweep handles {model.SWEEP_RATE:.0f}",
-            f"sessions a second, {model.PROCESSOR_RATE:,} with a whole processor.",
+            f"{model.CALL_SECONDS * 1000:g} ms, logs {model.LOG_BYTES:,} bytes. So is the run that publishes the",
+            f"event of a message, {model.PUBLISHER_LOG_BYTES} bytes; several at once share one. A sweep handles",
+            f"{model.SWEEP_RATE:.0f} sessions a second, {model.PROCESSOR_RATE:,} with a whole processor.",
         ),
         "### Load and settings",
         _table(

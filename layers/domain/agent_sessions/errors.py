@@ -9,6 +9,7 @@ SessionServiceError
 ├── MethodNotAllowed          the path exists, the verb does not
 ├── AgentNotFound             the agent has no policy, or may have no sessions
 ├── MessageNotFound           the session has no such message
+├── ErasureNotFound           the tenant has no such erasure
 ├── SessionNotFound           unknown, deleted, retired, malformed id, or another tenant's
 ├── SessionExpired            over, but within the retention
 ├── SessionRenewalFailed      nothing left to gain under the cap
@@ -145,6 +146,16 @@ class MessageNotFound(SessionServiceError):
     def __init__(self) -> None:
         """Name no message."""
         super().__init__("The session has no such message.")
+
+
+class ErasureNotFound(SessionServiceError):
+    """No erasure with this id, its record was removed since, or it is another tenant's."""
+
+    code = "ERASURE_NOT_FOUND"
+
+    def __init__(self) -> None:
+        """Name no erasure."""
+        super().__init__("There is no such erasure.")
 
 
 class SessionExpired(SessionServiceError):

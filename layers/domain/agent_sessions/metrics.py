@@ -21,7 +21,13 @@ NUMBERS_SEALED: Final = "NumbersSealed"
 REQUEST_ERRORS: Final = "RequestErrors"
 
 MESSAGES_ERASED: Final = "MessagesErased"
+ERASURES_REQUESTED: Final = "ErasuresRequested"
+SESSIONS_ERASED: Final = "SessionsErased"
+USERS_ERASED: Final = "UsersErased"
 ERASER_FAILURES: Final = "EraserFailures"
+
+MESSAGE_EVENTS_PUBLISHED: Final = "MessageEventsPublished"
+MESSAGE_EVENTS_REFUSED: Final = "MessageEventsRefused"
 
 SWEEP_RUNS: Final = "SweepRuns"
 SWEEP_LAG_SECONDS: Final = "SweepLagSeconds"

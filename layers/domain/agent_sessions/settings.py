@@ -4,7 +4,7 @@ The names, defaults and bounds of the `SESSION_*` settings are ElizaOS's (docs/c
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -126,6 +126,23 @@ class ErasureSettings(_Settings):
     sessions_table: str
     messages_table: str
     eraser_queue_url: str
+
+
+class EraserSettings(ErasureSettings):
+    """What the eraser reads beside: where it publishes that a user was erased."""
+
+    events_topic_arn: str
+    event_source: str
+
+
+class PublisherSettings(_Settings):
+    """What publishes an event for each message."""
+
+    sessions_table: str
+    events_topic_arn: str
+    event_source: str
+    event_content: Literal["omit", "include"] = "omit"
+    message_events_dead_letters_url: str
 
 
 class SweepSettings(_Settings):

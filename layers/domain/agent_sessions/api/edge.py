@@ -13,6 +13,7 @@ from agent_sessions.api.responses import error_json
 from agent_sessions.clock import Clock
 from agent_sessions.errors import (
     AgentNotFound,
+    ErasureNotFound,
     Forbidden,
     IdempotencyKeyReused,
     InvalidRequest,
@@ -36,6 +37,7 @@ ROOT_PATH: Final = "/api/messaging"
 BASE_PATH: Final = f"{ROOT_PATH}/sessions"
 AGENTS_PATH: Final = f"{ROOT_PATH}/agents"
 POLICY_PATH: Final = f"{AGENTS_PATH}/{{agentId}}/session-policy"
+ERASURES_PATH: Final = f"{ROOT_PATH}/erasures"
 
 STATUS: Final[Mapping[type[SessionServiceError], int]] = {
     SessionServiceError: 500,
@@ -45,6 +47,7 @@ STATUS: Final[Mapping[type[SessionServiceError], int]] = {
     AgentNotFound: 404,
     SessionNotFound: 404,
     MessageNotFound: 404,
+    ErasureNotFound: 404,
     RouteNotFound: 404,
     MethodNotAllowed: 405,
     SessionExpired: 410,
@@ -72,6 +75,8 @@ SCOPES: Final[Mapping[tuple[str, str], frozenset[str]]] = {
     ("/{id}/messages/{messageId}", "GET"): frozenset({"full", "client", "agent"}),
     (AGENTS_PATH, "GET"): frozenset({"full"}),
     **{(POLICY_PATH, verb): frozenset({"full"}) for verb in ("GET", "PUT", "DELETE")},
+    (ERASURES_PATH, "POST"): frozenset({"full"}),
+    (f"{ERASURES_PATH}/{{erasureId}}", "GET"): frozenset({"full"}),
 }
 """Which scopes of a key may use a verb of a route (docs/contract.md, Callers and tenants)."""
 

@@ -7,6 +7,7 @@ from agent_sessions.api import responses
 from agent_sessions.api.edge import (
     AGENTS_PATH,
     BASE_PATH,
+    ERASURES_PATH,
     MESSAGE_ROUTE,
     MESSAGES_ROUTE,
     POLICY_PATH,
@@ -20,9 +21,12 @@ from agent_sessions.api.requests import Requests, is_uuid
 from agent_sessions.clock import Clock
 from agent_sessions.errors import AgentNotFound, PreconditionFailed
 from agent_sessions.metrics import (
+    ERASURES_REQUESTED,
+    MESSAGES_ERASED,
     SESSION_HEARTBEATS,
     SESSIONS_CREATED,
     SESSIONS_ENDED,
+    SESSIONS_ERASED,
     SESSIONS_PATCHED,
     SESSIONS_RENEWED,
     TelemetryPort,
@@ -34,6 +38,7 @@ from agent_sessions.sessions.service import SessionService
 from agent_sessions.settings import SessionSettings
 
 if TYPE_CHECKING:
+    from agent_sessions.api.erasures import ErasureApi
     from agent_sessions.api.list_query import ListApi
     from agent_sessions.api.policies import PolicyApi
     from agent_sessions.erasure.service import SessionRemoval
@@ -51,6 +56,7 @@ class SessionApi(HttpApi):
         lists: "Callable[[], ListApi]",
         policies: AgentPolicies,
         policy_api: "Callable[[], PolicyApi]",
+        erasures: "Callable[[], ErasureApi]",
         health: "Callable[[], HealthService]",
         settings: SessionSettings,
         clock: Clock,
@@ -63,6 +69,7 @@ class SessionApi(HttpApi):
         self._lists = lists
         self._policies = policies
         self._policy_api = policy_api
+        self._erasure_api = erasures
         self._health = health
         self._requests = Requests(settings)
         self._collection = Route("/", {"GET": self._list, "POST": self._create})
@@ -89,6 +96,8 @@ class SessionApi(HttpApi):
                 return MESSAGE_ROUTE
             case ["agents", *rest]:
                 return self._agents_route(rest)
+            case ["erasures", *rest]:
+                return self._erasure_route(rest)
             case _:
                 return None
 
@@ -103,6 +112,16 @@ class SessionApi(HttpApi):
                     "DELETE": lambda request: self._delete_policy(request, agent_id),
                 }
                 return Route(POLICY_PATH, verbs)
+            case _:
+                return None
+
+    def _erasure_route(self, parts: list[str]) -> Route | None:
+        match parts:
+            case []:
+                return Route(ERASURES_PATH, {"POST": self._request_erasure})
+            case [erasure_id]:
+                verbs = {"GET": lambda request: self._get_erasure(request, erasure_id)}
+                return Route(f"{ERASURES_PATH}/{{erasureId}}", verbs)
             case _:
                 return None
 
@@ -179,6 +198,19 @@ class SessionApi(HttpApi):
 
     def _delete_policy(self, request: Request, agent_id: str) -> Answer:
         return Answer(200, self._policy_api().delete(request.tenant_id, agent_id))
+
+    def _request_erasure(self, request: Request) -> Answer:
+        body = read_object(request.body, is_base64=request.is_base64)
+        api = self._erasure_api()
+        erasure = api.request(request.tenant_id, body)
+        location = {"location": f"{ERASURES_PATH}/{erasure.erasure_id}"}
+        counts = {SESSIONS_ERASED: erasure.sessions, MESSAGES_ERASED: erasure.messages}
+        facts = {"erasure": erasure.erasure_id, "sessions": erasure.sessions, "messages": erasure.messages}
+        return Answer(202, api.json(erasure), location, ERASURES_REQUESTED, counts=counts, facts=facts)
+
+    def _get_erasure(self, request: Request, erasure_id: str) -> Answer:
+        api = self._erasure_api()
+        return Answer(200, api.json(api.get(request.tenant_id, erasure_id)))
 
 
 def _session_answer(snapshot: Snapshot, metric: str | None = None) -> Answer:

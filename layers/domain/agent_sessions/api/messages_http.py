@@ -13,6 +13,7 @@ from agent_sessions.messages.model import Role
 from agent_sessions.messages.pages import MessageReader
 from agent_sessions.messages.service import MessageService
 from agent_sessions.messages.waits import MessageWait
+from agent_sessions.messages.wire_form import message_json
 from agent_sessions.metrics import (
     AGENT_MESSAGES,
     NUMBERS_SEALED,
@@ -113,7 +114,7 @@ class MessageApi(HttpApi):
             request.message_id,
             expired_too=requests.expired_too(request.query),
         )
-        return Answer(200, responses.message_json(message), facts={"sequence": message.sequence})
+        return Answer(200, message_json(message), facts={"sequence": message.sequence})
 
     def _arrival_ms(self, request: Request) -> int:
         """Return when the gateway took the request, by its own clock where that can be right."""

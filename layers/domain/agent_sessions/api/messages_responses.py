@@ -5,29 +5,11 @@ from typing import Any, Final
 from agent_sessions.messages.model import Message, poll_after_ms
 from agent_sessions.messages.pages import MessagePage
 from agent_sessions.messages.service import Appended
+from agent_sessions.messages.wire_form import message_json
 from agent_sessions.wire_format import compact, timestamp
 
 MESSAGE_SERVER_ID: Final = "00000000-0000-0000-0000-000000000000"
 """ElizaOS's default message server: there are none here."""
-
-
-def message_json(message: Message) -> str:
-    """Return a message (docs/contract.md, Messages)."""
-    body = {
-        "id": message.message_id,
-        "sequence": message.sequence,
-        "sessionId": message.session_id,
-        "content": message.content,
-        "role": message.role,
-        "isAgent": message.role == "agent",
-        "authorId": message.author_id,
-        "inReplyTo": message.in_reply_to_id,
-        "createdAt": timestamp(message.created_at_ms),
-    }
-    return (
-        f'{compact(body)[:-1]},"parts":{message.parts_json},"attachments":{message.attachments_json},'
-        f'"metadata":{message.metadata_json}}}'
-    )
 
 
 def appended_json(appended: Appended, reply: Message | None, *, pending: bool) -> str:

@@ -103,6 +103,7 @@ def health_json(health: "Health") -> str:
             "lastSweepAt": None if swept_at_ms is None else timestamp(swept_at_ms),
             "sweepLagSeconds": health.sweep_lag_seconds,
             "passedOver": health.passed_over,
+            "eventLagSeconds": health.event_lag_seconds,
         }
     )
 

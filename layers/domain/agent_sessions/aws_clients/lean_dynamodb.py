@@ -61,7 +61,7 @@ class LeanDynamoDb:
 
     def put_item(self, **request: Any) -> Json:  # noqa: ANN401 - DynamoDB's parameters, as botocore takes them
         """Write an item. The call is made once, as `send_puts_once` in `tuning` has it: whoever writes looks for it."""
-        return self._call("PutItem", request, attempts=1)
+        return self._call("PutItem", request, 1)
 
     def get_item(self, **request: Any) -> Json:  # noqa: ANN401 - as above
         """Read an item."""
@@ -179,6 +179,6 @@ def _read(answer: HttpAnswer) -> Json:
     }
     if status != _OK:
         code = found.pop("__type", str(status)).rpartition("#")[2]
-        message = found.get("message") or found.pop("Message", "")
+        message = found.pop("message", None) or found.pop("Message", "")
         found["Error"] = {"Code": code, "Message": message}
     return found

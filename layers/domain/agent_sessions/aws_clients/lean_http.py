@@ -109,9 +109,12 @@ class Connections:
         connection.settimeout(self._limits.answer)
         connection.sendall(request)  # its timeout is for the whole of it
         response = HTTPResponse(_Reading(connection, deadline, self._seconds), method="POST")  # type: ignore[arg-type] # only `makefile` is asked of it
-        response.begin()
-        headers = {name.lower(): value for name, value in response.getheaders()}
-        body = response.read()
+        try:
+            response.begin()
+            headers = {name.lower(): value for name, value in response.getheaders()}
+            body = response.read()
+        finally:
+            response.close()
         return HttpAnswer(response.status, headers, body), not response.will_close
 
     def _kept_alive(self) -> socket.socket | None:

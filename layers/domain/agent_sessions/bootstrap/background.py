@@ -1,12 +1,19 @@
-"""Builds the functions that no caller waits for: the sweeper and the eraser."""
+"""Builds the functions that no caller waits for: the sweeper, the eraser and the publisher of messages' events."""
 
 from typing import TYPE_CHECKING
 
-from agent_sessions.bootstrap.request_path import eraser_queue, message_pages, session_store
+from agent_sessions.bootstrap.request_path import (
+    eraser_queue,
+    erasure_records,
+    message_pages,
+    session_store,
+    user_removal,
+)
 from agent_sessions.bootstrap.wiring import built_once, client, telemetry, wiring
 
 if TYPE_CHECKING:
     from agent_sessions.erasure.handler import ErasureHandler
+    from agent_sessions.events.handler import StreamHandler
     from agent_sessions.sweep.handler import ScheduledSweeps
     from agent_sessions.sweep.lambda_invoker import LambdaSelfInvoker
 
@@ -73,6 +80,46 @@ def eraser() -> "ErasureHandler":
     from agent_sessions.erasure.handler import ErasureHandler
     from agent_sessions.erasure.service import Eraser
     from agent_sessions.erasure.sqs_queue import order_from_body
+    from agent_sessions.erasure.users import UserEraser
+    from agent_sessions.events.sns_topic import SnsPublisher
+    from agent_sessions.settings import EraserSettings
 
-    eraser = Eraser(session_store(), message_pages(), eraser_queue(), wiring().clock)
-    return ErasureHandler(eraser, order_from_body, telemetry())
+    settings = EraserSettings.from_env(wiring().environ)
+    clock = wiring().clock
+    eraser = Eraser(session_store(), message_pages(), eraser_queue(), clock)
+    users = UserEraser(
+        removal=user_removal(),
+        records=erasure_records(),
+        queue=eraser_queue(),
+        publisher=SnsPublisher(client("sns"), settings.events_topic_arn),
+        clock=clock,
+        source=settings.event_source,
+    )
+    return ErasureHandler(eraser, users, order_from_body, telemetry())
+
+
+@built_once
+def message_publisher() -> "StreamHandler":
+    """Build the publisher; raise `SettingsError` where a setting is missing."""
+    from agent_sessions.events.delivery import EventDelivery
+    from agent_sessions.events.handler import StreamHandler
+    from agent_sessions.events.sns_topic import SnsPublisher
+    from agent_sessions.events.sqs_dead_letters import SqsDeadLetters
+    from agent_sessions.events.stream import message_events
+    from agent_sessions.settings import PublisherSettings
+    from agent_sessions.sweep.dynamo_record import DynamoSweepRecord
+
+    settings = PublisherSettings.from_env(wiring().environ)
+    clock = wiring().clock
+    delivery = EventDelivery(
+        SnsPublisher(client("sns"), settings.events_topic_arn),
+        SqsDeadLetters(client("sqs"), settings.message_events_dead_letters_url),
+        clock,
+    )
+    return StreamHandler(
+        message_events(settings.event_source, with_content=settings.event_content == "include"),
+        delivery,
+        DynamoSweepRecord(client("dynamodb"), settings.sessions_table),
+        clock,
+        telemetry(),
+    )

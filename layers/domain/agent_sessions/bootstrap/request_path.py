@@ -6,13 +6,16 @@ from agent_sessions.bootstrap.wiring import built_once, client, dynamodb, reques
 from agent_sessions.errors import SettingsError
 
 if TYPE_CHECKING:
+    from agent_sessions.api.erasures import ErasureApi
     from agent_sessions.api.http import SessionApi
     from agent_sessions.api.list_query import ListApi
     from agent_sessions.api.messages_http import MessageApi
     from agent_sessions.api.policies import PolicyApi
     from agent_sessions.erasure.dynamo_pages import DynamoMessagePages
+    from agent_sessions.erasure.dynamo_users import DynamoErasureRecords
     from agent_sessions.erasure.service import SessionRemoval
     from agent_sessions.erasure.sqs_queue import SqsEraserQueue
+    from agent_sessions.erasure.users import UserRemoval
     from agent_sessions.policies.service import AgentPolicies
     from agent_sessions.sessions.dynamo_store import DynamoSessionStore
     from agent_sessions.settings import SessionSettings
@@ -50,6 +53,7 @@ def session_api() -> "SessionApi":
         lists=_lists,
         policies=_policies(),
         policy_api=_policy_api,
+        erasures=_erasures,
         health=_health,
         settings=settings,
         clock=wiring().clock,
@@ -111,6 +115,40 @@ def _lists() -> "ListApi":
     index = DynamoSessionIndex(dynamodb(), settings.sessions_table, settings.listed_shards)
     secret = DynamoCursorSecret(dynamodb(), settings.sessions_table)
     return ListApi(SessionList(index, wiring().clock, secret.read))
+
+
+@built_once
+def _erasures() -> "ErasureApi":
+    from agent_sessions.api.erasures import ErasureApi
+    from agent_sessions.erasure.users import UserErasures
+    from agent_sessions.sessions.ids import new_session_id
+
+    clock = wiring().clock
+    return ErasureApi(UserErasures(user_removal(), erasure_records(), eraser_queue(), clock, new_session_id))
+
+
+@built_once
+def user_removal() -> "UserRemoval":
+    """Build what removes a user's sessions, which the eraser shares."""
+    from agent_sessions.erasure.dynamo_users import DynamoUserSessions
+    from agent_sessions.erasure.users import UserRemoval
+
+    return UserRemoval(
+        records=erasure_records(),
+        found=DynamoUserSessions(dynamodb(), _session_settings().sessions_table),
+        store=session_store(),
+        pages=message_pages(),
+        queue=eraser_queue(),
+        clock=wiring().clock,
+    )
+
+
+@built_once
+def erasure_records() -> "DynamoErasureRecords":
+    """Build the records of erasures."""
+    from agent_sessions.erasure.dynamo_users import DynamoErasureRecords
+
+    return DynamoErasureRecords(dynamodb(), _session_settings().sessions_table)
 
 
 @built_once

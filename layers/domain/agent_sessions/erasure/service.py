@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
 from agent_sessions.clock import Clock
+from agent_sessions.erasure.ports import UserOrder
 from agent_sessions.errors import ServiceUnavailable, SessionNotFound, TooManyConflicts
 from agent_sessions.sessions.attempts import MAX_ATTEMPTS
 from agent_sessions.sessions.ids import is_session_id
@@ -53,7 +54,7 @@ class MessagePages(Protocol):
 class EraserQueue(Protocol):
     """Takes orders for the eraser. Raises `ServiceUnavailable` when the queue does not answer."""
 
-    def send(self, order: LifeOrder, delay_seconds: int) -> None:
+    def send(self, order: LifeOrder | UserOrder, delay_seconds: int) -> None:
         """Keep an order and hand it to the eraser after `delay_seconds`."""
         ...
 

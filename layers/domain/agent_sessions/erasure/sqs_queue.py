@@ -4,6 +4,7 @@ import json
 from typing import TYPE_CHECKING
 
 from agent_sessions.aws_clients.failures import translated
+from agent_sessions.erasure.ports import UserOrder
 from agent_sessions.erasure.service import LifeOrder
 
 if TYPE_CHECKING:
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
 
 LIFE: str = "life"
 """The `kind` of an order to remove one life of a session."""
+USER: str = "user"
+"""The `kind` of an order to go on with the erasure of a user. The user's id is in the erasure's record alone."""
 
 
 class UnreadableOrder(Exception):
@@ -25,14 +28,17 @@ class SqsEraserQueue:
         self._client = client
         self._queue_url = queue_url
 
-    def send(self, order: LifeOrder, delay_seconds: int) -> None:
+    def send(self, order: LifeOrder | UserOrder, delay_seconds: int) -> None:
         """Keep an order; the eraser gets it after `delay_seconds`, up to 900."""
-        body = json.dumps({"kind": LIFE, "sessionId": order.session_id, "life": order.life})
+        if isinstance(order, UserOrder):
+            body = json.dumps({"kind": USER, "erasureId": order.erasure_id})
+        else:
+            body = json.dumps({"kind": LIFE, "sessionId": order.session_id, "life": order.life})
         with translated():
             self._client.send_message(QueueUrl=self._queue_url, MessageBody=body, DelaySeconds=delay_seconds)
 
 
-def order_from_body(body: str) -> LifeOrder:
+def order_from_body(body: str) -> LifeOrder | UserOrder:
     """Read an order.
 
     Raises:
@@ -41,8 +47,10 @@ def order_from_body(body: str) -> LifeOrder:
     """
     try:
         order = json.loads(body)
+        if order["kind"] == USER:
+            return UserOrder(str(order["erasureId"]))
         if order["kind"] != LIFE:
-            raise UnreadableOrder(f"the kind must be {LIFE}, not {order['kind']!r}")
+            raise UnreadableOrder(f"the kind must be {LIFE} or {USER}, not {order['kind']!r}")
         return LifeOrder(str(order["sessionId"]), str(order["life"]))
     except (KeyError, TypeError, ValueError) as error:
-        raise UnreadableOrder(f"an order must be JSON with kind, sessionId and life: {error!r}") from None
+        raise UnreadableOrder(f"an order must be JSON with a kind and what it asks for: {error!r}") from None

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import ClientError
 
 from agent_sessions.aws_clients.failures import error_code, is_busy, translated
-from agent_sessions.events.cloud_events import BatchRefused, PublishOutcome, SessionEvent
+from agent_sessions.events.cloud_events import BatchRefused, Event, PublishOutcome
 
 if TYPE_CHECKING:
     from types_boto3_sns import SNSClient
     from types_boto3_sns.type_defs import BatchResultErrorEntryTypeDef
 
 PUBLISH_LIMIT: Final = 10
-"""Messages of one PublishBatch (AWS's limit); ten of ours have about 10 KB of the 256 KB allowed."""
+"""Messages of one PublishBatch (AWS's limit)."""
 _REFUSED: Final = frozenset(
     {"BatchRequestTooLong", "InvalidBatchEntryId", "InvalidParameter", "ParameterValueInvalid", "ValidationException"}
 )
@@ -32,14 +32,16 @@ class SnsPublisher:
         self._client = client
         self._topic_arn = topic_arn
 
-    def publish(self, events: Sequence[SessionEvent]) -> list[PublishOutcome]:
-        """Publish up to ten events; each has an outcome of its own, in the order given."""
+    def publish(self, events: Sequence[Event]) -> list[PublishOutcome]:
+        """Publish up to ten events of 256 KB together; each has an outcome of its own, in the order given."""
         entries: list[Any] = [
             {
                 "Id": str(number),
                 "Message": event.body,
                 "MessageAttributes": {
-                    name: {"DataType": "String", "StringValue": value} for name, value in event.attributes.items()
+                    name: {"DataType": "String", "StringValue": value}
+                    for name, value in event.attributes.items()
+                    if value  # SNS takes no empty attribute
                 },
             }
             for number, event in enumerate(events)

@@ -39,8 +39,8 @@ class DynamoSessionIndex:
         query: dict[str, Any] = {
             "TableName": self._table,
             "IndexName": partition.index_name,
-            "KeyConditionExpression": f"{partition.attribute} = :partition",
-            "ExpressionAttributeValues": {":partition": {"S": partition.value}},
+            "KeyConditionExpression": f"{partition.attribute} = :partition AND {items.LISTED_AT} > :closed",
+            "ExpressionAttributeValues": {":partition": {"S": partition.value}, ":closed": items.number(0)},
             "ScanIndexForward": False,
             "Limit": limit,
         }

@@ -31,6 +31,9 @@ TENANT_INDEX: Final = "byTenant"
 TENANT_SHARD: Final = "tenantShard"
 
 LISTED_AT: Final = "listedAt"
+"""`createdAt` while the session may be renewed, minus `createdAt` once it is closed: lists ask for positive values, and
+the erasure of a user finds both."""
+CREATED_AT: Final = "createdAt"
 
 LAST_SEQUENCE: Final = "lastSeq"
 LAST_MESSAGE_AT: Final = "lastMessageAt"
@@ -156,7 +159,7 @@ def session_from_item(item: Item) -> Session:
             lease=_count(item, "lease"),
             due_at_ms=moment(item, DUE_AT),
             purge_at_seconds=_count(item, TTL),
-            closed=LISTED_AT not in item,
+            closed=item.get(LISTED_AT) != item[CREATED_AT],
             announced=DUE_SHARD not in item,
             last_sequence=_count(item, LAST_SEQUENCE) if LAST_SEQUENCE in item else 0,
             last_message_at_ms=moment(item, LAST_MESSAGE_AT) if LAST_MESSAGE_AT in item else None,

@@ -24,7 +24,7 @@ from agent_sessions.sessions.leases import Renewal, RenewalPath
 
 # The conditions, each half by its name.
 OWNED: Final = "tenantId = :tenant"
-NOT_CLOSED: Final = f"attribute_exists({items.LISTED_AT})"
+NOT_CLOSED: Final = f"{items.LISTED_AT} = {items.CREATED_AT}"
 ALIVE: Final = "expiresAt > :now"
 NOT_WARNED: Final = f"{items.DUE_AT} < expiresAt"
 WARNED: Final = f"{items.DUE_AT} >= expiresAt"

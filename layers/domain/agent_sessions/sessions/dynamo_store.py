@@ -151,26 +151,30 @@ class DynamoSessionStore:
             self._client, self._table, read.session_id, Update(["metadata = :new"], conditions, values)
         )
 
-    def delete(self, session_id: str, tenant_id: str, attempt: bytes | None = None) -> Deletion | None:
+    def delete(
+        self, session_id: str, tenant_id: str, attempt: bytes | None = None, *, silent: bool = False
+    ) -> Deletion | None:
         """Remove the tenant's session, readable or not: one DeleteItem. None where the tenant has no such session.
 
-        Without `attempt` only a session that was never talked in is removed, with it only the life that it names.
+        With `attempt` only the life that it names is removed. Without it, or where `silent`, only a session that was
+        never talked in.
         """
         values: Item = {":tenant": {"S": tenant_id}}
-        if attempt is None:
-            this_life = f"attribute_not_exists({items.LAST_SEQ})"
-        elif not attempt:  # the item is damaged: its life has no name
-            this_life = "NOT attribute_type(attempt, :binary)"
-            values[":binary"] = {"S": "B"}
-        else:
-            this_life = "attempt = :attempt"
+        conditions = [OWNED]
+        if attempt is None or silent:
+            conditions.append(f"attribute_not_exists({items.LAST_SEQ})")
+        if attempt:
+            conditions.append("attempt = :attempt")
             values[":attempt"] = {"B": attempt}
+        elif attempt is not None:  # the item is damaged: its life has no name
+            conditions.append("NOT attribute_type(attempt, :binary)")
+            values[":binary"] = {"S": "B"}
         try:
             with translated():
                 answer = self._client.delete_item(
                     TableName=self._table,
                     Key=items.session_key(session_id),
-                    ConditionExpression=f"{OWNED} AND {this_life}",
+                    ConditionExpression=" AND ".join(conditions),
                     ExpressionAttributeValues=values,
                     ReturnValues="ALL_OLD",
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",

@@ -27,7 +27,7 @@ LOST_ANSWER_SECONDS: Final = 0.2
 
 
 class Deletion(NamedTuple):
-    """Outcome of a delete: done, or refused as the session was talked in and its life was not named.
+    """Outcome of a delete: done, or refused as the session was talked in, or has another life than was named.
 
     `session` is None where its item cannot be read, `attempt` stands for the life that was found.
     """
@@ -68,10 +68,13 @@ class SessionStore(Protocol):
         """Replace the metadata of a session, if it lives and its metadata is still what was read."""
         ...
 
-    def delete(self, session_id: str, tenant_id: str, attempt: bytes | None = None) -> Deletion | None:
+    def delete(
+        self, session_id: str, tenant_id: str, attempt: bytes | None = None, *, silent: bool = False
+    ) -> Deletion | None:
         """Remove the tenant's session, readable or not; return None where the tenant has no such session.
 
-        Without `attempt` only a session that was never talked in is removed, with it only the life that it names.
+        With `attempt` only the life that it names is removed. Without it, or where `silent`, only a session that was
+        never talked in.
         """
         ...
 

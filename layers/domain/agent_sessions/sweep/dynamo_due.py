@@ -108,7 +108,7 @@ class DynamoDueStore:
         ]
         change, where, parameters = f"REMOVE {items.DUE_SHARD}", _SAME_LEASE, same_lease
         if mark.kind is MarkKind.CLOSED:
-            change = f"REMOVE {items.LISTED_AT}"
+            change, parameters = f"SET {items.LISTED_AT} = ?", [{"N": str(-session.created_at_ms)}, *same_lease]
         elif mark.kind is MarkKind.WARNED:
             change, parameters = f"SET {items.DUE_AT} = ?", [{"N": str(session.expires_at_ms)}, *same_lease]
         elif mark.kind is MarkKind.REARMED:

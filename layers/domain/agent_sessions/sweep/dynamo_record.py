@@ -7,7 +7,7 @@ from agent_sessions.aws_clients.failures import FailedCondition, translated
 from agent_sessions.errors import ServiceUnavailable
 from agent_sessions.sessions import dynamo_item as items
 from agent_sessions.sessions.dynamo_item import Item, number
-from agent_sessions.sweep.health import Gauge, ShardSweep, SweepRecord
+from agent_sessions.sweep.health import EventLag, Gauge, ShardSweep, SweepRecord
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -19,6 +19,9 @@ _CLAIMED_BY: Final = "claimedBy"
 _SWEPT_AT: Final = "sweptAt"
 _LAG: Final = "lag"
 _PASSED_OVER: Final = "passedOver"
+_EVENT_LAG: Final = "eventLag"
+_EVENT_LAG_AT: Final = "eventLagAt"
+_LAG_STANDS_MS: Final = 60_000
 _SHARDS: Final = 32
 """Shards there may be (`settings`)."""
 _UNREADABLE: Final = (KeyError, TypeError, ValueError)
@@ -43,7 +46,9 @@ class DynamoSweepRecord:
             raise ServiceUnavailable from error
         item = dict(answer.get("Item", {}))
         found = {shard: _shard_sweep(item, shard) for shard in range(_SHARDS)}
-        return SweepRecord({shard: sweep for shard, sweep in found.items() if sweep is not None}, _gauge(item))
+        return SweepRecord(
+            {shard: sweep for shard, sweep in found.items() if sweep is not None}, _gauge(item), _event_lag(item)
+        )
 
     def claim(self, shards: Sequence[int], run_id: str, now_ms: int, until_ms: int) -> bool:
         """Claim all of `shards` until `until_ms`, or none: one conditional write. False while a claim on any holds.
@@ -92,6 +97,21 @@ class DynamoSweepRecord:
             },
         )
 
+    def report_event_lag(self, lag_seconds: float, now_ms: int) -> None:
+        """Keep how late events are, unless a larger lag was reported in the last minute.
+
+        Several publishers report, each for its part of the stream. What is kept is the largest lag of a minute.
+        """
+        self._write_if(
+            f"NOT {_EVENT_LAG_AT} BETWEEN :before AND :now OR {_EVENT_LAG} <= :lag",
+            f"SET {_EVENT_LAG} = :lag, {_EVENT_LAG_AT} = :now",
+            {
+                ":lag": {"N": str(round(lag_seconds, 3))},
+                ":now": number(now_ms),
+                ":before": number(now_ms - _LAG_STANDS_MS),
+            },
+        )
+
     def _write_if(self, condition: str, update: str, values: Item) -> bool:
         try:
             self._write(update, values, condition)
@@ -128,5 +148,12 @@ def _gauge(item: Item) -> Gauge | None:
             expiring_soon=int(item["expiringSoon"]["N"]),
             taken_at_ms=items.moment(item, "gaugeAt"),
         )
+    except _UNREADABLE:
+        return None
+
+
+def _event_lag(item: Item) -> EventLag | None:
+    try:
+        return EventLag(float(item[_EVENT_LAG]["N"]), items.moment(item, _EVENT_LAG_AT))
     except _UNREADABLE:
         return None

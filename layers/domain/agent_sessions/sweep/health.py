@@ -9,6 +9,8 @@ from agent_sessions.errors import ServiceUnavailable
 
 STALE_SWEEP_MS: Final = 3 * 60_000
 """A sweep older than this, or later than this with its work, is a degraded service (docs/contract.md, Health)."""
+STALE_EVENT_LAG_MS: Final = 3 * 60_000
+"""A publisher that still lags reports it every minute. An older report says nothing of now."""
 STALE_GAUGE_MS: Final = 6 * 60_000
 """A gauge older than this is not shown any more."""
 
@@ -31,11 +33,19 @@ class Gauge(NamedTuple):
     taken_at_ms: int
 
 
+class EventLag(NamedTuple):
+    """How late the events of messages were, in seconds, when the publisher last reported it."""
+
+    lag_seconds: float
+    reported_at_ms: int
+
+
 class SweepRecord(NamedTuple):
-    """What the sweeper reports of itself: one entry a shard, and the last gauge."""
+    """What the background reports of itself: the sweep of each shard, the last gauge, and the lag of events."""
 
     shards: Mapping[int, ShardSweep] = MappingProxyType({})
     gauge: Gauge | None = None
+    event_lag: EventLag | None = None
 
 
 class SweepRecordReader(Protocol):
@@ -56,6 +66,7 @@ class Health(NamedTuple):
     last_sweep_at_ms: int | None = None
     sweep_lag_seconds: float | None = None
     passed_over: int | None = None
+    event_lag_seconds: float | None = None
     cause: Exception | None = None
     """What keeps the table from being read: for the log, not for the caller."""
 
@@ -90,6 +101,10 @@ class HealthService:
         gauge = record.gauge
         if gauge and abs(now_ms - gauge.taken_at_ms) > STALE_GAUGE_MS:
             gauge = None
+        event_lag = record.event_lag
+        if event_lag and abs(now_ms - event_lag.reported_at_ms) > STALE_EVENT_LAG_MS:
+            event_lag = None
+        well = well and (event_lag is None or event_lag.lag_seconds * 1000 <= STALE_SWEEP_MS)
         return Health(
             status="healthy" if well else "degraded",
             now_ms=now_ms,
@@ -98,4 +113,5 @@ class HealthService:
             last_sweep_at_ms=last_sweep_at_ms,
             sweep_lag_seconds=lag_seconds,
             passed_over=sum(sweep.passed_over for sweep in known) if known else None,
+            event_lag_seconds=event_lag.lag_seconds if event_lag else None,
         )

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from agent_sessions.clock import Clock
 from agent_sessions.errors import ServiceUnavailable
-from agent_sessions.events.cloud_events import EventKind, EventPublisher, PublishOutcome, SessionEvent, session_event
+from agent_sessions.events.cloud_events import Event, EventKind, EventPublisher, PublishOutcome, session_event
 from agent_sessions.sessions.model import Session
 from agent_sessions.sessions.service import ReadMany
 from agent_sessions.sweep.calls import GIVE_UP, PAGE, Calls, Entries, Marks, Step, described, entry_of, where
@@ -198,7 +198,7 @@ class ShardRun:
 
         def send(batch: Sequence[Session]) -> list[PublishOutcome]:
             now_ms = self._shared.clock.now_ms()
-            events: dict[str, SessionEvent] = {}
+            events: dict[str, Event] = {}
             for session in batch:
                 try:
                     events[session.session_id] = session_event(kind, session, now_ms, self._shared.source)

@@ -1,7 +1,7 @@
 """FastAPI behind Mangum, with a boto3 client and a JSON log line from the standard library.
 
-It does what is measured of the service and nothing else: create, get and heartbeat, with the same checks, the same item
-and the same conditions.
+It does what is measured of the service and nothing else: create, get, heartbeat and append, with the same checks, the
+same items and the same conditions.
 """
 
 import hashlib
@@ -16,15 +16,16 @@ from typing import Annotated, Any
 import boto3
 from botocore.exceptions import ClientError
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
-from item import RETENTION_MS, new_item
+from item import MAY_TAKE, RENEW, RENEWABLE, RETENTION_MS, TAKE_NUMBER, new_item
 from mangum import Mangum
-from models import NewSession, Session, TimeoutConfig
+from models import Appended, Message, NewMessage, NewSession, Session, SessionStatus, TimeoutConfig
 
 logger = logging.getLogger("sessions")
 logger.setLevel(logging.INFO)
 app = FastAPI()
 dynamodb = boto3.client("dynamodb")
 TABLE = os.environ["SESSIONS_TABLE"]
+MESSAGES = os.environ["MESSAGES_TABLE"]
 
 Item = dict[str, Any]
 
@@ -76,10 +77,8 @@ def heartbeat(session_id: str, tenant: Tenant) -> Session:
         answer = dynamodb.update_item(
             TableName=TABLE,
             Key={"sessionId": {"S": session_id}},
-            UpdateExpression="SET expiresAt = :now + timeoutMs, lastActivity = :now, renewedAt = :now, "
-            "renewalCount = renewalCount + :one, lease = lease + :one",
-            ConditionExpression="tenantId = :tenant AND attribute_exists(dueShard) AND expiresAt > :now "
-            "AND lastActivity <= :now AND renewableUntil > :now AND dueAt < expiresAt AND autoRenew = :true",
+            UpdateExpression=RENEW,
+            ConditionExpression=RENEWABLE,
             ExpressionAttributeValues={
                 ":now": {"N": str(now)},
                 ":one": {"N": "1"},
@@ -96,6 +95,66 @@ def heartbeat(session_id: str, tenant: Tenant) -> Session:
     log("session renewed", session_id)
     count("SessionHeartbeats")
     return session_of(answer["Attributes"], now)
+
+
+@app.post("/api/messaging/sessions/{session_id}/messages", status_code=201)
+def append_message(session_id: str, body: NewMessage, tenant: Tenant, response: Response) -> Appended:
+    now = time.time_ns() // 1_000_000
+    try:
+        item = dynamodb.update_item(
+            TableName=TABLE,
+            Key={"sessionId": {"S": session_id}},
+            UpdateExpression=TAKE_NUMBER,
+            ConditionExpression=MAY_TAKE,
+            ExpressionAttributeValues={
+                ":now": {"N": str(now)},
+                ":one": {"N": "1"},
+                ":zero": {"N": "0"},
+                ":tenant": {"S": tenant},
+                ":true": {"BOOL": True},
+                ":limit": {"N": "10000"},
+            },
+            ReturnValues="ALL_NEW",
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
+        )["Attributes"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+            raise HTTPException(404, "There is no such session.") from error
+        raise
+    dynamodb.put_item(
+        TableName=MESSAGES,
+        Item={
+            "life": {"S": f"{session_id}#{item['attempt']['B'].hex()}"},
+            "seq": item["lastSeq"],
+            "write": {"B": os.urandom(4)},
+            **{name: item[name] for name in ("tenantId", "agentId", "userId", "lease", "expiresAt", "purgeAt")},
+            "sessionCreatedAt": item["createdAt"],
+            "createdAt": {"N": str(now)},
+            "role": {"S": "user"},
+            "content": {"S": body.content},
+            "metadata": {"S": json.dumps(body.metadata, ensure_ascii=False, separators=(",", ":"))},
+        },
+        ConditionExpression="attribute_not_exists(seq)",
+        ReturnValuesOnConditionCheckFailure="ALL_OLD",
+    )
+    log("message appended", session_id)
+    count("UserMessages")
+    message = Message(
+        id=str(uuid.uuid4()),
+        sequence=int(item["lastSeq"]["N"]),
+        session_id=session_id,
+        content=body.content,
+        author_id=item["userId"]["S"],
+        created_at=moment(str(now)),
+        metadata=body.metadata,
+    )
+    status = SessionStatus(
+        expires_at=moment(item["expiresAt"]["N"]),
+        renewal_count=int(item["renewalCount"]["N"]),
+        last_sequence=message.sequence,
+    )
+    response.headers["location"] = f"/api/messaging/sessions/{session_id}/messages/{message.id}"
+    return Appended(message=message, session_status=status)
 
 
 handler = Mangum(app, lifespan="off")

@@ -1,4 +1,4 @@
-"""The item of a session in DynamoDB's own types, and what it depends on: the same for every peer."""
+"""The item of a session in DynamoDB's own types, what it depends on, and the updates of it: the same for every peer."""
 
 import hashlib
 import os
@@ -9,6 +9,23 @@ RETENTION_MS = int(os.environ.get("SESSION_RETENTION_MINUTES", "1440")) * MS_PER
 DUE_SHARDS = int(os.environ.get("DUE_SHARDS", "8"))
 TENANT_SHARDS = int(os.environ.get("TENANT_SHARDS", "4"))
 UUID_PATTERN = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
+
+RENEW = (
+    "SET expiresAt = :now + timeoutMs, lastActivity = :now, renewedAt = :now, "
+    "renewalCount = renewalCount + :one, lease = lease + :one"
+)
+RENEWABLE = (
+    "tenantId = :tenant AND attribute_exists(dueShard) AND expiresAt > :now "
+    "AND lastActivity <= :now AND renewableUntil > :now AND dueAt < expiresAt AND autoRenew = :true"
+)
+TAKE_NUMBER = (
+    f"{RENEW}, lastSeq = if_not_exists(lastSeq, :zero) + :one, lastMessageAt = :now, "
+    "openSeq = if_not_exists(lastSeq, :zero) + :one"
+)
+MAY_TAKE = (
+    f"{RENEWABLE} AND (attribute_not_exists(lastMessageAt) OR lastMessageAt < :now) "
+    "AND (attribute_not_exists(lastSeq) OR lastSeq < :limit)"
+)
 
 
 def shard_of(session_id: str, shards: int) -> int:

@@ -42,6 +42,34 @@ class NewSession(Model):
         return value
 
 
+class NewMessage(Model):
+    content: Annotated[str, Field(min_length=1, max_length=4_000)]
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+
+class Message(Model):
+    id: str
+    sequence: int
+    session_id: str
+    content: str
+    role: str = "user"
+    author_id: str
+    created_at: datetime
+    metadata: dict[str, Any]
+
+
+class SessionStatus(Model):
+    expires_at: datetime
+    renewal_count: int
+    last_sequence: int
+
+
+class Appended(Model):
+    success: bool = True
+    message: Message
+    session_status: SessionStatus
+
+
 class Session(Model):
     session_id: str
     agent_id: str

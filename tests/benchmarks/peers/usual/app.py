@@ -1,7 +1,7 @@
 """The usual style: a boto3 resource, Powertools' validating resolver, Logger, Metrics and Tracer.
 
-Written as the libraries' own examples are. It does what is measured of the service and nothing else: create, get and
-heartbeat, with the same checks, the same item and the same conditions.
+Written as the libraries' own examples are. It does what is measured of the service and nothing else: create, get,
+heartbeat and append, with the same checks, the same items and the same conditions.
 """
 
 import hashlib
@@ -21,14 +21,26 @@ from aws_lambda_powertools.logging import correlation_paths
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import ClientError
-from item import DUE_SHARDS, MS_PER_MINUTE, RETENTION_MS, TENANT_SHARDS, shard_of
-from models import NewSession, Session, TimeoutConfig
+from item import (
+    DUE_SHARDS,
+    MAY_TAKE,
+    MS_PER_MINUTE,
+    RENEW,
+    RENEWABLE,
+    RETENTION_MS,
+    TAKE_NUMBER,
+    TENANT_SHARDS,
+    shard_of,
+)
+from models import Appended, Message, NewMessage, NewSession, Session, SessionStatus, TimeoutConfig
 
 logger = Logger()
 metrics = Metrics()
 tracer = Tracer()
 app = APIGatewayHttpResolver(enable_validation=True)
-table = boto3.resource("dynamodb").Table(os.environ["SESSIONS_TABLE"])
+dynamodb = boto3.resource("dynamodb")
+table = dynamodb.Table(os.environ["SESSIONS_TABLE"])
+messages = dynamodb.Table(os.environ["MESSAGES_TABLE"])
 
 
 @app.post("/api/messaging/sessions")
@@ -72,10 +84,8 @@ def heartbeat(session_id: str) -> Session:
     try:
         answer = table.update_item(
             Key={"sessionId": session_id},
-            UpdateExpression="SET expiresAt = :now + timeoutMs, lastActivity = :now, renewedAt = :now, "
-            "renewalCount = renewalCount + :one, lease = lease + :one",
-            ConditionExpression="tenantId = :tenant AND attribute_exists(dueShard) AND expiresAt > :now "
-            "AND lastActivity <= :now AND renewableUntil > :now AND dueAt < expiresAt AND autoRenew = :true",
+            UpdateExpression=RENEW,
+            ConditionExpression=RENEWABLE,
             ExpressionAttributeValues={":now": now, ":one": 1, ":tenant": tenant_id(), ":true": True},
             ReturnValues="ALL_NEW",
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
@@ -87,6 +97,64 @@ def heartbeat(session_id: str) -> Session:
     logger.info("session renewed", extra={"session_id": session_id})
     metrics.add_metric(name="SessionHeartbeats", unit=MetricUnit.Count, value=1)
     return session_of(answer["Attributes"], now)
+
+
+@app.post("/api/messaging/sessions/<session_id>/messages")
+@tracer.capture_method
+def append_message(session_id: str, body: NewMessage) -> Response[Appended]:
+    now = time.time_ns() // 1_000_000
+    values = {":now": now, ":one": 1, ":zero": 0, ":tenant": tenant_id(), ":true": True, ":limit": 10_000}
+    try:
+        session = table.update_item(
+            Key={"sessionId": session_id},
+            UpdateExpression=TAKE_NUMBER,
+            ConditionExpression=MAY_TAKE,
+            ExpressionAttributeValues=values,
+            ReturnValues="ALL_NEW",
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
+        )["Attributes"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+            raise NotFoundError("There is no such session.") from error
+        raise
+    sequence = int(session["lastSeq"])
+    messages.put_item(
+        Item={
+            "life": f"{session_id}#{session['attempt'].value.hex()}",
+            "seq": sequence,
+            "write": os.urandom(4),
+            **{name: session[name] for name in ("tenantId", "agentId", "userId", "lease", "expiresAt", "purgeAt")},
+            "sessionCreatedAt": session["createdAt"],
+            "createdAt": now,
+            "role": "user",
+            "content": body.content,
+            "metadata": json.dumps(body.metadata, ensure_ascii=False, separators=(",", ":")),
+        },
+        ConditionExpression="attribute_not_exists(seq)",
+        ReturnValuesOnConditionCheckFailure="ALL_OLD",
+    )
+    logger.info("message appended", extra={"session_id": session_id})
+    metrics.add_metric(name="UserMessages", unit=MetricUnit.Count, value=1)
+    message = Message(
+        id=str(uuid.uuid4()),
+        sequence=sequence,
+        session_id=session_id,
+        content=body.content,
+        author_id=session["userId"],
+        created_at=moment(now),
+        metadata=body.metadata,
+    )
+    status = SessionStatus(
+        expires_at=moment(session["expiresAt"]),
+        renewal_count=int(session["renewalCount"]),
+        last_sequence=sequence,
+    )
+    return Response(
+        status_code=201,
+        content_type=content_types.APPLICATION_JSON,
+        body=Appended(message=message, session_status=status),
+        headers={"location": f"/api/messaging/sessions/{session_id}/messages/{message.id}"},
+    )
 
 
 @logger.inject_lambda_context(correlation_id_path=correlation_paths.API_GATEWAY_HTTP)

@@ -160,6 +160,7 @@ def test_a_rotation_prints_the_successor_and_lets_the_old_key_go_on(target: Targ
     assert before.key.replaced_by == after.key.key_id
 
 
+@pytest.mark.parametrize("target", ["local"], indirect=True)
 @pytest.mark.parametrize(
     "arguments, words",
     [

@@ -1,0 +1,42 @@
+"""The Python client of agent-sessions.
+
+>>> from agent_sessions_client import SessionsClient
+>>> client = SessionsClient("https://sessions.example.com", api_key="...")  # nothing is sent yet
+"""
+
+from agent_sessions_client import errors
+from agent_sessions_client._retries import Patience
+from agent_sessions_client.client import AsyncSessionsClient, SessionsClient
+from agent_sessions_client.conversation import AsyncConversation, Conversation, Ended, Expiring
+from agent_sessions_client.errors import ApiError, ClientError
+from agent_sessions_client.models import (
+    Deletion,
+    Health,
+    Message,
+    MessagePage,
+    Reply,
+    Sent,
+    Session,
+    TimeoutConfig,
+)
+
+__all__ = [
+    "ApiError",
+    "AsyncConversation",
+    "AsyncSessionsClient",
+    "ClientError",
+    "Conversation",
+    "Deletion",
+    "Ended",
+    "Expiring",
+    "Health",
+    "Message",
+    "MessagePage",
+    "Patience",
+    "Reply",
+    "Sent",
+    "Session",
+    "SessionsClient",
+    "TimeoutConfig",
+    "errors",
+]

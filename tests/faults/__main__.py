@@ -25,7 +25,14 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = "layers/domain/agent_sessions"
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv*", ".cache", ".aws-sam", ".hypothesis", ".*_cache", "__pycache__")
 OPTIONS = ["-x", "-q", "--timeout=120", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
-SLOW_TO_IMPORT = ("hypothesis", "boto3", "pydantic", "aws_lambda_powertools")
+SLOW_TO_IMPORT = (
+    "hypothesis",
+    "boto3",
+    "pydantic",
+    "aws_lambda_powertools",
+    "samtranslator.translator.transform",
+    "schemathesis.pytest",
+)
 
 
 class Copy:

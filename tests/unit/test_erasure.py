@@ -192,6 +192,37 @@ def test_deletes_that_the_store_leaves_undone_are_repeated(world: TalkedIn) -> N
     assert world.left() == set()
 
 
+def test_what_cannot_be_removed_now_is_pending_and_goes_by_the_order(world: TalkedIn) -> None:
+    session_id = world.new()["sessionId"]
+    world.talk(session_id, 3)
+    busy = world.dynamo.add_hook(faults.throttle("query"))
+    answer = world.delete(session_id).json["data"]
+    assert (answer["messagesDeleted"], answer["pending"]) == (0, True)
+    world.dynamo.remove_hook(busy)
+    world.pass_orders()
+    assert world.left() == set()
+
+
+def test_more_messages_than_one_page_of_the_store_holds_are_removed(world: TalkedIn) -> None:
+    class TwoAtATime(faults.Hook):
+        def before(self, call: str, request: Any) -> None:
+            if call == "query":
+                request["Limit"] = 2
+
+    session_id = world.new()["sessionId"]
+    world.talk(session_id, 7)
+    world.dynamo.add_hook(TwoAtATime())
+    assert world.delete(session_id).json["data"]["messagesDeleted"] == 7
+
+
+def test_the_end_of_a_session_beyond_its_retention_is_a_404_and_removes_its_messages(world: TalkedIn) -> None:
+    session_id = world.new()["sessionId"]
+    world.talk(session_id, 3)
+    world.clock.advance(minutes=30 + 1_440)
+    assert world.delete(session_id).code == "SESSION_NOT_FOUND"
+    assert world.left() == set()
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("skip", range(6), ids=["delete, refused", "order", "delete", "query", "batch", "batch"])
 def test_a_delete_killed_at_any_call_leaves_everything_or_nothing(

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, ConnectionClosedError
+from botocore.exceptions import ClientError
 
 from tests.engines import faults
 from tests.engines.fake_dynamo import FakeDynamo
@@ -135,7 +135,7 @@ def test_the_changes_of_one_item_reach_an_index_in_their_order(clock: HandClock)
     assert due(fake) == ["quick", "slow"]
 
 
-# --- faults -----------------------------------------------------------------------------------------------------------
+# --- faults: what the tests that use them do not see ----------------------------------------------------------------
 
 
 def update(fake: FakeDynamo) -> None:
@@ -153,33 +153,6 @@ def lease(fake: FakeDynamo) -> int:
     return int(item["lease"]["N"])
 
 
-def test_a_throttled_call_is_not_done_and_the_next_is(fake: FakeDynamo) -> None:
-    fake.put_item(TableName=TABLE, Item=session("a"))
-    fake.add_hook(faults.throttle("update_item", times=1))
-    with pytest.raises(fake.exceptions.ProvisionedThroughputExceededException):
-        update(fake)
-    assert lease(fake) == 1
-    update(fake)
-    assert lease(fake) == 2
-    assert fake.calls == {"create_table": 1, "put_item": 1, "update_item": 2}
-
-
-def test_an_error_of_the_server_has_the_status_of_one(fake: FakeDynamo) -> None:
-    fake.add_hook(faults.fail("get_item", "InternalServerError"))
-    with pytest.raises(fake.exceptions.InternalServerError) as caught:
-        fake.get_item(TableName=TABLE, Key=key("a"))
-    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
-
-
-@pytest.mark.parametrize("when, done", [("before", 1), ("after", 2)])
-def test_a_lost_connection_loses_the_call_or_its_answer(fake: FakeDynamo, when: faults.When, done: int) -> None:
-    fake.put_item(TableName=TABLE, Item=session("a"))
-    fake.add_hook(faults.connection_lost("update_item", when))
-    with pytest.raises(ConnectionClosedError):
-        update(fake)
-    assert lease(fake) == done
-
-
 @pytest.mark.parametrize("when, done", [("before", 2), ("after", 3)])
 def test_a_killed_process_is_dead_for_all_its_calls(fake: FakeDynamo, when: faults.When, done: int) -> None:
     fake.put_item(TableName=TABLE, Item=session("a"))
@@ -194,17 +167,6 @@ def test_a_killed_process_is_dead_for_all_its_calls(fake: FakeDynamo, when: faul
     assert lease(fake) == done + 1
 
 
-def test_keys_are_left_unprocessed_as_asked(fake: FakeDynamo) -> None:
-    for name in "abc":
-        fake.put_item(TableName=TABLE, Item=session(name))
-    fake.add_hook(faults.unprocessed_keys(times=2))
-    wanted = {TABLE: {"Keys": [key(name) for name in "abc"], "ConsistentRead": True}}
-    answer = fake.batch_get_item(RequestItems=wanted)
-    assert [item["sessionId"]["S"] for item in answer["Responses"][TABLE]] == ["c"]
-    assert answer["UnprocessedKeys"] == {TABLE: {"Keys": [key("a"), key("b")], "ConsistentRead": True}}
-    assert fake.batch_get_item(RequestItems=answer["UnprocessedKeys"])["UnprocessedKeys"] == {}
-
-
 def test_a_throttled_statement_is_not_done_and_its_neighbours_are(fake: FakeDynamo) -> None:
     for name in "ab":
         fake.put_item(TableName=TABLE, Item=session(name))
@@ -212,25 +174,6 @@ def test_a_throttled_statement_is_not_done_and_its_neighbours_are(fake: FakeDyna
     answer = fake.batch_execute_statement(Statements=[statement("a", 50), statement("b", 60)])
     assert [entry.get("Error", {}).get("Code") for entry in answer["Responses"]] == ["ThrottlingError", None]
     assert due(fake, until=10) == ["a"]
-
-
-def test_somebody_else_may_act_between_two_calls(fake: FakeDynamo) -> None:
-    fake.put_item(TableName=TABLE, Item=session("a"))
-    fake.add_hook(faults.Meanwhile("get_item", "after", lambda: update(fake)))
-    assert fake.get_item(TableName=TABLE, Key=key("a"))["Item"]["lease"] == {"N": "1"}
-    assert lease(fake) == 2
-    fake.get_item(TableName=TABLE, Key=key("a"))
-    assert lease(fake) == 2
-
-
-def test_a_call_takes_its_time_by_the_clock(fake: FakeDynamo, clock: HandClock) -> None:
-    log = fake.add_hook(faults.Log())
-    fake.add_hook(faults.Latency(clock, 5, call="get_item"))
-    start = clock.now_ms()
-    fake.get_item(TableName=TABLE, Key=key("a"))
-    fake.put_item(TableName=TABLE, Item=session("a"))
-    assert clock.now_ms() == pytest.approx(start + 5, abs=1)
-    assert [call for call, _ in log.calls] == ["get_item", "put_item"]
 
 
 # --- sort keys, batches of writes and streams: the rest in tests/integration/test_composite_keys_agree.py
@@ -317,6 +260,3 @@ def test_sixteen_threads_that_count_up_leave_no_gap_and_lose_no_update(notes: Fa
     numbers = [int(record["dynamodb"]["SequenceNumber"]) for record in notes.stream_records(NOTES)]
     assert len(numbers) == 3200
     assert numbers == sorted(set(numbers))
-
-
-# --- threads, and anything at all ------------------------------------------------------------------------------------

@@ -1,11 +1,10 @@
-"""The fake SNS keeps SNS's rules for batches, and can be made to fail as SNS fails."""
+"""The fake SNS keeps SNS's rules for batches."""
 
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.engines import faults
 from tests.engines.fake_sns import FakeSns
 
 TOPIC = "arn:aws:sns:eu-central-1:000000000000:events"
@@ -41,16 +40,3 @@ def test_a_batch_against_the_rules_publishes_nothing(entries: list[dict[str, Any
         publish(sns, *entries)
     assert caught.value.response["Error"]["Code"] == code
     assert sns.published == []
-
-
-def test_an_unknown_topic_is_refused() -> None:
-    with pytest.raises(FakeSns().exceptions.NotFoundException):
-        publish(FakeSns(topics=["arn:another"]), entry(1))
-
-
-def test_entries_fail_alone_and_the_rest_goes_out() -> None:
-    sns = FakeSns()
-    sns.add_hook(faults.messages_failed(times=1, which=lambda failing: failing["Id"] == "2"))
-    answer = publish(sns, entry(1, "one"), entry(2, "two"), entry(3, "three"))
-    assert [failed["Id"] for failed in answer["Failed"]] == ["2"]
-    assert [kept.message for kept in sns.published] == ["one", "three"]

@@ -149,6 +149,24 @@ def test_a_key_revoked_while_it_is_rotated_leaves_no_key_that_lets_anybody_in(
     assert {key.state(clock.now_ms()) for key in counted.of_tenant("acme")} == {"revoked"}
 
 
+def test_of_two_rotations_at_once_one_gives_a_successor(
+    counted: KeyService, dynamo: FakeDynamo, clock: MovableClock
+) -> None:
+    old = counted.create("acme", "ci")
+    other = KeyService(DynamoKeyStore(dynamo.as_client(), TABLE), clock)
+    made: list[NewKey] = []
+    rotate_too = faults.Meanwhile(
+        "put_item", "after", lambda: made.append(other.rotate("acme", old.record.key_id, HOUR))
+    )
+    dynamo.add_hook(rotate_too)
+    with pytest.raises(KeyNotActive):
+        counted.rotate("acme", old.record.key_id, overlap_ms=HOUR)
+    [successor] = made
+    states = {key.key_id: key.state(clock.now_ms()) for key in counted.of_tenant("acme")}
+    assert states.pop(successor.record.key_id) == states.pop(old.record.key_id) == "active"
+    assert {*states.values()} == {"revoked"}
+
+
 def test_a_rotation_that_breaks_off_leaves_the_old_key_as_it_was(counted: KeyService, dynamo: FakeDynamo) -> None:
     old = counted.create("acme", "ci")
     hook = dynamo.add_hook(faults.throttle("update_item"))

@@ -168,7 +168,7 @@ class Requests:
         except ValidationError as error:
             raise InvalidRequest(problems + of_agent(error)) from None
         against_rules = of_agent(None)
-        if problems:
+        if problems or (against_rules and policy is None):
             raise InvalidRequest(problems + against_rules)
         timeouts = request.timeout_config.as_sent() if request.timeout_config else {}
         session = NewSession(
@@ -184,8 +184,6 @@ class Requests:
             ),
             idempotency_key=idempotency_key,
         )
-        if against_rules and policy is None:
-            raise InvalidRequest(against_rules)
         return Wanted(session, InvalidRequest(against_rules) if against_rules else None)
 
     def merged_timeout(self, body: dict[str, Any], kept: TimeoutConfig, policy: AgentPolicy | None) -> TimeoutConfig:
@@ -329,9 +327,8 @@ def _minutes(span: Span) -> Any:  # noqa: ANN401 - a type made at run time
 def _unknown_patch(body: Mapping[str, Any]) -> FieldProblem:
     """Describe a patch without any known field."""
     names = ", ".join(TIMEOUT_FIELDS)
-    if "timeoutConfig" in body:
-        rule = f"must be left out: {names} stand at the top of the body"
-        return FieldProblem("timeoutConfig", rule, body["timeoutConfig"])
+    if (sent := body.get("timeoutConfig", MISSING)) is not MISSING:
+        return FieldProblem("timeoutConfig", f"must be left out: {names} stand at the top of the body", sent)
     return FieldProblem("body", f"must be empty or have at least one of {names}", dict(body))
 
 

@@ -19,6 +19,7 @@ from agent_sessions.api.requests import IDEMPOTENCY_KEY_PATTERN, UUID_PATTERN, R
 from agent_sessions.api.responses import metadata_version
 from agent_sessions.messages.ids import REQUEST_PARTS
 from agent_sessions.messages.model import Role
+from agent_sessions.messages.pages import EXPORT_LIMIT
 from agent_sessions.policies.model import Span
 from agent_sessions.settings import MessageSettings, SessionSettings
 from agent_sessions.wire_format import compact
@@ -35,6 +36,7 @@ _MESSAGE_SETTINGS: Final = MessageSettings.from_env({"SESSIONS_TABLE": "any", "M
 _REQUESTS: Final = Requests(_SETTINGS)
 _MESSAGE_ID_PATTERN: Final = "^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
 _SESSION_ID_PATTERN: Final = "^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
+_EXPORT_CURSOR_PATTERN: Final = f"^0$|{_MESSAGE_ID_PATTERN}"
 _CURSOR_PATTERN: Final = "^[A-Za-z0-9_-]+$"
 _TIMESTAMP_PATTERN: Final = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$"
 _LONGEST_MS: Final = _SETTINGS.longest_duration_minutes * 60_000
@@ -127,7 +129,7 @@ Attachments = Annotated[list[dict[str, Any]], Field(max_length=MAX_ATTACHMENTS)]
 
 
 class Message(_Answer):
-    """A message as it is stored. It never changes."""
+    """A message as it is stored. It never changes, but its content may be removed."""
 
     id: MessageId
     sequence: Annotated[int, Field(ge=1)] = Field(description="Its number in the session, in the order of acceptance.")
@@ -141,6 +143,44 @@ class Message(_Answer):
     parts: list[dict[str, Any]]
     attachments: Attachments
     metadata: dict[str, Any]
+
+
+class RedactedMessage(_Answer):
+    """A message whose content was removed: its number stays."""
+
+    id: MessageId
+    sequence: Annotated[int, Field(ge=1)]
+    redacted: Literal[True]
+
+
+StoredMessage = Message | RedactedMessage
+
+
+class RedactedData(_Answer):
+    """What a redaction did."""
+
+    success: Literal[True]
+    redacted: Count = Field(description="Messages that this call emptied.")
+    pending: bool = Field(description="Whether some are left, for want of time: ask again.")
+
+
+class Redaction(_Answer):
+    """The content of messages is removed."""
+
+    success: Literal[True]
+    message: str
+    data: RedactedData
+
+
+class SessionExport(_Answer):
+    """A part of an export, at most 1 MB of messages. Without nextCursor it is the last."""
+
+    session: Session
+    messages: Annotated[list[StoredMessage], Field(max_length=EXPORT_LIMIT)]
+    skipped: list[int] = Field(description="Numbers of this stretch whose writers died: there is no message.")
+    next_cursor: Annotated[str, Field(json_schema_extra={"pattern": _EXPORT_CURSOR_PATTERN})] = Field(
+        default_factory=str
+    )
 
 
 class RawMessage(_Answer):
@@ -195,7 +235,7 @@ class AppendedData(_Answer):
     """The members of an answer to a post."""
 
     success: Literal[True]
-    message: Message
+    message: StoredMessage
     user_message: UserMessage = Field(default_factory=dict, description="Only for role user.")  # type: ignore[assignment]
     agent_response: AgentResponse = Field(default_factory=dict, description="The reply that was waited for.")  # type: ignore[assignment]
     pending: Literal[True] = Field(default_factory=bool, description="Present where no reply came in time.")  # type: ignore[arg-type]
@@ -220,7 +260,7 @@ class MessageCursors(_Answer):
 class MessagePage(_Answer):
     """Messages of a session, at most 1 MB."""
 
-    messages: Annotated[list[Message], Field(max_length=MAX_PAGE_SIZE)]
+    messages: Annotated[list[StoredMessage], Field(max_length=MAX_PAGE_SIZE)]
     has_more: bool = Field(description="A message lies beyond the page in its direction.")
     cursors: MessageCursors
     skipped: list[int] = Field(description="Numbers of this stretch whose writers died: there is no message.")
@@ -581,6 +621,9 @@ _MODELS: Final[list[type[BaseModel]]] = [
     PolicyPage,
     PolicyDeletion,
     MessageFields,
+    RedactedMessage,
+    Redaction,
+    SessionExport,
     NewErasure,
     Erasure,
     ExpiringEvent,
@@ -714,6 +757,18 @@ _APPENDED_DATA: Final[dict[str, Any]] = {
         "lastSequence": 1,
     },
 }
+_REDACTED: Final = {"id": _MESSAGE_ID, "sequence": 1, "redacted": True}
+_REDACTION: Final = {
+    "success": True,
+    "message": "The content is removed.",
+    "data": {"success": True, "redacted": 1, "pending": False},
+}
+_EXPORT: Final = {
+    "session": _SESSION | {"lastSequence": 2, "lastMessageAt": _NOW, "awaitingReply": True},
+    "messages": [_MESSAGE],
+    "skipped": [],
+    "nextCursor": _MESSAGE_ID,
+}
 _ERASURE: Final = {
     "erasureId": "72ba2925-8226-4486-9efd-76adae1679ed",
     "status": "done",
@@ -753,6 +808,9 @@ _EXAMPLES: Final = {
         "data": {"success": True, "agentId": _SESSION["agentId"]},
     },
     "Erasure": _ERASURE,
+    "RedactedMessage": _REDACTED,
+    "Redaction": _REDACTION,
+    "SessionExport": _EXPORT,
     "Health": _HEALTH,
     "Unhealthy": _UNHEALTHY,
 }
@@ -1019,6 +1077,9 @@ _MESSAGE_PARAMETERS: Final = {
         "waitSeconds", "Holds an empty page until there is something to give. Needs afterSequence.", type="integer",
         minimum=0, maximum=_MESSAGE_SETTINGS.reply_wait_seconds,
     ),
+    "exportCursor": _query(
+        "cursor", "The nextCursor of the part before.", type="string", pattern=f"^$|{_EXPORT_CURSOR_PATTERN}"
+    ),
     "expired": _query("expired", "Whether to read an expired session as well.", enum=["true", "false"]),
 }  # fmt: skip
 _DESCRIPTION: Final = """\
@@ -1186,20 +1247,38 @@ def _messages() -> dict[str, Any]:
             },
             parameters=[_ref("parameters", name) for name in bounds],
         ),
+        "delete": _operation(
+            "redactMessages",
+            "Remove the content of all messages",
+            {"200": _answer("The content is removed.", "Redaction"), **_refusals("SESSION_NOT_FOUND")},
+            description="Works for up to 15 seconds; where it is pending, ask again.",
+        ),
     }  # fmt: skip
 
 
 def _message() -> dict[str, Any]:
+    read = _answer("The message, or what is left of it.", "Message")
+    content = read["content"]["application/json"]
+    content["schema"] = {"oneOf": [_ref("schemas", "Message"), _ref("schemas", "RedactedMessage")]}
+    content["examples"]["redacted"] = _ref("examples", "RedactedMessage")
     return {
         "parameters": [_ref("parameters", name) for name in ("sessionId", "messageId")],
         "get": _operation(
             "getMessage",
             "Read one message",
             {
-                "200": _answer("The message.", "Message"),
+                "200": read,
                 **_refusals("SESSION_NOT_FOUND", "MESSAGE_NOT_FOUND", "SESSION_EXPIRED", "VALIDATION_ERROR"),
             },
             parameters=[_ref("parameters", "expired")],
+        ),
+        "delete": _operation(
+            "redactMessage",
+            "Remove the content of a message",
+            {
+                "200": _answer("The content is removed.", "Redaction"),
+                **_refusals("SESSION_NOT_FOUND", "MESSAGE_NOT_FOUND"),
+            },
         ),
     }
 
@@ -1213,6 +1292,21 @@ def _policies() -> dict[str, Any]:
             parameters=[_ref("parameters", name) for name in ("policyLimit", "policyCursor")],
         )
     }
+
+
+def _export() -> dict[str, Any]:
+    return _action(
+        "get",
+        _operation(
+            "exportSession",
+            "Export a session",
+            {
+                "200": _answer("The session and its messages, oldest first.", "SessionExport"),
+                **_refusals("SESSION_NOT_FOUND", "SESSION_EXPIRED", "VALIDATION_ERROR"),
+            },
+            parameters=[_ref("parameters", name) for name in ("exportCursor", "expired")],
+        ),
+    )
 
 
 def _erasures() -> dict[str, Any]:
@@ -1346,6 +1440,7 @@ def document() -> dict[str, Any]:
             by_id: _session(),
             ERASURES_PATH: _erasures(),
             f"{ERASURES_PATH}/{{erasureId}}": _erasure(),
+            f"{by_id}/export": _export(),
             f"{by_id}/messages": _messages(),
             f"{by_id}/messages/{{messageId}}": _message(),
             f"{by_id}/heartbeat": _action(

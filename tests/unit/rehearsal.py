@@ -140,8 +140,12 @@ class Rehearsal:
             call("message-wait")
             call("message-list", query={"before": str(self.clock.now_ms())})
             first = call("message-list", query={"limit": "1", "order": "asc"})["messages"][0]["id"]
-            path = f"{path}/{first}"
-            call("message-get")
+            for page in (f"{BASE}/{session_id}/export", f"{path}/{first}"):
+                path = page
+                call("message-get")
+            call("message-delete")
+            path = f"{BASE}/{session_id}/messages"
+            call("message-delete")
 
     def _publish_messages(self) -> None:
         records = self.dynamo.stream_records("MessagesTable")

@@ -211,6 +211,9 @@ ASK: dict[str, Ask] = {
     "sendMessage": World.say,
     "getMessages": World.messages,
     "getMessage": lambda world, it: world.message(it, said(world, it)),
+    "redactMessages": World.redact,
+    "redactMessage": lambda world, it: world.redact(it, said(world, it)),
+    "exportSession": World.export,
     "eraseUser": lambda world, _: world.erase(),
     "getErasure": lambda world, it: world.erasure(it),
 }
@@ -231,6 +234,9 @@ PATHS = {
     "sendMessage": f"{BASE}/{{sessionId}}/messages",
     "getMessages": f"{BASE}/{{sessionId}}/messages",
     "getMessage": f"{BASE}/{{sessionId}}/messages/{{messageId}}",
+    "redactMessages": f"{BASE}/{{sessionId}}/messages",
+    "redactMessage": f"{BASE}/{{sessionId}}/messages/{{messageId}}",
+    "exportSession": f"{BASE}/{{sessionId}}/export",
     "eraseUser": ERASURES,
     "getErasure": f"{ERASURES}/{{erasureId}}",
 }
@@ -252,6 +258,9 @@ EVENT = {
     "sendMessage": "message-post",
     "getMessages": "message-list",
     "getMessage": "message-get",
+    "redactMessages": "message-delete",
+    "redactMessage": "message-delete",
+    "exportSession": "export",
     "eraseUser": "erasure",
     "getErasure": "erasure-get",
 }
@@ -274,6 +283,17 @@ def at_its_limit(world: World) -> str:
     session_id = live(world)
     world.say(session_id)
     return session_id
+
+
+def emptied(world: World) -> str:
+    session_id = live(world)
+    world.say(session_id, headers=KEY)
+    assert world.redact(session_id).json["data"]["redacted"] == 1
+    return session_id
+
+
+def first_of(world: World, session_id: str) -> str:
+    return str(world.messages(session_id).json["messages"][0]["id"])
 
 
 def with_policies(world: World) -> str:
@@ -348,6 +368,19 @@ CASES: list[tuple[str, str, Callable[[World], str], Ask]] = [
     ("getMessage", "404", gone, ASK["getMessage"]),
     ("getMessage", "404", live, lambda world, it: world.message(it, NOWHERE)),
     ("getMessage", "410", expired, ASK["getMessage"]),
+    ("getMessages", "200", emptied, ASK["getMessages"]),
+    ("getMessage", "200", emptied, lambda world, it: world.message(it, first_of(world, it))),
+    ("sendMessage", "200", emptied, lambda world, it: world.say(it, headers=KEY)),
+    ("redactMessages", "200", talked_in, ASK["redactMessages"]),
+    ("redactMessages", "404", gone, ASK["redactMessages"]),
+    ("redactMessage", "200", live, ASK["redactMessage"]),
+    ("redactMessage", "404", gone, ASK["redactMessage"]),
+    ("redactMessage", "404", live, lambda world, it: world.redact(it, NOWHERE)),
+    ("exportSession", "200", emptied, ASK["exportSession"]),
+    ("exportSession", "200", talked_in, ASK["exportSession"]),
+    ("exportSession", "400", live, lambda world, it: world.export(it, query={"cursor": "x", "expired": "y"})),
+    ("exportSession", "404", gone, ASK["exportSession"]),
+    ("exportSession", "410", expired, ASK["exportSession"]),
     ("eraseUser", "202", live, ASK["eraseUser"]),
     ("eraseUser", "400", gone, lambda world, _: world.erase("me")),
     ("eraseUser", "413", gone, lambda world, _: world.call("erasure", raw=" " * 70_000)),

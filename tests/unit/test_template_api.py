@@ -21,7 +21,11 @@ def only(kind: str, **parameters: str) -> dict[str, Any]:
 MESSAGES = "/api/messaging/sessions/{id}/messages"
 OF_MESSAGES = {
     f"{verb} {path}{slash}"
-    for path, verbs in ((MESSAGES, ("GET", "HEAD", "POST")), (f"{MESSAGES}/{{messageId}}", ("GET", "HEAD")))
+    for path, verbs in (
+        (MESSAGES, ("DELETE", "GET", "HEAD", "POST")),
+        (f"{MESSAGES}/{{messageId}}", ("DELETE", "GET", "HEAD")),
+        ("/api/messaging/sessions/{id}/export", ("GET", "HEAD")),
+    )
     for verb in verbs
     for slash in ("", "/")
 }

@@ -265,7 +265,8 @@ class World:
 
     def send(self, event: Mapping[str, Any]) -> Answer:
         """Hand an event to the deployed handler."""
-        function = messages_app if event["rawPath"].rstrip("/").removeprefix(BASE).count("/messages") else app
+        path = event["rawPath"].rstrip("/").removeprefix(BASE)
+        function = messages_app if "/messages" in path or path.endswith("/export") else app
         response = function.handler(dict(event), None)
         answer = Answer(response["statusCode"], response["headers"], response["body"])
         _check(event, response, answer)
@@ -330,6 +331,14 @@ class World:
 
     def message(self, session_id: str, message_id: str, **changes: Any) -> Answer:
         return self.call("message-get", path=f"{BASE}/{session_id}/messages/{message_id}", **changes)
+
+    def redact(self, session_id: str, message_id: str | None = None, **changes: Any) -> Answer:
+        """Empty one message, or all."""
+        path = f"{BASE}/{session_id}/messages" + (f"/{message_id}" if message_id else "")
+        return self.call("message-delete", path=path, **changes)
+
+    def export(self, session_id: str, **changes: Any) -> Answer:
+        return self.call("export", path=f"{BASE}/{session_id}/export", **changes)
 
     def page(self, *, tenant: str | None = "acme", **query: str) -> Answer:
         """One page of the list."""

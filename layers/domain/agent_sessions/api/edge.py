@@ -73,6 +73,9 @@ SCOPES: Final[Mapping[tuple[str, str], frozenset[str]]] = {
     ("/{id}/messages", "POST"): frozenset({"full", "client", "agent"}),
     ("/{id}/messages", "GET"): frozenset({"full", "client", "agent"}),
     ("/{id}/messages/{messageId}", "GET"): frozenset({"full", "client", "agent"}),
+    ("/{id}/messages", "DELETE"): frozenset({"full"}),
+    ("/{id}/messages/{messageId}", "DELETE"): frozenset({"full"}),
+    ("/{id}/export", "GET"): frozenset({"full"}),
     (AGENTS_PATH, "GET"): frozenset({"full"}),
     **{(POLICY_PATH, verb): frozenset({"full"}) for verb in ("GET", "PUT", "DELETE")},
     (ERASURES_PATH, "POST"): frozenset({"full"}),
@@ -161,8 +164,9 @@ def _elsewhere(_request: Request) -> Answer:
     raise RouteNotFound
 
 
-MESSAGES_ROUTE: Final = Route("/{id}/messages", {"GET": _elsewhere, "POST": _elsewhere})
-MESSAGE_ROUTE: Final = Route("/{id}/messages/{messageId}", {"GET": _elsewhere})
+EXPORT_ROUTE: Final = Route("/{id}/export", {"GET": _elsewhere})
+MESSAGES_ROUTE: Final = Route("/{id}/messages", {"GET": _elsewhere, "POST": _elsewhere, "DELETE": _elsewhere})
+MESSAGE_ROUTE: Final = Route("/{id}/messages/{messageId}", {"GET": _elsewhere, "DELETE": _elsewhere})
 """The routes of messages, as the function of the sessions knows them: it answers the verbs that they do not have."""
 
 

@@ -8,6 +8,7 @@ from agent_sessions.api.edge import (
     AGENTS_PATH,
     BASE_PATH,
     ERASURES_PATH,
+    EXPORT_ROUTE,
     MESSAGE_ROUTE,
     MESSAGES_ROUTE,
     POLICY_PATH,
@@ -80,6 +81,7 @@ class SessionApi(HttpApi):
             "renew": Route("/{id}/renew", {"POST": self._renew}),
             "timeout": Route("/{id}/timeout", {"PATCH": self._patch_timeout}),
             "messages": MESSAGES_ROUTE,
+            "export": EXPORT_ROUTE,
         }
 
     def _found(self, parts: list[str]) -> Route | None:  # noqa: PLR0911 - a return for each kind of path

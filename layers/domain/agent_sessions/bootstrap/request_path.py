@@ -181,6 +181,7 @@ def session_messages() -> "MessageApi":
     from agent_sessions.api.messages_http import MessageApi
     from agent_sessions.messages.dynamo_store import DynamoMessageStore
     from agent_sessions.messages.pages import MessageReader
+    from agent_sessions.messages.redaction import MessageRedaction
     from agent_sessions.messages.service import MessageService
     from agent_sessions.messages.waits import MessageWait
     from agent_sessions.settings import MessageSettings
@@ -199,6 +200,7 @@ def session_messages() -> "MessageApi":
         ),
         reader=reader,
         wait=MessageWait(store, reader, clock),
+        redaction=MessageRedaction(store, reader, clock),
         settings=settings,
         clock=clock,
         telemetry=request_log(),

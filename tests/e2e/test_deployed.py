@@ -284,6 +284,7 @@ def runtime(request: pytest.FixtureRequest, stack: Stack, tmp_path_factory: pyte
     settings = Deployment(AmazonCaBundle="off").environment(function) | {
         "SESSIONS_TABLE": stack.outputs["SessionsTableName"],
         "MESSAGES_TABLE": stack.outputs["MessagesTableName"],
+        "AGENT_POLICIES_TABLE": stack.outputs["AgentPoliciesTableName"],
         "ERASER_QUEUE_URL": stack.outputs["EraserDeadLetterQueueUrl"],
         "MESSAGE_EVENTS_DEAD_LETTERS_URL": stack.outputs["MessagePublisherDeadLetterQueueUrl"],
         "API_KEYS_TABLE": stack.outputs["ApiKeysTableName"],

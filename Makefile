@@ -20,6 +20,9 @@ HOST ?= 127.0.0.1
 STORE ?= memory
 AUTH ?=
 ALLOW_HOSTS ?=
+AGENT ?= echo
+FORWARD_TO ?=
+FORWARD_FILTER ?=
 
 # What the test targets pass to pytest: make test-unit ARGS="-k renew".
 ARGS ?=
@@ -40,8 +43,9 @@ help: ## list what can be made
 # --- what a person wants ---------------------------------------------------------------------------------------------
 
 .PHONY: run
-run: .venv/.run $(if $(filter dynamodb-local,$(STORE)),.cache/dynamodb-local/.fetched) ## the local stack (PORT=3000 HOST=127.0.0.1 STORE=memory|dynamodb-local AUTH=1 ALLOW_HOSTS=name,...)
-	@PORT='$(PORT)' HOST='$(HOST)' STORE='$(STORE)' AUTH='$(AUTH)' ALLOW_HOSTS='$(ALLOW_HOSTS)' exec $(BIN)/python -m local
+run: .venv/.run $(if $(filter dynamodb-local,$(STORE)),.cache/dynamodb-local/.fetched) ## the local stack (PORT=3000 STORE=memory|dynamodb-local AUTH=1 AGENT=echo|none|URL FORWARD_TO=URL; docs/local-stack.md)
+	@PORT='$(PORT)' HOST='$(HOST)' STORE='$(STORE)' AUTH='$(AUTH)' ALLOW_HOSTS='$(ALLOW_HOSTS)' AGENT='$(AGENT)' \
+	  FORWARD_TO='$(FORWARD_TO)' FORWARD_FILTER='$(FORWARD_FILTER)' exec $(BIN)/python -m local
 
 .PHONY: test
 test: test-needs ## all tests; installs the programs that this machine lacks, and names at the end what could not run
@@ -140,6 +144,7 @@ lock: .venv-lock/.installed
 	$(LOCK) requirements/audit.in -o requirements/audit.lock
 	for peer in usual fastapi floor; do $(LOCK) requirements/bench-$$peer.in -o requirements/bench-$$peer.lock; done
 	$(LOCK) requirements/lambda.in -o requirements/lambda.lock
+	$(LOCK) requirements/frameworks.in -o requirements/frameworks.lock
 	$(LOCK) requirements/lock.in -o requirements/lock.lock
 	$(LOCK) requirements/java.in -o requirements/java.lock
 	$(LOCK) requirements/node.in -o requirements/node.lock
@@ -194,6 +199,14 @@ NEEDS := $(BIN)/python -m tools.needs
 	@.venv-sam/bin/python $(PIP_INSTALL) requirements/lambda.lock --target $(@D)
 	@touch $@
 
+# The frameworks that the Python client has adapters for.
+.venv-frameworks/.installed: requirements/frameworks.lock | .venv/bin/python
+	@$(NEEDS) python3.13
+	@echo "installing OpenAI Agents and ADK into .venv-frameworks (once)"
+	@python3.13 -m venv --clear .venv-frameworks
+	@.venv-frameworks/bin/python $(PIP_INSTALL) requirements/frameworks.lock
+	@touch $@
+
 # The checker of the template has a place of its own: it pins an older boto3.
 .venv-audit/.installed: requirements/audit.lock | .venv/bin/python
 	@echo "installing checkov into .venv-audit (once)"
@@ -232,11 +245,16 @@ $(BUILT_FOR):
 	$(BIN)/python -m local.npm_package @elizaos/api-client@1.7.2 fef74dda541e2e7797acf30dea294dcc760d09963b5db8873e34bceee9d55bef .cache/npm/api-client
 	@touch $@
 
+# AWS's own validator of what SNS posts: its one file runs in Node.
+.cache/npm/sns-validator/index.js: | .venv/bin/python
+	@$(NEEDS) node
+	$(BIN)/python -m local.npm_package sns-validator@0.3.5 7a03818b7ef6436f29495e50378624148c751c4b1b330952fe6bc20ce2a1c5d0 .cache/npm/sns-validator
+
 # All programs are checked first. Then comes what the tests need with each of those that are there.
 .PHONY: test-needs with-java with-node with-chromium with-python3.13
 test-needs: | .venv/bin/python
 	@there="$$($(NEEDS) --tests java node chromium python3.13)" && $(MAKE) --silent --no-print-directory .venv/.dev $${there:+$$(printf 'with-%s ' $$there)}
 with-java: .cache/dynamodb-local/.fetched
-with-node: .cache/npm/api-client/dist/index.js
+with-node: .cache/npm/api-client/dist/index.js .cache/npm/sns-validator/index.js
 with-chromium: ;
-with-python3.13: .venv-ministack/.installed .cache/lambda-runtime/.installed build
+with-python3.13: .venv-frameworks/.installed .venv-ministack/.installed .cache/lambda-runtime/.installed build

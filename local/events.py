@@ -1,4 +1,4 @@
-"""A subscriber of the topic: an SQS queue with raw delivery, and what came out of it so far."""
+"""Subscribers of the topic, each behind an SQS queue; and the one that keeps every event that came so far."""
 
 import json
 import threading
@@ -20,43 +20,35 @@ class FilterPolicyError(Exception):
     """SNS does not take this filter policy; the message says why."""
 
 
-class EventInbox:
-    """The events that SNS delivered to the queue, in the order of their arrival."""
+class QueueSubscription:
+    """A queue that is subscribed to the topic. What arrives there is handed on at once, in the order of arrival."""
 
     def __init__(
-        self, sns: "SNSClient", sqs: "SQSClient", topic_arn: str, on_event: Callable[[Event], None] = lambda _: None
+        self,
+        sns: "SNSClient",
+        sqs: "SQSClient",
+        topic_arn: str,
+        name: str,
+        take: Callable[[str], None],
+        *,
+        raw: bool = True,
     ) -> None:
-        """Subscribe a new queue to the topic; what `sns` publishes there is taken out at once."""
-        self._on_event = on_event
+        """Hand each message's body to `take`: the event itself where `raw`, else SNS's envelope around it."""
+        self._take = take
         self._sns = sns
         self._sqs = sqs
-        self._queue_url = sqs.create_queue(QueueName="local-subscriber")["QueueUrl"]
+        self._queue_url = sqs.create_queue(QueueName=f"local-{name}")["QueueUrl"]
         attributes = sqs.get_queue_attributes(QueueUrl=self._queue_url, AttributeNames=["QueueArn"])["Attributes"]
-        self._subscription_arn = sns.subscribe(
+        self.arn = sns.subscribe(
             TopicArn=topic_arn,
             Protocol="sqs",
             Endpoint=attributes["QueueArn"],
-            Attributes={"RawMessageDelivery": "true"},
+            Attributes={"RawMessageDelivery": str(raw).lower()},
             ReturnSubscriptionArn=True,
         )["SubscriptionArn"]
         # moto's queue takes longer the more lies in it, so nothing is left to lie.
         sns.meta.events.register("after-call.sns.PublishBatch", self._delivered)
         self._lock = threading.Lock()
-        self._events: list[Event] = []
-        self._filter_policy: Event | None = None
-
-    def __len__(self) -> int:
-        """How many events have come."""
-        return len(self._events)
-
-    @property
-    def filter_policy(self) -> Event | None:
-        """What the subscription lets through; None is everything."""
-        return self._filter_policy
-
-    def events(self, start: int = 0) -> list[Event]:
-        """The events so far, oldest first, from number `start`."""
-        return self._events[start:]
 
     def collect(self) -> None:
         """Take what lies in the queue."""
@@ -76,9 +68,7 @@ class EventInbox:
                         ],
                     )
                 for message in messages:
-                    event: Event = json.loads(message["Body"])
-                    self._events.append(event)
-                    self._on_event(event)
+                    self._take(message["Body"])
 
     def filter(self, policy: Mapping[str, Any] | None) -> None:
         """Let only events through that match an SNS filter policy on the message's attributes.
@@ -89,13 +79,55 @@ class EventInbox:
         """
         try:
             self._sns.set_subscription_attributes(
-                SubscriptionArn=self._subscription_arn,
-                AttributeName="FilterPolicy",
-                AttributeValue=json.dumps(policy or {}),
+                SubscriptionArn=self.arn, AttributeName="FilterPolicy", AttributeValue=json.dumps(policy or {})
             )
         except ClientError as error:
             raise FilterPolicyError(error.response["Error"]["Message"]) from error
-        self._filter_policy = dict(policy) if policy else None
 
     def _delivered(self, **_: object) -> None:
         self.collect()
+
+
+class EventInbox:
+    """The events that SNS delivered to the queue, in the order of their arrival."""
+
+    def __init__(
+        self, sns: "SNSClient", sqs: "SQSClient", topic_arn: str, on_event: Callable[[Event], None] = lambda _: None
+    ) -> None:
+        """Subscribe a new queue to the topic; what `sns` publishes there is taken out at once."""
+        self._on_event = on_event
+        self._events: list[Event] = []
+        self._filter_policy: Event | None = None
+        self._subscription = QueueSubscription(sns, sqs, topic_arn, "subscriber", self._take)
+
+    def __len__(self) -> int:
+        """How many events have come."""
+        return len(self._events)
+
+    @property
+    def filter_policy(self) -> Event | None:
+        """What the subscription lets through; None is everything."""
+        return self._filter_policy
+
+    def events(self, start: int = 0) -> list[Event]:
+        """The events so far, oldest first, from number `start`."""
+        return self._events[start:]
+
+    def collect(self) -> None:
+        """Take what lies in the queue."""
+        self._subscription.collect()
+
+    def filter(self, policy: Mapping[str, Any] | None) -> None:
+        """Let only events through that match an SNS filter policy on the message's attributes.
+
+        Raises:
+            FilterPolicyError: SNS refuses the policy.
+
+        """
+        self._subscription.filter(policy)
+        self._filter_policy = dict(policy) if policy else None
+
+    def _take(self, body: str) -> None:
+        event: Event = json.loads(body)
+        self._events.append(event)
+        self._on_event(event)

@@ -1,12 +1,15 @@
 """What `make run` takes, read from the environment and checked."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
+from urllib.parse import urlsplit
 
 Store = Literal["memory", "dynamodb-local"]
 
+_AGENTS = ("echo", "none")
 _YES = {"1", "true", "yes", "on"}
 _NO = {"", "0", "false", "no", "off"}
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
@@ -22,17 +25,25 @@ class OptionError(Exception):
 
 @dataclass(frozen=True)
 class Options:
-    """Where to listen, under which names to answer, where sessions live, and whether callers need a key."""
+    """Where to listen and under which names, where sessions live, whether callers need a key, and who subscribes.
+
+    `agent` is `none`, `echo`, or the address of an agent of one's own.
+    """
 
     host: str = "127.0.0.1"
     port: int = 3000
     store: Store = "memory"
     auth: bool = False
     allow_hosts: frozenset[str] = frozenset()
+    agent: str = "none"
+    forward_to: str | None = None
+    forward_filter: dict[str, Any] | None = None
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Options":
-        """Read HOST, PORT, STORE, AUTH and ALLOW_HOSTS; what is not set or empty takes its default.
+        """Read HOST, PORT, STORE, AUTH, ALLOW_HOSTS, AGENT, FORWARD_TO and FORWARD_FILTER.
+
+        What is not set or empty takes its default.
 
         Raises:
             OptionError: naming the option.
@@ -44,6 +55,9 @@ class Options:
             store=_store(environ.get("STORE") or cls.store),
             auth=_switch("AUTH", environ.get("AUTH", "")),
             allow_hosts=_names(environ.get("ALLOW_HOSTS", "")),
+            agent=_agent(environ.get("AGENT") or cls.agent),
+            forward_to=_url("FORWARD_TO", environ["FORWARD_TO"]) if environ.get("FORWARD_TO") else None,
+            forward_filter=_policy(environ.get("FORWARD_FILTER", "")),
         )
 
     @property
@@ -83,6 +97,33 @@ def _store(text: str) -> Store:
     if text not in get_args(Store):
         raise OptionError(f"STORE is {' or '.join(get_args(Store))}, not {text!r}.")
     return cast("Store", text)
+
+
+def _agent(text: str) -> str:
+    return text if text in _AGENTS else _url("AGENT", text, f"{' or '.join(_AGENTS)}, or ")
+
+
+def _url(name: str, text: str, otherwise: str = "") -> str:
+    try:
+        parts = urlsplit(text)
+        valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise OptionError(f"{name} is {otherwise}an address such as http://127.0.0.1:9000/hook, not {text!r}.")
+    return text
+
+
+def _policy(text: str) -> dict[str, Any] | None:
+    if not text:
+        return None
+    try:
+        policy = json.loads(text)
+    except ValueError:
+        policy = None
+    if not isinstance(policy, dict):
+        raise OptionError(f"FORWARD_FILTER is a filter policy of SNS, a JSON object, not {text!r}.")
+    return policy
 
 
 def _switch(name: str, text: str) -> bool:

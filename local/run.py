@@ -8,6 +8,7 @@ import types
 from agent_sessions.errors import SettingsError
 
 from local.dynamodb_local import DynamoDbLocalError
+from local.events import FilterPolicyError
 from local.kept import KeptDataError
 from local.options import OptionError, Options
 from local.server import CannotListenError, Server, listen, url_of
@@ -25,14 +26,18 @@ def run() -> int:
     except (OptionError, CannotListenError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    stack = LocalStack(options, log_file=LOG_DIR / f"functions-{listener.getsockname()[1]}.log")
+    url = url_of(listener)
+    stack = LocalStack(options, log_file=LOG_DIR / f"functions-{listener.getsockname()[1]}.log", url=url)
     try:
         with listener, stack.running():
-            stack.show(_greeting(stack, url_of(listener)))
+            stack.show(_greeting(stack, url))
             signal.signal(signal.SIGTERM, _interrupt)
             Server(stack).run(sockets=[listener])
     except KeyboardInterrupt:
         pass
+    except FilterPolicyError as error:
+        print(f"error: FORWARD_FILTER: {error}", file=sys.stderr)
+        return 1
     except (SettingsError, DynamoDbLocalError, KeptDataError, OtherSchemaError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -51,6 +56,8 @@ def _greeting(stack: LocalStack, url: str) -> str:
         f"  page   {url}/" + (f"#key={stack.key}" if stack.key else ""),
         f"  docs   {url}/docs",
         f"  log    {stack.log.path}",
+        *([f"  agent  {options.agent}"] if options.agent != "none" else []),
+        *([f"  events to {options.forward_to}"] if options.forward_to else []),
         *([f"  key    {stack.key}   (tenant local)"] if stack.key else []),
         "",
         "Try this:",

@@ -39,6 +39,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from local import forward
 from local.clock import LATEST_MS
 from local.events import FilterPolicyError
 from local.gateway import BODY_LIMIT, HttpRequest
@@ -170,6 +171,8 @@ def _own_application(stack: LocalStack) -> Starlette:
         Route("/_local/subscription", local.subscription, methods=["GET", "PUT"]),
         Route("/_local/keys", local.keys, methods=["POST"]),
         Route("/_local/stream", local.stream),
+        Route(forward.PATH, local.sns),
+        Route(forward.CERTIFICATE_PATH, local.certificate),
         Route("/docs", local.documentation),
         Route("/docs/openapi.json", _openapi),
     ]
@@ -256,6 +259,19 @@ class _LocalRoutes:
     async def events(self, _request: Request) -> Response:
         """What the subscriber got so far."""
         return JSONResponse({"events": self._stack.inbox.events()})
+
+    async def sns(self, request: Request) -> Response:
+        """Confirm or end the subscription of FORWARD_TO, as its SubscribeURL and UnsubscribeURL ask."""
+        if self._stack.forwarder is None:
+            return self._refusal(RouteNotFound())
+        status, xml = self._stack.forwarder.answer(request.url.query)
+        return Response(xml, status, media_type="text/xml")
+
+    async def certificate(self, _request: Request) -> Response:
+        """The certificate of the key that signs what is posted to FORWARD_TO."""
+        if self._stack.forwarder is None:
+            return self._refusal(RouteNotFound())
+        return Response(self._stack.forwarder.signer.certificate, media_type="application/x-pem-file")
 
     async def subscription(self, request: Request) -> Response:
         """Return the filter policy of the subscriber, or set it."""

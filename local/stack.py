@@ -25,12 +25,15 @@ from agent_sessions.wire_format import timestamp
 from botocore.config import Config
 
 from local import dynamodb_local
+from local.agent import POLICY as AGENT_POLICY
+from local.agent import LocalAgent, agent_at, echo
 from local.aws import ACCOUNT, REGION, EmbeddedAws, forget_real_accounts
 from local.calls import CallLog
 from local.clock import MovableClock
 from local.dynamo.client import MemoryDynamo
 from local.dynamo.engine import Do, Request, Response
-from local.events import EventInbox
+from local.events import EventInbox, QueueSubscription
+from local.forward import Forwarder
 from local.functions import FunctionLog, LambdaFunction, redirected_output
 from local.gateway import Authorizer, Cors, Gateway, HttpAnswer, HttpRequest
 from local.kept import KeptFolder
@@ -46,6 +49,8 @@ from template_reader import Deployment, Schedule, Template
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
+    from types_boto3_sns import SNSClient
+    from types_boto3_sqs import SQSClient
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 LOG_DIR: Final = ROOT / ".cache" / "local"
@@ -72,9 +77,14 @@ class LocalStack:
     """Everything behind the HTTP server. Use `running`, or `start` and `stop`."""
 
     def __init__(
-        self, options: Options, *, log_file: Path = LOG_DIR / "functions.log", data_dir: Path = DATA_DIR
+        self,
+        options: Options,
+        *,
+        log_file: Path = LOG_DIR / "functions.log",
+        data_dir: Path = DATA_DIR,
+        url: str | None = None,
     ) -> None:
-        """Nothing runs before `start`."""
+        """Nothing runs before `start`. The agent and the endpoint that `options` name find the stack at `url`."""
         self.options = options
         self.key: str | None = None
         self.terminal: TextIO = sys.stdout
@@ -85,9 +95,11 @@ class LocalStack:
         self.inbox: EventInbox
         self.watch: SessionWatch
         self.calls = CallLog()
+        self.forwarder: Forwarder | None = None
         self._published: list[str] = []
         self.player = Player(self.advance)
         self.ending = threading.Event()
+        self._url = url
         self._log_file = log_file
         self.data_dir = data_dir
         self._kept = None if options.store == "memory" else KeptFolder(data_dir)
@@ -119,6 +131,7 @@ class LocalStack:
             SettingsError: settings from the environment contradict one another.
             DynamoDbLocalError: DynamoDB Local cannot be had.
             KeptDataError: another stack uses the kept data, or the clock beside them is damaged.
+            FilterPolicyError: SNS does not take the filter policy of the options.
             OtherSchemaError: the kept tables are not those of the template.
 
         """
@@ -161,6 +174,8 @@ class LocalStack:
         self._store = store
         self.watch = SessionWatch(store.read, self.clock)
         self.inbox = EventInbox(sns, sqs, topic_arn, self._take_event)
+        if self._url is not None:
+            self._subscribe_others(sns, sqs, topic_arn, self._url)
         self._start_stream(template, tables)
         if self._kept is not None:
             self.watch.touch(store.session_ids())
@@ -308,6 +323,21 @@ class LocalStack:
         )
         self._stream.start()
         self._cleanup.callback(self._stream.stop)
+
+    def _subscribe_others(self, sns: "SNSClient", sqs: "SQSClient", topic_arn: str, url: str) -> None:
+        """Subscribe the agent, and the endpoint that events are forwarded to."""
+        if self.options.agent != "none":
+            respond = echo if self.options.agent == "echo" else agent_at(self.options.agent)
+            key = callers.api_keys().create(TENANT, "AGENT", scope="agent").text if self.options.auth else None
+            agent = LocalAgent(respond, url, key, self.show)
+            self._cleanup.callback(agent.stop)
+            QueueSubscription(sns, sqs, topic_arn, "agent", agent.take).filter(AGENT_POLICY)
+        if self.options.forward_to is not None:
+            self.forwarder = Forwarder(self.options.forward_to, url, topic_arn, self.show)
+            self._cleanup.callback(self.forwarder.stop)
+            subscription = QueueSubscription(sns, sqs, topic_arn, "forward", self.forwarder.take, raw=False)
+            subscription.filter(self.options.forward_filter)
+            self.forwarder.confirm()
 
     def _wake_stream(self, **_: object) -> None:
         if self._stream is not None:

@@ -26,9 +26,19 @@ os.environ["PATH"] = os.pathsep.join([str(ROOT / ".cache" / "bin"), os.environ.g
 
 NEEDED: Final = {
     "java": ("tests/integration",),
-    "node": ("tests/e2e/test_elizaos_client.py", "tests/e2e/test_page.py", "tests/e2e/test_web_chat.py"),
+    "node": (
+        "tests/e2e/test_elizaos_client.py",
+        "tests/e2e/test_local_subscribers.py",
+        "tests/e2e/test_page.py",
+        "tests/e2e/test_web_chat.py",
+    ),
     "chromium": ("tests/e2e/test_page.py", "tests/e2e/test_web_chat.py"),
-    "python3.13": ("tests/e2e/test_build.py", "tests/e2e/test_deployed.py", "tests/e2e/test_sam_local.py"),
+    "python3.13": (
+        "tests/client/test_frameworks.py",
+        "tests/e2e/test_build.py",
+        "tests/e2e/test_deployed.py",
+        "tests/e2e/test_sam_local.py",
+    ),
 }
 """The tests that start a program."""
 

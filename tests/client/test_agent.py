@@ -259,6 +259,14 @@ def test_beside_the_local_stack_each_event_is_handled_once_and_a_failing_one_thr
     assert len(clock.slept) == 6
 
 
+def test_an_agent_answers_what_the_stack_publishes(talk: Talk, agent: Agent, service: Service) -> None:
+    for text in ("one", "two", "three"):
+        talk.client.send_message(talk.session.session_id, text)
+    published = lambda _: {"events": service.stack.inbox.events()}  # noqa: E731 - what /_local/events answers
+    run_beside_local_stack(agent, fetch=published, poll_seconds=0.05, until=lambda: len(talk.replies) == 3)
+    assert [reply.content for reply in talk.replies] == ["one?", "two?", "three?"]
+
+
 def test_a_client_may_be_told_apart_by_its_url_alone(service: Service) -> None:
     for url in ("http://sessions.test", "http://sessions.test/", "http://sessions.test/api/messaging/sessions"):
         http = httpx.Client(transport=httpx.MockTransport(service.answer))

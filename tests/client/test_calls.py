@@ -1,6 +1,7 @@
 """Each call against the local stack, with the client that blocks and the one that is awaited."""
 
 import asyncio
+import hashlib
 import inspect
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -142,6 +143,33 @@ def test_messages_of_an_expired_session_are_read_on_request(client: Any, service
     with pytest.raises(errors.SessionExpired):
         list(client.list_messages(session_id))
     assert [message.content for message in client.list_messages(session_id, expired=True)] == ["last words"]
+
+
+def test_metadata_is_merged_under_the_version_that_was_read(client: Any) -> None:
+    session = client.create_session(AGENT, USER, metadata={"plan": "free", "seat": 4})
+    changed = client.update_metadata(
+        session.session_id, {"plan": "pro", "seat": None}, if_version=session.metadata_version
+    )
+    assert changed.metadata == {"plan": "pro"}
+    with pytest.raises(errors.PreconditionFailed):
+        client.update_metadata(session.session_id, {"plan": "free"}, if_version=session.metadata_version)
+
+
+def test_a_user_is_erased_and_leaves_a_receipt(client: Any, service: Service) -> None:
+    user = str(uuid.uuid4())
+    session_id = client.create_session(AGENT, user).session_id
+    client.send_message(session_id, "remember me not")
+    erasure = client.erase_user(user)
+    assert (erasure.sessions, erasure.messages, erasure.receipt) == (1, 1, None)
+    with pytest.raises(errors.SessionNotFound):
+        client.get_session(session_id)
+    service.stack.advance(5 * 60_000)
+    done = client.get_erasure(erasure.erasure_id)
+    assert done.status == "done"
+    assert done.receipt is not None
+    assert done.receipt.user_id_hash == hashlib.sha256(user.encode()).hexdigest()
+    with pytest.raises(errors.ErasureNotFound):
+        client.get_erasure(uuid.uuid4())
 
 
 def test_health_is_an_answer_even_where_it_is_bad(client: Any, service: Service) -> None:

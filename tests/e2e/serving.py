@@ -19,7 +19,7 @@ from agent_sessions.bootstrap import wiring
 from agent_sessions.bootstrap.wiring import Wiring
 
 from local.options import Options
-from local.server import Server, listen
+from local.server import Server, listen, url_of
 from local.stack import LocalStack
 
 BASE: Final = "/api/messaging/sessions"
@@ -112,15 +112,20 @@ class Serving:
 
 
 @contextmanager
-def serving(folder: Path, *, auth: bool) -> Iterator[Serving]:
-    """Run a stack with an embedded store; its log and its terminal are files in `folder`."""
+def serving(folder: Path, *, auth: bool, **options: Any) -> Iterator[Serving]:
+    """Run a stack with an embedded store and these options; its log and its terminal are files in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    stack = LocalStack(Options(port=0, auth=auth), log_file=folder / "functions.log", data_dir=folder / "data")
     with (
         (folder / "terminal.log").open("w", encoding="utf-8") as terminal,
         listen("127.0.0.1", 0) as listener,
         mock.patch.dict(os.environ),  # the stack sets it up for a process of its own
     ):
+        stack = LocalStack(
+            Options(port=0, auth=auth, **options),
+            log_file=folder / "functions.log",
+            data_dir=folder / "data",
+            url=url_of(listener),
+        )
         stack.terminal = terminal
         stdout = sys.stdout
         try:

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -59,16 +60,23 @@ class Client:
 @pytest.fixture(scope="module")
 def client(local_server: LocalServer) -> Iterator[Client]:
     """The client with a good key."""
+    with client_of(local_server.url, local_server.key) as client:
+        yield client
+
+
+@contextmanager
+def client_of(url: str, key: str | None) -> Iterator[Client]:
+    """The client of a stack."""
     node = shutil.which("node")
     assert node, "the real client needs node (20 or later) on PATH"
     assert CLIENT.exists(), f"make {CLIENT.relative_to(ROOT)}"
     with subprocess.Popen(
-        [node, str(DRIVER), str(CLIENT), local_server.url],
+        [node, str(DRIVER), str(CLIENT), url],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
-        yield Client(process, local_server.key)
+        yield Client(process, key)
 
 
 def test_create_gives_what_clients_of_the_reference_rely_on(client: Client) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import LocalServer
-from tests.e2e.test_elizaos_client import AGENT, BASE, USER, Client, client
+from tests.e2e.local_process import started
+from tests.e2e.test_elizaos_client import AGENT, BASE, USER, Client, client, client_of
 
 __all__ = ["client"]
 
@@ -111,3 +112,17 @@ def test_messages_are_read_with_dates_numbers_and_iso_texts_as_bounds(client: Cl
     assert (page["hasMore"], page["messages"]) == (True, everything[:4])
     rest = client("getMessages", session_id, {"limit": 4, "before": page["cursors"]["before"]})
     assert (rest["hasMore"], rest["messages"]) == (False, everything[4:])
+
+
+def test_the_stacks_echo_agent_answers_a_client_that_waits() -> None:
+    with started({"AGENT": "echo"}) as process, client_of(process.url, None) as talker:
+        answer = talker("sendMessageSync", talker.new()["sessionId"], {"content": "hello"})
+    assert answer["agentResponse"]["text"] == "You said: hello"
+    assert "pending" not in answer
+
+
+def test_a_client_that_waits_where_nobody_answers_gets_its_message_back_as_pending() -> None:
+    with started({"AGENT": "none", "REPLY_WAIT_SECONDS": "1"}) as process, client_of(process.url, None) as talker:
+        answer = talker("sendMessageSync", talker.new()["sessionId"], {"content": "hello"})
+    assert answer["pending"] is True
+    assert "agentResponse" not in answer

@@ -35,6 +35,12 @@ def test_each_can_be_set() -> None:
         ("STORE", "moto", "STORE=moto is now called STORE=memory"),
         ("AUTH", "maybe", "AUTH is 1 or 0, not 'maybe'"),
         ("ALLOW_HOSTS", "http://box", "ALLOW_HOSTS is a list of host names without ports"),
+        ("AGENT", "me", "AGENT is echo or none, or an address such as http://127.0.0.1:9000/hook, not 'me'"),
+        ("FORWARD_TO", "127.0.0.1:9000", "FORWARD_TO is an address such as http://127.0.0.1:9000/hook"),
+        ("FORWARD_TO", "http://", "FORWARD_TO is an address"),
+        ("FORWARD_TO", "http://box:x", "FORWARD_TO is an address"),
+        ("FORWARD_FILTER", "[]", "FORWARD_FILTER is a filter policy of SNS, a JSON object, not '[]'"),
+        ("FORWARD_FILTER", "{", "FORWARD_FILTER is a filter policy"),
         ("ALLOW_HOSTS", "box:3000", "ALLOW_HOSTS is a list of host names without ports"),
     ],
 )

@@ -11,6 +11,7 @@ from agent_sessions_client.conversation import AsyncConversation, Conversation, 
 from agent_sessions_client.errors import ApiError, ClientError
 from agent_sessions_client.models import (
     Deletion,
+    Erasure,
     Health,
     Message,
     MessagePage,
@@ -28,6 +29,7 @@ __all__ = [
     "Conversation",
     "Deletion",
     "Ended",
+    "Erasure",
     "Expiring",
     "Health",
     "Message",

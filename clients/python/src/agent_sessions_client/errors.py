@@ -7,7 +7,7 @@ ClientError
 │   ├── Unauthorized            401
 │   ├── Forbidden               403
 │   ├── NotFound                404
-│   │   ├── SessionNotFound, MessageNotFound, AgentNotFound, RouteNotFound
+│   │   ├── SessionNotFound, MessageNotFound, AgentNotFound, ErasureNotFound, RouteNotFound
 │   ├── MethodNotAllowed        405
 │   ├── SessionExpired          410  expires_at, reason
 │   ├── PreconditionFailed      412
@@ -119,6 +119,10 @@ class AgentNotFound(NotFound):
     """The agent may not have sessions."""
 
 
+class ErasureNotFound(NotFound):
+    """There is no such erasure, or its record was removed."""
+
+
 class RouteNotFound(NotFound):
     """The service has no such route: its version may be older than the client's."""
 
@@ -216,6 +220,7 @@ _BY_CODE = {
     "SESSION_NOT_FOUND": SessionNotFound,
     "MESSAGE_NOT_FOUND": MessageNotFound,
     "AGENT_NOT_FOUND": AgentNotFound,
+    "ERASURE_NOT_FOUND": ErasureNotFound,
     "ROUTE_NOT_FOUND": RouteNotFound,
     "METHOD_NOT_ALLOWED": MethodNotAllowed,
     "SESSION_EXPIRED": SessionExpired,

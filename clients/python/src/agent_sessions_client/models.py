@@ -260,3 +260,40 @@ class Health:
             passed_over=body.get("passedOver"),
             raw=body,
         )
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What an erasure that is done leaves: a hash of the user's id, and a digest of the ids that were removed."""
+
+    finished_at: datetime
+    user_id_hash: str
+    sessions_digest: str
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """The erasure of a user: `running`, or `done` with a receipt."""
+
+    erasure_id: str
+    status: str
+    requested_at: datetime
+    sessions: int
+    messages: int
+    receipt: Receipt | None
+    raw: Json = field(repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, body: Json) -> "Erasure":
+        receipt = body.get("receipt")
+        return cls(
+            erasure_id=body["erasureId"],
+            status=body["status"],
+            requested_at=parse_time(body["requestedAt"]),
+            sessions=body["sessions"],
+            messages=body["messages"],
+            receipt=None
+            if receipt is None
+            else Receipt(parse_time(receipt["finishedAt"]), receipt["userIdHash"], receipt["sessionsDigest"]),
+            raw=body,
+        )

@@ -1,7 +1,6 @@
 """Events of sessions that begin and end, from records of the sessions table's stream (docs/contract.md, Events).
 
-Knows the format of the records, no client. The mapping's filter lets few others through; what it lets through besides is
-no event here either.
+Knows the format of the records, no client. What the mapping's filter lets through besides is no event here either.
 """
 
 from typing import Any

@@ -68,7 +68,7 @@ test-e2e: test-needs ## the tests over HTTP: the local stack, a browser, a real 
 	$(PYTEST) tests/e2e $(ARGS)
 
 .PHONY: bench
-bench: .venv/.dev .cache/dynamodb-local/.fetched .cache/lambda-runtime/.installed build ## measure beside peers, write docs/benchmarks.md: 20 minutes, needs valgrind (ARGS="cold warm" prints those alone)
+bench: .venv/.dev .cache/dynamodb-local/.fetched .cache/lambda-runtime/.installed build ## measure beside peers, write docs/benchmarks.md: half an hour, needs valgrind (ARGS="cold warm" prints those alone)
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 .PHONY: build

@@ -23,7 +23,7 @@ from tests.unit.world import BASE
 
 BATCHES, BATCH, FIRST = 5, 50, 30
 """Of requests a route: the server lets a thousand through in fifteen minutes."""
-START_SECONDS: Final = 60
+START_SECONDS: Final = 180
 SERVER: Final = "@elizaos/server 1.7.2"
 ON_NODE: Final = f"{SERVER} on Node"
 ON_BUN: Final = f"{SERVER} on bun"

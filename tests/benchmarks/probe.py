@@ -68,10 +68,10 @@ def leave_out_client() -> None:
     whole = getattr(place, name)
     known: dict[str, Any] = {}
 
-    def call(client: Any, operation: str, parameters: Any, *more: Any) -> Any:
+    def call(client: Any, operation: str, parameters: Any, *more: Any, **named: Any) -> Any:
         kind = f"{operation} {'lastSeq' in parameters.get('UpdateExpression', '')}"
         if kind not in known:
-            known[kind] = whole(client, operation, parameters, *more)
+            known[kind] = whole(client, operation, parameters, *more, **named)
         return known[kind]
 
     setattr(place, name, call)

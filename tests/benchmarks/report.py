@@ -52,13 +52,13 @@ def printed(section: Section) -> str:
 
 def markdown(sections: Sequence[Section], failed: Sequence[str], facts: Mapping[str, str]) -> str:
     ratios = [
-        (ratio.name, f"{ratio.value:.3g}", ratio.bound, ratio.aim, "yes" if ratio.holds else "**no**")
+        (ratio.name, ratio.better, f"{ratio.value:.3g}", ratio.bound, ratio.aim, "yes" if ratio.holds else "**no**")
         for section in sections
         for ratio in section.ratios
     ]
     parts = [INTRO, _table(("run", ""), list(facts.items()))]
     parts.append(f"## In short\n\n{SHORT}\n\n{with_summary(f'{BEGIN}{END}', summary(sections))}\n")
-    parts.append("## What must hold\n\n" + _table(("ratio", "measured", "bound", "aim", "holds"), ratios))
+    parts.append("## What must hold\n\n" + _table(("ratio", "better", "measured", "bound", "aim", "holds"), ratios))
     if failed:
         parts.append(f"Not measured in this run, because the measurement failed: {', '.join(failed)}.\n")
     for section in sections:
@@ -128,7 +128,8 @@ def _draw_lines(axes: "Axes", lines: Lines) -> None:
 
 def _ratio(ratio: Ratio) -> str:
     aim = f", aim {ratio.aim}" if ratio.aim else ""
-    return f"{'holds' if ratio.holds else 'MISSED'}: {ratio.name} = {ratio.value:.3f} ({ratio.bound}{aim})"
+    verdict = "holds" if ratio.holds else "MISSED"
+    return f"{verdict}: {ratio.name} = {ratio.value:.3f}, {ratio.better} is better ({ratio.bound}{aim})"
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -21,6 +21,10 @@ class Ratio:
         )
 
     @property
+    def better(self) -> str:
+        return "more" if self.at_most is None else "less"
+
+    @property
     def bound(self) -> str:
         if self.at_most is not None:
             return f"at most {self.at_most:g}"

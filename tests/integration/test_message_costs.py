@@ -117,5 +117,29 @@ def test_heartbeat_get_and_create_cost_what_they_did_also_where_there_is_talk(ta
     assert UNIT - 8 <= size_of_item(talking.item(session_id)) <= UNIT
 
 
+def test_emptying_a_message_is_a_read_and_a_write_for_each_kilobyte_that_it_had(
+    talking: Deployed, meter: Meter
+) -> None:
+    session_id = talking.new()["sessionId"]
+    for size in (100, 3_000):
+        message_id = talking.say(session_id, "x" * size, role="agent").json["message"]["id"]
+        with meter.running() as bill:
+            assert talking.redact(session_id, message_id).json["data"]["redacted"] == 1
+        assert bill.operations == ["GetItem", "UpdateItem"]
+        assert reads_and_writes(bill) == (1.0, 1.0 if size == 100 else 4.0)
+    assert all("content" not in item for item in items(talking))
+
+
+def test_a_part_of_an_export_is_a_read_of_the_session_and_one_query(talking: Deployed, meter: Meter) -> None:
+    session_id = talking.new()["sessionId"]
+    for _ in range(20):
+        talking.say(session_id, "A short message, as people write them.")
+    talking.clock.advance(minutes=1)
+    with meter.running() as bill:
+        assert len(talking.export(session_id).json["messages"]) == 20
+    assert bill.operations == ["GetItem", "Query"]
+    assert bill.table_units <= 3
+
+
 def metadata_of(size: int) -> dict[str, str]:
     return {"k": "x" * (size - len('{"k":""}'))}

@@ -21,7 +21,7 @@ from referencing.jsonschema import DRAFT202012
 
 from tests.engines import faults
 from tests.store_suite.examples import a_session
-from tests.unit.world import AGENT, BASE, ERASURES, NOWHERE, STATUS_OF_CODE, USER, Answer, World, sample
+from tests.unit.world import AGENT, AGENTS, BASE, ERASURES, NOWHERE, STATUS_OF_CODE, USER, Answer, World, sample
 from tools import openapi
 
 DOCUMENT: Any = json.loads(openapi.DOCUMENT.read_text("utf-8"))
@@ -204,9 +204,16 @@ ASK: dict[str, Ask] = {
     "renewSession": World.renew,
     "patchTimeout": World.patch,
     "patchMetadata": World.patch_metadata,
+    "listAgentPolicies": lambda world, _: world.policies(limit="1"),
+    "getAgentPolicy": lambda world, _: world.policy(),
+    "putAgentPolicy": lambda world, _: world.put_policy(),
+    "deleteAgentPolicy": lambda world, _: world.delete_policy(),
     "sendMessage": World.say,
     "getMessages": World.messages,
     "getMessage": lambda world, it: world.message(it, said(world, it)),
+    "redactMessages": World.redact,
+    "redactMessage": lambda world, it: world.redact(it, said(world, it)),
+    "exportSession": World.export,
     "eraseUser": lambda world, _: world.erase(),
     "getErasure": lambda world, it: world.erasure(it),
 }
@@ -220,9 +227,16 @@ PATHS = {
     "renewSession": f"{BASE}/{{sessionId}}/renew",
     "patchTimeout": f"{BASE}/{{sessionId}}/timeout",
     "patchMetadata": f"{BASE}/{{sessionId}}",
+    "listAgentPolicies": AGENTS,
+    "getAgentPolicy": f"{AGENTS}/{{agentId}}/session-policy",
+    "putAgentPolicy": f"{AGENTS}/{{agentId}}/session-policy",
+    "deleteAgentPolicy": f"{AGENTS}/{{agentId}}/session-policy",
     "sendMessage": f"{BASE}/{{sessionId}}/messages",
     "getMessages": f"{BASE}/{{sessionId}}/messages",
     "getMessage": f"{BASE}/{{sessionId}}/messages/{{messageId}}",
+    "redactMessages": f"{BASE}/{{sessionId}}/messages",
+    "redactMessage": f"{BASE}/{{sessionId}}/messages/{{messageId}}",
+    "exportSession": f"{BASE}/{{sessionId}}/export",
     "eraseUser": ERASURES,
     "getErasure": f"{ERASURES}/{{erasureId}}",
 }
@@ -237,9 +251,16 @@ EVENT = {
     "renewSession": "renew",
     "patchTimeout": "patch",
     "patchMetadata": "patch-metadata",
+    "listAgentPolicies": "policy-list",
+    "getAgentPolicy": "policy-get",
+    "putAgentPolicy": "policy-put",
+    "deleteAgentPolicy": "policy-delete",
     "sendMessage": "message-post",
     "getMessages": "message-list",
     "getMessage": "message-get",
+    "redactMessages": "message-delete",
+    "redactMessage": "message-delete",
+    "exportSession": "export",
     "eraseUser": "erasure",
     "getErasure": "erasure-get",
 }
@@ -264,6 +285,29 @@ def at_its_limit(world: World) -> str:
     return session_id
 
 
+def emptied(world: World) -> str:
+    session_id = live(world)
+    world.say(session_id, headers=KEY)
+    assert world.redact(session_id).json["data"]["redacted"] == 1
+    return session_id
+
+
+def first_of(world: World, session_id: str) -> str:
+    return str(world.messages(session_id).json["messages"][0]["id"])
+
+
+def with_policies(world: World) -> str:
+    world.put_policy()
+    world.put_policy({"warningThresholdMinutes": 7.5}, NOWHERE)
+    return NOWHERE
+
+
+def forbidden(world: World) -> str:
+    world.put_policy({"allowed": False})
+    return NOWHERE
+
+
+POLICY_OPERATIONS = ["listAgentPolicies", "getAgentPolicy", "putAgentPolicy", "deleteAgentPolicy"]
 KEYED = [name for name in ASK if name != "checkHealth"]
 BY_ID = ["getSession", "deleteSession", "heartbeat", "renewSession", "patchTimeout", "patchMetadata"]
 CASES: list[tuple[str, str, Callable[[World], str], Ask]] = [
@@ -294,6 +338,16 @@ CASES: list[tuple[str, str, Callable[[World], str], Ask]] = [
     ("patchMetadata", "400", live, lambda world, it: world.patch_metadata(it, None, headers={"if-match": "x"})),
     ("patchMetadata", "412", live, lambda world, it: world.patch_metadata(it, {}, headers={"if-match": OTHER_VERSION})),
     ("patchMetadata", "413", live, lambda world, it: world.patch_metadata(it, raw=" " * 70_000)),
+    ("createSession", "404", forbidden, ASK["createSession"]),
+    *[(name, "200", with_policies, ASK[name]) for name in POLICY_OPERATIONS],
+    ("getAgentPolicy", "200", forbidden, ASK["getAgentPolicy"]),
+    ("getAgentPolicy", "404", gone, ASK["getAgentPolicy"]),
+    ("deleteAgentPolicy", "404", gone, ASK["deleteAgentPolicy"]),
+    ("listAgentPolicies", "400", gone, lambda world, _: world.policies(limit="0", cursor="x")),
+    ("getAgentPolicy", "400", gone, lambda world, _: world.policy("x")),
+    ("deleteAgentPolicy", "400", gone, lambda world, _: world.delete_policy("x")),
+    ("putAgentPolicy", "400", gone, lambda world, _: world.put_policy({"timeoutMinutes": {"min": None}})),
+    ("putAgentPolicy", "413", gone, lambda world, _: world.put_policy(raw=" " * 70_000)),
     ("sendMessage", "201", live, ASK["sendMessage"]),
     ("sendMessage", "201", talked_in, lambda world, it: world.say(it, role="tool", transport="http")),
     ("sendMessage", "200", live, lambda world, it: [world.say(it, headers=KEY) for _ in range(2)][1]),
@@ -314,6 +368,19 @@ CASES: list[tuple[str, str, Callable[[World], str], Ask]] = [
     ("getMessage", "404", gone, ASK["getMessage"]),
     ("getMessage", "404", live, lambda world, it: world.message(it, NOWHERE)),
     ("getMessage", "410", expired, ASK["getMessage"]),
+    ("getMessages", "200", emptied, ASK["getMessages"]),
+    ("getMessage", "200", emptied, lambda world, it: world.message(it, first_of(world, it))),
+    ("sendMessage", "200", emptied, lambda world, it: world.say(it, headers=KEY)),
+    ("redactMessages", "200", talked_in, ASK["redactMessages"]),
+    ("redactMessages", "404", gone, ASK["redactMessages"]),
+    ("redactMessage", "200", live, ASK["redactMessage"]),
+    ("redactMessage", "404", gone, ASK["redactMessage"]),
+    ("redactMessage", "404", live, lambda world, it: world.redact(it, NOWHERE)),
+    ("exportSession", "200", emptied, ASK["exportSession"]),
+    ("exportSession", "200", talked_in, ASK["exportSession"]),
+    ("exportSession", "400", live, lambda world, it: world.export(it, query={"cursor": "x", "expired": "y"})),
+    ("exportSession", "404", gone, ASK["exportSession"]),
+    ("exportSession", "410", expired, ASK["exportSession"]),
     ("eraseUser", "202", live, ASK["eraseUser"]),
     ("eraseUser", "400", gone, lambda world, _: world.erase("me")),
     ("eraseUser", "413", gone, lambda world, _: world.call("erasure", raw=" " * 70_000)),
@@ -409,7 +476,15 @@ def test_the_webhook_of_a_message_is_its_event(*, with_content: bool) -> None:
         schema_of(DOCUMENT["webhooks"]["messageCreated"]["post"]["requestBody"]).validate(json.loads(event.body))
 
 
-@pytest.mark.parametrize("name, kind", [("sessionExpiring", "expiring"), ("sessionExpired", "expired")])
+@pytest.mark.parametrize(
+    "name, kind",
+    [
+        ("sessionCreated", "created"),
+        ("sessionExpiring", "expiring"),
+        ("sessionExpired", "expired"),
+        ("sessionEnded", "ended"),
+    ],
+)
 def test_what_subscribers_receive_is_what_the_webhooks_say(name: str, kind: EventKind) -> None:
     session = a_session(agent_id=AGENT, user_id=USER)
     body = json.loads(session_event(kind, session, session.expires_at_ms - 1_000, "/agent-sessions/tests").body)

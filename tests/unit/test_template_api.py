@@ -21,7 +21,11 @@ def only(kind: str, **parameters: str) -> dict[str, Any]:
 MESSAGES = "/api/messaging/sessions/{id}/messages"
 OF_MESSAGES = {
     f"{verb} {path}{slash}"
-    for path, verbs in ((MESSAGES, ("GET", "HEAD", "POST")), (f"{MESSAGES}/{{messageId}}", ("GET", "HEAD")))
+    for path, verbs in (
+        (MESSAGES, ("DELETE", "GET", "HEAD", "POST")),
+        (f"{MESSAGES}/{{messageId}}", ("DELETE", "GET", "HEAD")),
+        ("/api/messaging/sessions/{id}/export", ("GET", "HEAD")),
+    )
     for verb in verbs
     for slash in ("", "/")
 }
@@ -147,7 +151,7 @@ def test_a_line_of_the_access_log_is_json_with_whatever_a_caller_sends_and_for_w
 def test_cors_lets_pages_send_what_the_api_takes_and_read_what_it_tells() -> None:
     cors = only("AWS::ApiGatewayV2::Api", CorsAllowOrigins=ORIGINS)["CorsConfiguration"]
     assert cors["AllowOrigins"] == ORIGINS.split(",")
-    assert set(cors["AllowMethods"]) == {"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"}
+    assert set(cors["AllowMethods"]) == {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
     assert set(cors["AllowHeaders"]) == {"content-type", "idempotency-key", "if-match", "x-api-key"}
     assert set(cors["ExposeHeaders"]) == {"location", "x-request-id", "retry-after"}
 

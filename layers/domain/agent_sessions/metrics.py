@@ -20,6 +20,7 @@ REPLIES_MISSED: Final = "RepliesMissed"
 NUMBERS_SEALED: Final = "NumbersSealed"
 REQUEST_ERRORS: Final = "RequestErrors"
 
+MESSAGES_REDACTED: Final = "MessagesRedacted"
 MESSAGES_ERASED: Final = "MessagesErased"
 ERASURES_REQUESTED: Final = "ErasuresRequested"
 SESSIONS_ERASED: Final = "SessionsErased"

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from agent_sessions.api.responses import error_json
 from agent_sessions.clock import Clock
 from agent_sessions.errors import (
+    AgentNotFound,
     ErasureNotFound,
     Forbidden,
     IdempotencyKeyReused,
@@ -34,6 +35,8 @@ from agent_sessions.metrics import REQUEST_ERRORS, TelemetryPort
 
 ROOT_PATH: Final = "/api/messaging"
 BASE_PATH: Final = f"{ROOT_PATH}/sessions"
+AGENTS_PATH: Final = f"{ROOT_PATH}/agents"
+POLICY_PATH: Final = f"{AGENTS_PATH}/{{agentId}}/session-policy"
 ERASURES_PATH: Final = f"{ROOT_PATH}/erasures"
 
 STATUS: Final[Mapping[type[SessionServiceError], int]] = {
@@ -41,6 +44,7 @@ STATUS: Final[Mapping[type[SessionServiceError], int]] = {
     InvalidRequest: 400,
     Unauthorized: 401,
     Forbidden: 403,
+    AgentNotFound: 404,
     SessionNotFound: 404,
     MessageNotFound: 404,
     ErasureNotFound: 404,
@@ -69,6 +73,11 @@ SCOPES: Final[Mapping[tuple[str, str], frozenset[str]]] = {
     ("/{id}/messages", "POST"): frozenset({"full", "client", "agent"}),
     ("/{id}/messages", "GET"): frozenset({"full", "client", "agent"}),
     ("/{id}/messages/{messageId}", "GET"): frozenset({"full", "client", "agent"}),
+    ("/{id}/messages", "DELETE"): frozenset({"full"}),
+    ("/{id}/messages/{messageId}", "DELETE"): frozenset({"full"}),
+    ("/{id}/export", "GET"): frozenset({"full"}),
+    (AGENTS_PATH, "GET"): frozenset({"full"}),
+    **{(POLICY_PATH, verb): frozenset({"full"}) for verb in ("GET", "PUT", "DELETE")},
     (ERASURES_PATH, "POST"): frozenset({"full"}),
     (f"{ERASURES_PATH}/{{erasureId}}", "GET"): frozenset({"full"}),
 }
@@ -155,8 +164,9 @@ def _elsewhere(_request: Request) -> Answer:
     raise RouteNotFound
 
 
-MESSAGES_ROUTE: Final = Route("/{id}/messages", {"GET": _elsewhere, "POST": _elsewhere})
-MESSAGE_ROUTE: Final = Route("/{id}/messages/{messageId}", {"GET": _elsewhere})
+EXPORT_ROUTE: Final = Route("/{id}/export", {"GET": _elsewhere})
+MESSAGES_ROUTE: Final = Route("/{id}/messages", {"GET": _elsewhere, "POST": _elsewhere, "DELETE": _elsewhere})
+MESSAGE_ROUTE: Final = Route("/{id}/messages/{messageId}", {"GET": _elsewhere, "DELETE": _elsewhere})
 """The routes of messages, as the function of the sessions knows them: it answers the verbs that they do not have."""
 
 

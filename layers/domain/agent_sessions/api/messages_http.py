@@ -5,17 +5,28 @@ from typing import Final
 
 from agent_sessions.api import messages_requests as requests
 from agent_sessions.api import messages_responses as responses
-from agent_sessions.api.edge import BASE_PATH, MESSAGE_ROUTE, MESSAGES_ROUTE, Answer, HttpApi, Request, Route
+from agent_sessions.api.edge import (
+    BASE_PATH,
+    EXPORT_ROUTE,
+    MESSAGE_ROUTE,
+    MESSAGES_ROUTE,
+    Answer,
+    HttpApi,
+    Request,
+    Route,
+)
 from agent_sessions.api.json_body import read_object
 from agent_sessions.clock import Clock
 from agent_sessions.errors import InvalidRequest, PayloadTooLarge
 from agent_sessions.messages.model import Role
 from agent_sessions.messages.pages import MessageReader
+from agent_sessions.messages.redaction import MessageRedaction, Redacted
 from agent_sessions.messages.service import MessageService
 from agent_sessions.messages.waits import MessageWait
 from agent_sessions.messages.wire_form import message_json
 from agent_sessions.metrics import (
     AGENT_MESSAGES,
+    MESSAGES_REDACTED,
     NUMBERS_SEALED,
     REPLIES_MISSED,
     REPLY_WAITS,
@@ -46,6 +57,7 @@ class MessageApi(HttpApi):
         messages: MessageService,
         reader: MessageReader,
         wait: MessageWait,
+        redaction: MessageRedaction,
         settings: MessageSettings,
         clock: Clock,
         telemetry: TelemetryPort,
@@ -56,11 +68,17 @@ class MessageApi(HttpApi):
         self._reader = reader
         self._wait = wait
         self._settings = settings
-        self._messages = MESSAGES_ROUTE._replace(verbs={"GET": self._list, "POST": self._post})
-        self._message = MESSAGE_ROUTE._replace(verbs={"GET": self._get})
+        self._redaction = redaction
+        self._messages = MESSAGES_ROUTE._replace(
+            verbs={"GET": self._list, "POST": self._post, "DELETE": self._redact_all}
+        )
+        self._message = MESSAGE_ROUTE._replace(verbs={"GET": self._get, "DELETE": self._redact})
+        self._export_route = EXPORT_ROUTE._replace(verbs={"GET": self._export})
 
     def _found(self, parts: list[str]) -> Route | None:
         match parts:
+            case ["sessions", session_id, "export"]:
+                return self._export_route._replace(session_id=session_id.lower())
             case ["sessions", session_id, "messages"]:
                 return self._messages._replace(session_id=session_id.lower())
             case ["sessions", session_id, "messages", message_id]:
@@ -116,10 +134,30 @@ class MessageApi(HttpApi):
         )
         return Answer(200, message_json(message), facts={"sequence": message.sequence})
 
+    def _redact(self, request: Request) -> Answer:
+        return _redaction_answer(self._redaction.one(request.tenant_id, request.session_id, request.message_id))
+
+    def _redact_all(self, request: Request) -> Answer:
+        return _redaction_answer(self._redaction.every(request.tenant_id, request.session_id))
+
+    def _export(self, request: Request) -> Answer:
+        cursor = request.query.get("cursor") or None
+        too = requests.expired_too(request.query)
+        page = self._reader.export(request.tenant_id, request.session_id, cursor, expired_too=too)
+        counts: dict[str, float] = {}
+        _count_sealed(page.sealed, counts)
+        return Answer(200, responses.export_json(page), counts=counts, facts={"messages": len(page.messages)})
+
     def _arrival_ms(self, request: Request) -> int:
         """Return when the gateway took the request, by its own clock where that can be right."""
         now_ms = self._clock.now_ms()
         return request.arrived_ms if now_ms - LATEST_ARRIVAL_MS < request.arrived_ms <= now_ms else now_ms
+
+
+def _redaction_answer(redacted: Redacted) -> Answer:
+    facts = {"redacted": redacted.messages, "pending": redacted.pending}
+    counts = {MESSAGES_REDACTED: redacted.messages}
+    return Answer(200, responses.redaction_json(redacted), counts=counts, facts=facts)
 
 
 def _count_sealed(sealed: int, counts: dict[str, float]) -> None:

@@ -2,8 +2,11 @@
 
 from typing import Any, Final
 
+from agent_sessions.api.responses import session_json
+from agent_sessions.messages.ids import message_id
 from agent_sessions.messages.model import Message, poll_after_ms
-from agent_sessions.messages.pages import MessagePage
+from agent_sessions.messages.pages import FROM_THE_START, MessagePage
+from agent_sessions.messages.redaction import Redacted
 from agent_sessions.messages.service import Appended
 from agent_sessions.messages.wire_form import message_json
 from agent_sessions.wire_format import compact, timestamp
@@ -16,7 +19,7 @@ def appended_json(appended: Appended, reply: Message | None, *, pending: bool) -
     """Return the answer to a post; `data` repeats it, as the ElizaOS client hands just that to its caller."""
     message, session = appended.message, appended.session
     members = {"success": "true", "message": message_json(message)}
-    if message.role == "user":
+    if message.role == "user" and not message.redacted:
         members["userMessage"] = _user_message_json(message)
     if reply is not None:
         members["agentResponse"] = _agent_response_json(reply)
@@ -56,6 +59,23 @@ def messages_json(page: MessagePage) -> str:
         "pollAfterMs": poll_after_ms(session, page.now_ms),
     }
     return f'{{"messages":[{",".join(map(message_json, page.messages))}],{compact(rest)[1:]}'
+
+
+def redaction_json(redacted: Redacted) -> str:
+    """Return the answer to a redaction; `data` is what the ElizaOS client hands to its caller."""
+    data = {"success": True, "redacted": redacted.messages, "pending": redacted.pending}
+    return compact({"success": True, "message": "The content is removed.", "data": data})
+
+
+def export_json(page: MessagePage) -> str:
+    """Return a part of an export (docs/contract.md, Export a session)."""
+    session = page.session
+    rest: dict[str, Any] = {"skipped": page.skipped}
+    if page.read_to < session.last_sequence:
+        read_to = page.read_to
+        rest["nextCursor"] = message_id(session.session_id, session.attempt, read_to) if read_to else FROM_THE_START
+    messages = ",".join(map(message_json, page.messages))
+    return f'{{"session":{session_json(session, page.now_ms)},"messages":[{messages}],{compact(rest)[1:]}'
 
 
 def _user_message_json(message: Message) -> str:

@@ -13,7 +13,10 @@ from agent_sessions.sessions.model import life_of
 LIFE: Final = "life"
 SEQUENCE: Final = "seq"
 TTL: Final = "purgeAt"
-_SEALED: Final = "sealed"
+SEALED: Final = "sealed"
+REDACTED: Final = "redacted"
+EMPTIED: Final = ("content", "parts", "attachments", "metadata", "authorId")
+"""What a redaction removes. What orders messages stays, and what tells one write of a message from another."""
 _OMITTED: Final = {"parts": "[]", "attachments": "[]", "metadata": "{}"}
 """JSON texts, and the value that is not stored."""
 
@@ -52,7 +55,7 @@ def message_item(message: Message) -> Item:
 
 def sealed_item(life: str, sequence: int, purge_at_seconds: int) -> Item:
     """Write the item that seals a number."""
-    return {**slot_key(life, sequence), _SEALED: {"BOOL": True}, TTL: number(purge_at_seconds)}
+    return {**slot_key(life, sequence), SEALED: {"BOOL": True}, TTL: number(purge_at_seconds)}
 
 
 def slot_from_item(item: Item) -> Slot:
@@ -64,7 +67,7 @@ def slot_from_item(item: Item) -> Slot:
     """
     try:
         sequence = int(item[SEQUENCE]["N"])
-        if _SEALED in item:
+        if SEALED in item:
             return Sealed(sequence)
         session_id, _, attempt = item[LIFE]["S"].partition("#")
         role: Role = _role(item["role"]["S"])
@@ -84,12 +87,13 @@ def slot_from_item(item: Item) -> Slot:
             created_at_ms=moment(item, "createdAt"),
             purge_at_seconds=int(item[TTL]["N"]),
             role=role,
-            content=item["content"]["S"],
+            content="" if REDACTED in item else item["content"]["S"],
             author_id=_text(item, "authorId", user_id if role == "user" else agent_id),
             in_reply_to=int(item["inReplyTo"]["N"]) if "inReplyTo" in item else None,
             parts_json=parts,
             attachments_json=attachments,
             metadata_json=metadata,
+            redacted=REDACTED in item,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise UnreadableItem(item, f"{type(error).__name__}: {error}") from None

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 _NEXT: Final = f"if_not_exists({LAST_SEQUENCE}, :zero) + :one"
 _FREE: Final = f"attribute_not_exists({items.SEQUENCE})"
 
+_STANDS: Final = f"attribute_not_exists({items.SEALED}) AND attribute_not_exists({items.REDACTED})"
+
 # The conditions of a number, each by its name.
 _LATER: Final = f"(attribute_not_exists({LAST_MESSAGE_AT}) OR {LAST_MESSAGE_AT} < :now)"
 # Where another clock is ahead, a message comes one millisecond after the last. This condition only ever becomes truer.
@@ -99,6 +101,38 @@ class DynamoMessageStore:
                 ConsistentRead=consistent,
             )
         return Slots([items.slot_from_item(item) for item in answer["Items"]], "LastEvaluatedKey" in answer)
+
+    def redact(self, session: Session, sequence: int) -> bool | None:
+        """Empty a message in one conditional update: a write unit for each KB that it had."""
+        try:
+            with translated():
+                self._client.update_item(
+                    TableName=self._messages,
+                    Key=items.slot_key(session.life, sequence),
+                    UpdateExpression=f"SET {items.REDACTED} = :true REMOVE {', '.join(f'#{n}' for n in items.EMPTIED)}",
+                    ConditionExpression=f"attribute_exists({items.SEQUENCE}) AND {_STANDS}",
+                    ExpressionAttributeNames={f"#{name}": name for name in items.EMPTIED},
+                    ExpressionAttributeValues={":true": {"BOOL": True}},
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                )
+        except FailedCondition as refused:
+            return False if refused.item and items.REDACTED in refused.item else None
+        return True
+
+    def standing(self, session: Session, low: int, high: int) -> tuple[list[int], int | None]:
+        """Find messages that stand: a consistent query of up to 1 MB."""
+        with translated():
+            answer = self._client.query(
+                TableName=self._messages,
+                KeyConditionExpression=f"{items.LIFE} = :life AND {items.SEQUENCE} BETWEEN :low AND :high",
+                FilterExpression=_STANDS,
+                ProjectionExpression=items.SEQUENCE,
+                ExpressionAttributeValues={":life": {"S": session.life}, ":low": number(low), ":high": number(high)},
+                ConsistentRead=True,
+            )
+        last = answer.get("LastEvaluatedKey")
+        found = [int(item[items.SEQUENCE]["N"]) for item in answer["Items"]]
+        return found, int(last[items.SEQUENCE]["N"]) if last else None
 
     def key_record(self, session: Session, key: int, *, consistent: bool) -> KeyRecord | None:
         """Read what the session's life remembers of a key."""

@@ -67,6 +67,7 @@ class Message(NamedTuple):
     parts_json: str
     attachments_json: str
     metadata_json: str
+    redacted: bool = False
 
     @property
     def message_id(self) -> str:

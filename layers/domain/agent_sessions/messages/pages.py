@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from agent_sessions.clock import Clock
-from agent_sessions.errors import MessageNotFound, SessionNotFound
+from agent_sessions.errors import FieldProblem, InvalidRequest, MessageNotFound, SessionNotFound
 from agent_sessions.messages.ids import read_message_id
 from agent_sessions.messages.model import (
     MAX_PAGE_BYTES,
@@ -33,6 +33,10 @@ MAX_QUERIES: Final = 8
 """Queries that one page may take: more than one only for long runs of sealed numbers, or long messages."""
 _LOOK_BACK: Final = 100
 """Numbers of one query that looks for open ones."""
+EXPORT_LIMIT: Final = 1_000
+"""Messages of one part of an export, at most."""
+FROM_THE_START: Final = "0"
+"""The cursor of an export whose first number was still open."""
 MAX_SEALS: Final = 25
 """Numbers that one page may seal; a page ends before the next open one."""
 
@@ -102,6 +106,24 @@ class MessageReader:
         """Read one page; one read of the session where nothing is new. Raises as `get` does, but for the message."""
         session, now_ms = self.session(tenant_id, session_id, expired_too=query.expired_too)
         return self.page_of(session, now_ms, query)
+
+    def export(self, tenant_id: str, session_id: str, cursor: str | None, *, expired_too: bool) -> MessagePage:
+        """Read a session with its messages, oldest first, as many as fit, behind where a part of an export ended.
+
+        A cursor is the id of the last number that was read, or `FROM_THE_START`. Raises as `get`, but for the message.
+
+        Raises:
+            InvalidRequest: the cursor is none of this life of the session.
+
+        """
+        session, now_ms = self.session(tenant_id, session_id, expired_too=expired_too)
+        read_to = 0
+        if cursor not in (None, FROM_THE_START):
+            ref = read_message_id(session_id, cursor or "")
+            if ref is None or ref.attempt != session.attempt:
+                raise InvalidRequest([FieldProblem("cursor", "is not a cursor of this export", cursor)])
+            read_to = ref.sequence
+        return self.page_of(session, now_ms, MessageQuery(EXPORT_LIMIT, after_sequence=read_to, ascending=True))
 
     def session(self, tenant_id: str, session_id: str, *, expired_too: bool) -> tuple[Session, int]:
         """Read the session as last written, and the moment at which it was live."""

@@ -68,6 +68,17 @@ class MessageStore(Protocol):
         """Read what stands under the numbers from `low` to `high`."""
         ...
 
+    def redact(self, session: Session, sequence: int) -> bool | None:
+        """Empty a message; return whether this call did, None where no message stands under the number."""
+        ...
+
+    def standing(self, session: Session, low: int, high: int) -> tuple[list[int], int | None]:
+        """Return the numbers from `low` to `high` of messages that stand, and are not empty, in order.
+
+        Also return the last number that was looked at, None where that was `high`.
+        """
+        ...
+
     def key_record(self, session: Session, key: int, *, consistent: bool) -> KeyRecord | None:
         """Read what the session's life remembers of a key."""
         ...

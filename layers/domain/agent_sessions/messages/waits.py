@@ -95,7 +95,7 @@ class MessageWait:
             session, looked_to + 1, session.last_sequence, newest_first=False, limit=_PAGE, consistent=False
         )
         for slot in slots:
-            if isinstance(slot, Message) and slot.role == "agent":
+            if isinstance(slot, Message) and slot.role == "agent" and not slot.redacted:
                 return slot, looked_to
         for slot in slots:
             if slot.sequence != looked_to + 1:

@@ -8,6 +8,8 @@ from agent_sessions.wire_format import compact, timestamp
 
 def message_json(message: Message) -> str:
     """Return a message (docs/contract.md, The Message)."""
+    if message.redacted:
+        return compact({"id": message.message_id, "sequence": message.sequence, "redacted": True})
     body = _facts(message)
     body["content"] = message.content
     return (

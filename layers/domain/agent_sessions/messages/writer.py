@@ -90,7 +90,10 @@ class MessageWriter:
         if self._clock.now_ms() - taken.at_ms > LONGEST_WRITE_MS:
             self._store.seal(taken.session, message.sequence)
             raise ServiceUnavailable
-        return self._twice(lambda: self._store.put(message), message)
+        held = self._twice(lambda: self._store.put(message), message)
+        # After a lost answer, somebody else may have emptied it already.
+        is_ours = isinstance(held, Message) and held.redacted and held.write == message.write
+        return None if is_ours else held
 
     def put_key(self, session: Session, record: KeyRecord) -> KeyRecord | None:
         """Remember a key; return None, or what is remembered of it by others."""

@@ -26,6 +26,7 @@ def names(env_file: Path = ENV_FILE) -> tuple[dict[str, str], str, list[str]]:
     tables = {
         "SessionsTable": env["SessionApiFunction"]["SESSIONS_TABLE"],
         "MessagesTable": env["SessionMessagesFunction"]["MESSAGES_TABLE"],
+        "AgentPoliciesTable": env["SessionApiFunction"]["AGENT_POLICIES_TABLE"],
         "ApiKeysTable": env["ApiKeyAuthorizerFunction"]["API_KEYS_TABLE"],
     }
     urls = (

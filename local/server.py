@@ -7,8 +7,7 @@ import json
 import math
 import re
 import socket
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
@@ -28,7 +27,6 @@ from agent_sessions.errors import (
     SessionServiceError,
 )
 from agent_sessions.keys.commands import answer as answer_key_command
-from agent_sessions.sessions.leases import WARNED_EARLY_MS
 from agent_sessions.sessions.model import MS_PER_MINUTE
 from agent_sessions.wire_format import timestamp
 from starlette.applications import Starlette
@@ -43,6 +41,7 @@ from local import forward
 from local.clock import LATEST_MS
 from local.events import FilterPolicyError
 from local.gateway import BODY_LIMIT, HttpRequest
+from local.page_stream import PageStream
 from local.play import FASTEST
 from local.schedule import LONGEST_MOVE_MS, Move, MoveStoppedError
 from local.stack import ROOT, LocalStack
@@ -57,10 +56,6 @@ _PAGE_MAY: Final = (
 )
 _PAGE_HEADERS: Final = {"cache-control": "no-store", "content-security-policy": _PAGE_MAY}
 _LARGEST_HEAD: Final = 256 * 1024
-_STREAM_SECONDS: Final = 0.2
-_EVENTS_SHOWN: Final = 1_000
-_LOOK_SECONDS: Final = 0.5
-"""How often at most a page's connection works out which event comes next."""
 _ADDRESS: Final = re.compile(r"^https?://[^/]*", re.IGNORECASE)
 _PAGE_OF: Final = re.compile(r"https?://([^/]+)")
 
@@ -232,17 +227,17 @@ class _LocalRoutes:
 
     def __init__(self, stack: LocalStack) -> None:
         self._stack = stack
-        self._pages = 0
+        self._follow = PageStream(stack)
 
     async def clock(self, request: Request) -> Response:
         """Return the clock, move it, or set how fast it runs."""
         if request.method == "GET":
-            return JSONResponse(self._clock() | {"next": await asyncio.to_thread(self._next)})
+            return JSONResponse(self._follow.clock() | {"next": await asyncio.to_thread(self._follow.upcoming)})
 
         def move(body: bytes) -> dict[str, Any]:
             move = self._move(_object(body))
             if move is None:
-                return self._clock()
+                return self._follow.clock()
             return {
                 "now": timestamp(move.end_ms),
                 "advancedMinutes": (move.end_ms - move.start_ms) / MS_PER_MINUTE,
@@ -311,52 +306,9 @@ class _LocalRoutes:
 
     async def stream(self, _request: Request) -> Response:
         """Send a page every change, as server-sent events."""
-        return StreamingResponse(self._changes(), media_type="text/event-stream", headers={"cache-control": "no-store"})
-
-    async def _changes(self) -> AsyncIterator[str]:
-        stack = self._stack
-        self._pages += 1
-        try:
-            yield _sent("hello", self._hello())
-            sent_clock: Any = None
-            events_sent = calls_sent = version = ticks = 0
-            upcoming: Any = None
-            has_changed, look_again = True, 0.0
-            while not stack.ending.is_set():
-                version, sights = await asyncio.to_thread(stack.watch.since, version)
-                if sights:
-                    yield _sent("sessions", [{"sessionId": s.session_id, "session": s.body} for s in sights])
-                if calls := stack.calls.since(calls_sent):
-                    calls_sent = calls[-1]["number"]
-                    yield _sent("calls", calls)
-                events = stack.inbox.events(events_sent)
-                events_sent += len(events)
-                if events:
-                    yield _sent("events", {"total": events_sent, "latest": events[-_EVENTS_SHOWN:]})
-                # A changed session or a move may change what comes next. A quiet stack is asked now and then.
-                has_changed = has_changed or bool(sights or events) or ticks % 25 == 0
-                if has_changed and time.monotonic() >= look_again:
-                    has_changed, look_again = False, time.monotonic() + _LOOK_SECONDS
-                    upcoming = await asyncio.to_thread(self._next)
-                clock = self._clock()
-                offset_ms = stack.clock.offset_ms
-                # A page lets the clock run by itself: it is sent when it was moved, and now and then to agree with it.
-                state = (
-                    clock["moving"] and clock["now"],
-                    round(offset_ms, -2),
-                    clock["speed"],
-                    upcoming,
-                    stack.watch.left_out,
-                )
-                if state != sent_clock or ticks % 25 == 0:
-                    sent_clock = state
-                    yield _sent("clock", clock | {"leftOut": stack.watch.left_out, "next": upcoming})
-                ticks += 1
-                await asyncio.sleep(_STREAM_SECONDS)
-        finally:
-            self._pages -= 1
-            if self._pages == 0:
-                stack.player.play(1)
+        return StreamingResponse(
+            self._follow.changes(), media_type="text/event-stream", headers={"cache-control": "no-store"}
+        )
 
     async def _changed(self, request: Request, change: Callable[[bytes], Any]) -> Response:
         """Carry out a change in a thread, as it may take long."""
@@ -392,44 +344,6 @@ class _LocalRoutes:
     def _refusal(self, error: SessionServiceError) -> Response:
         body = error_json(error, self._stack.clock.now_ms())
         return Response(body, STATUS[type(error)], media_type="application/json")
-
-    def _hello(self) -> dict[str, Any]:
-        settings = self._stack.settings
-        return {
-            "stackId": self._stack.stack_id,
-            "auth": self._stack.options.auth,
-            "filterPolicy": self._stack.inbox.filter_policy,
-            "warnedEarlyMinutes": WARNED_EARLY_MS // MS_PER_MINUTE,
-            "defaults": {
-                "timeoutMinutes": settings.session_default_timeout_minutes,
-                "warningThresholdMinutes": settings.session_warning_threshold_minutes,
-                "maxDurationMinutes": settings.session_max_duration_minutes,
-            },
-        }
-
-    def _clock(self) -> dict[str, Any]:
-        progress = self._stack.scheduler.progress
-        moving = progress and {
-            "from": timestamp(progress.start_ms),
-            "to": None if progress.target_ms is None else timestamp(progress.target_ms),
-        }
-        return {
-            "now": timestamp(self._stack.clock.now_ms()),
-            "aheadMinutes": round(self._stack.clock.offset_ms / MS_PER_MINUTE, 3),
-            "moving": None if self._is_playing() else moving,
-            "speed": self._stack.player.speed,
-        }
-
-    def _is_playing(self) -> bool:
-        return self._stack.player.speed != 1
-
-    def _next(self) -> dict[str, Any] | None:
-        """The event that comes next, as a page shows it."""
-        try:
-            found = self._stack.upcoming()
-        except ServiceUnavailable:
-            return None
-        return found and {"at": timestamp(found.at_ms), "type": found.kind, "sessionId": found.session_id}
 
     def _move(self, wanted: dict[str, Any]) -> Move | None:
         """Carry out a wish; None where it is about the speed. Any other wish ends a play."""
@@ -501,10 +415,6 @@ def _object(body: bytes) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise InvalidRequest([FieldProblem("body", "must be UTF-8", "")]) from error
     return dict(read_object(text, is_base64=False))
-
-
-def _sent(name: str, data: Any) -> str:
-    return f"event: {name}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n"
 
 
 async def _page(_request: Request) -> Response:

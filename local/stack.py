@@ -65,7 +65,7 @@ _FUNCTIONS: Final = (
     "EraserFunction",
     "MessagePublisherFunction",
 )
-_SETTINGS: Final = ("SESSION_", "MESSAGES_PER_SESSION", "REPLY_WAIT_SECONDS", "EVENT_CONTENT")
+_SETTINGS: Final = ("SESSION_", "MESSAGES_PER_SESSION", "REPLY_WAIT_SECONDS", "REQUIRE_AGENT_POLICY", "EVENT_CONTENT")
 """How the variables begin that are taken from the environment."""
 _CALLS_AT_A_TIME: Final = 16
 _MESSAGES_AT_A_TIME: Final = 256

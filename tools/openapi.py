@@ -10,15 +10,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
-from agent_sessions.api.edge import BASE_PATH, ERASURES_PATH, STATUS
+from agent_sessions.api.edge import AGENTS_PATH, BASE_PATH, ERASURES_PATH, POLICY_PATH, STATUS
 from agent_sessions.api.json_body import METADATA_VERSION_PATTERN
 from agent_sessions.api.list_query import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from agent_sessions.api.messages_requests import MAX_ATTACHMENTS, MessageFields
+from agent_sessions.api.policies import FIELDS as POLICY_FIELDS
 from agent_sessions.api.requests import IDEMPOTENCY_KEY_PATTERN, UUID_PATTERN, Requests
 from agent_sessions.api.responses import metadata_version
 from agent_sessions.messages.ids import REQUEST_PARTS
 from agent_sessions.messages.model import Role
 from agent_sessions.messages.pages import EXPORT_LIMIT
+from agent_sessions.policies.model import Span
 from agent_sessions.settings import MessageSettings, SessionSettings
 from agent_sessions.wire_format import compact
 from pydantic import BaseModel, ConfigDict, Field, create_model
@@ -269,6 +271,73 @@ class MessagePage(_Answer):
     )
 
 
+class _Wish(BaseModel):
+    """What a policy says of one number: the default for the agent's sessions, and bounds for what they ask for."""
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": [end]} for end in ("default", "min", "max")]})
+
+
+def _wish(name: str, span: Span) -> Any:
+    """Return the type of a number of a policy: a default, or an object."""
+    number = Annotated[float, Field(ge=span.low, le=span.high)]
+    ends: dict[str, Any] = {end: (number, Field(default_factory=float)) for end in ("default", "min", "max")}
+    return number | create_model(name, __base__=_Wish, __doc__=_Wish.__doc__, **ends)
+
+
+_ONE_OF_THE_FIVE: Final[list[Any]] = [{"maxProperties": 0}, *({"required": [name]} for name in POLICY_FIELDS)]
+
+
+class SessionPolicy(BaseModel):
+    """What sessions an agent may have. A body that is not empty has at least one of the five."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        json_schema_extra={"anyOf": _ONE_OF_THE_FIVE},
+    )
+
+    allowed: bool = Field(default_factory=bool, json_schema_extra={"default": True}, description="Whether at all.")
+    auto_renew: bool = Field(default_factory=bool, description="The default for the agent's sessions.")
+    timeout_minutes: _wish("TimeoutWish", _REQUESTS.rules.timeout) = Field(default_factory=float)  # type: ignore[valid-type]
+    max_duration_minutes: _wish("DurationWish", _REQUESTS.rules.max_duration) = Field(default_factory=float)  # type: ignore[valid-type]
+    warning_threshold_minutes: _wish("ThresholdWish", _REQUESTS.rules.warning_threshold) = Field(  # type: ignore[valid-type]
+        default_factory=float
+    )
+
+
+class AgentPolicy(SessionPolicy):
+    """An agent's policy. What it leaves to the service is left out."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={})
+
+    agent_id: Annotated[str, Field(json_schema_extra={"format": "uuid", "pattern": UUID_PATTERN})] = Field(
+        description="In lower case."
+    )
+    allowed: bool
+    updated_at: Timestamp
+
+
+class PolicyPage(_Answer):
+    """Policies in the order of their agents' ids. The last page has no nextCursor."""
+
+    agents: Annotated[list[AgentPolicy], Field(max_length=MAX_PAGE_SIZE)]
+    next_cursor: Uuid = Field(default_factory=str)
+
+
+class PolicyEnded(_Answer):
+    """Whose policy was taken away."""
+
+    success: Literal[True]
+    agent_id: Uuid
+
+
+class PolicyDeletion(_Answer):
+    """What the ElizaOS client unwraps: it hands `data` to its caller."""
+
+    success: Literal[True]
+    message: str
+    data: PolicyEnded
+
+
 class NewErasure(BaseModel):
     """Whom to erase. Unknown members are ignored."""
 
@@ -445,6 +514,26 @@ class ExpiredEvent(_Event):
     data: EventData
 
 
+class CreatedEvent(_Event):
+    """A session was created: where LifecycleEvents is on."""
+
+    type: Literal["agent-sessions.session.created"]
+    data: EventData
+
+
+class EndedData(EventData):
+    """The facts of a session that was deleted before it expired."""
+
+    reason: Literal["deleted"]  # type: ignore[assignment]
+
+
+class EndedEvent(_Event):
+    """A session was deleted before it expired: where LifecycleEvents is on."""
+
+    type: Literal["agent-sessions.session.ended"]
+    data: EndedData
+
+
 class EventMessage(_Answer):
     """A stored message. Its content is here only where the deployment includes it (`EventContent`)."""
 
@@ -547,12 +636,18 @@ _MODELS: Final[list[type[BaseModel]]] = [
     _REQUESTS.create,
     _REQUESTS.patch,
     MetadataPatch,
+    SessionPolicy,
+    AgentPolicy,
+    PolicyPage,
+    PolicyDeletion,
     MessageFields,
     RedactedMessage,
     Redaction,
     SessionExport,
     NewErasure,
     Erasure,
+    CreatedEvent,
+    EndedEvent,
     ExpiringEvent,
     ExpiredEvent,
     MessageCreatedEvent,
@@ -627,6 +722,12 @@ _DELETION: Final = {
     "success": True,
     "message": "The session has ended.",
     "data": {"success": True, "sessionId": _ID, "messagesDeleted": 0, "pending": False},
+}
+_POLICY: Final = {
+    "agentId": _SESSION["agentId"],
+    "allowed": True,
+    **_sent("policy-put"),
+    "updatedAt": _NOW,
 }
 _MESSAGE_ID: Final = "00000000-0001-8a4f-9c3e-5b7d1f20c846"
 _ASKED: Final = _sent("message-post")
@@ -721,6 +822,13 @@ _EXAMPLES: Final = {
     "Message": _MESSAGE,
     "MessagePage": _MESSAGE_PAGE,
     "Appended": _APPENDED_DATA | {"data": _APPENDED_DATA},
+    "AgentPolicy": _POLICY,
+    "PolicyPage": {"agents": [_POLICY], "nextCursor": _SESSION["agentId"]},
+    "PolicyDeletion": {
+        "success": True,
+        "message": "The agent has no policy any more.",
+        "data": {"success": True, "agentId": _SESSION["agentId"]},
+    },
     "Erasure": _ERASURE,
     "RedactedMessage": _REDACTED,
     "Redaction": _REDACTION,
@@ -911,6 +1019,25 @@ _PARAMETERS: Final = {
         "description": "A metadataVersion in quotes: the patch is applied to just this one.",
         "schema": {"type": "string", "pattern": METADATA_VERSION_PATTERN},
     },
+    "policyAgentId": {
+        "name": "agentId",
+        "in": "path",
+        "required": True,
+        "description": "In any case of letters.",
+        "schema": {"type": "string", "format": "uuid", "pattern": UUID_PATTERN},
+    },
+    "policyLimit": {
+        "name": "limit",
+        "in": "query",
+        "description": "Policies on a page, at most.",
+        "schema": {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": DEFAULT_PAGE_SIZE},
+    },
+    "policyCursor": {
+        "name": "cursor",
+        "in": "query",
+        "description": "The nextCursor of the page before; empty for the first page.",
+        "schema": {"type": "string", "pattern": f"^({UUID_PATTERN[1:-1]})?$"},
+    },
     "limit": {
         "name": "limit",
         "in": "query",
@@ -989,9 +1116,19 @@ ignored. Unknown fields are ignored, but a timeout setting beside timeoutConfig,
 a 400. Answers of the form `{"message": "..."}` are the gateway's own."""
 
 
+_TAGS: Final = {
+    "Message": "Messages",
+    "Health": "Health",
+    "Policy": "Agents",
+    "Policies": "Agents",
+    "Eras": "Erasures",
+    "erase": "Erasures",
+}
+"""The tag of an operation, by a word in its name."""
+
+
 def _operation(name: str, summary: str, responses: dict[str, Any], **rest: Any) -> dict[str, Any]:
-    tags = {"Message": "Messages", "Health": "Health", "Eras": "Erasures", "erase": "Erasures"}
-    tag = next((tag for part, tag in tags.items() if part in name), "Sessions")
+    tag = next((tag for word, tag in _TAGS.items() if word in name), "Sessions")
     answers = dict(sorted(responses.items()))
     return {"operationId": name, "summary": summary, "tags": [tag], **rest, "responses": answers}
 
@@ -1036,7 +1173,13 @@ def _collection() -> dict[str, Any]:
             {
                 "200": _session_answer("The session that this Idempotency-Key has made, as it is now.", location=True),
                 "201": created,
-                **_refusals("VALIDATION_ERROR", "SESSION_EXPIRED", "PAYLOAD_TOO_LARGE", "IDEMPOTENCY_KEY_REUSED"),
+                **_refusals(
+                    "VALIDATION_ERROR",
+                    "AGENT_NOT_FOUND",
+                    "SESSION_EXPIRED",
+                    "PAYLOAD_TOO_LARGE",
+                    "IDEMPOTENCY_KEY_REUSED",
+                ),
             },
             parameters=[_ref("parameters", "idempotencyKey")],
             requestBody=_json_body(
@@ -1162,6 +1305,17 @@ def _message() -> dict[str, Any]:
     }
 
 
+def _policies() -> dict[str, Any]:
+    return {
+        "get": _operation(
+            "listAgentPolicies",
+            "List the policies of agents",
+            {"200": _answer("A page.", "PolicyPage"), **_refusals("VALIDATION_ERROR")},
+            parameters=[_ref("parameters", name) for name in ("policyLimit", "policyCursor")],
+        )
+    }
+
+
 def _export() -> dict[str, Any]:
     return _action(
         "get",
@@ -1190,6 +1344,32 @@ def _erasures() -> dict[str, Any]:
             description="Removes every session of a user that was created before, live or ended, with its messages.",
             requestBody=_json_body(NewErasure, {"one": _sent("erasure")}),
         )
+    }
+
+
+def _policy() -> dict[str, Any]:
+    unknown = ("VALIDATION_ERROR", "AGENT_NOT_FOUND")
+    return {
+        "parameters": [_ref("parameters", "policyAgentId")],
+        "get": _operation(
+            "getAgentPolicy",
+            "Read the policy of an agent",
+            {"200": _answer("The policy.", "AgentPolicy"), **_refusals(*unknown)},
+        ),
+        "put": _operation(
+            "putAgentPolicy",
+            "Give an agent a policy",
+            {
+                "200": _answer("The policy. It is in force everywhere within 60 seconds.", "AgentPolicy"),
+                **_refusals("VALIDATION_ERROR", "PAYLOAD_TOO_LARGE"),
+            },
+            requestBody=_json_body(SessionPolicy, {"one": _sent("policy-put"), "none": {}}),
+        ),
+        "delete": _operation(
+            "deleteAgentPolicy",
+            "Take the policy of an agent away",
+            {"200": _answer("The agent has no policy any more.", "PolicyDeletion"), **_refusals(*unknown)},
+        ),
     }
 
 
@@ -1236,6 +1416,8 @@ def _webhooks() -> dict[str, Any]:
             }
         }
         for name, model, summary in (
+            ("sessionCreated", "CreatedEvent", "A session was created"),
+            ("sessionEnded", "EndedEvent", "A session was deleted before it expired"),
             ("sessionExpiring", "ExpiringEvent", "A session is about to expire"),
             ("sessionExpired", "ExpiredEvent", "A session has expired"),
             ("messageCreated", "MessageCreatedEvent", "A message was stored"),
@@ -1268,6 +1450,7 @@ def document() -> dict[str, Any]:
         "tags": [
             {"name": "Sessions", "description": "Create, read, renew, change and end sessions."},
             {"name": "Messages", "description": "What is said in a session."},
+            {"name": "Agents", "description": "What sessions the agents of a tenant may have."},
             {"name": "Erasures", "description": "Remove all that is stored of a user."},
             {"name": "Health", "description": "The state of the service. Needs no key."},
             {"name": "Events", "description": "What subscribers of the topic receive."},
@@ -1276,6 +1459,8 @@ def document() -> dict[str, Any]:
         "paths": {
             BASE_PATH: _collection(),
             f"{BASE_PATH}/health": _health(),
+            AGENTS_PATH: _policies(),
+            POLICY_PATH: _policy(),
             by_id: _session(),
             ERASURES_PATH: _erasures(),
             f"{ERASURES_PATH}/{{erasureId}}": _erasure(),

@@ -145,7 +145,7 @@ function follow() {
     forgetSessions();
     forgetTimeline();
     if (hello.auth) askForKey();
-    hasAgent = Boolean(hello.agent && hello.agent !== "none");
+    hasAgent = hello.agent !== "none";
     setWarnedEarly(hello.warnedEarlyMinutes);
     showDefaults(hello.defaults);
     showPolicy(hello.filterPolicy);

@@ -155,6 +155,31 @@ def test_metadata_is_merged_under_the_version_that_was_read(client: Any) -> None
         client.update_metadata(session.session_id, {"plan": "free"}, if_version=session.metadata_version)
 
 
+def test_messages_are_emptied_and_keep_their_numbers(client: Any) -> None:
+    session_id = client.create_session(AGENT, USER).session_id
+    first, second, third = (client.send_message(session_id, text).message for text in "abc")
+    assert [client.redact_message(session_id, second.id) for _ in range(2)] == [1, 0]
+    assert [message.content for message in client.list_messages(session_id)] == ["a", "c"]
+    assert client.read_messages(session_id).redacted == (2,)
+    with pytest.raises(errors.MessageRedacted):
+        client.get_message(session_id, second.id)
+    assert client.redact_messages(session_id) == 2
+    assert list(client.list_messages(session_id)) == []
+    assert client.send_message(session_id, "d").message.sequence == 4
+    assert first.sequence < third.sequence
+
+
+def test_a_session_is_exported_in_parts(client: Any) -> None:
+    session_id = client.create_session(AGENT, USER, metadata={"plan": "pro"}).session_id
+    texts = [str(number % 10) * 31_000 for number in range(40)]
+    for text in texts:
+        client.send_message(session_id, text, role="agent")
+    parts = list(client.export_session(session_id))
+    assert len(parts) > 1
+    assert [message["content"] for part in parts for message in part.messages] == texts
+    assert {part.session.session_id for part in parts} == {session_id}
+
+
 def test_a_user_is_erased_and_leaves_a_receipt(client: Any, service: Service) -> None:
     user = str(uuid.uuid4())
     session_id = client.create_session(AGENT, user).session_id
@@ -163,7 +188,7 @@ def test_a_user_is_erased_and_leaves_a_receipt(client: Any, service: Service) ->
     assert (erasure.sessions, erasure.messages, erasure.receipt) == (1, 1, None)
     with pytest.raises(errors.SessionNotFound):
         client.get_session(session_id)
-    service.stack.advance(5 * 60_000)
+    service.stack.advance(3 * 60_000)
     done = client.get_erasure(erasure.erasure_id)
     assert done.status == "done"
     assert done.receipt is not None

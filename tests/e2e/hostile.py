@@ -12,7 +12,7 @@ LEAKS: Final = re.compile(
       arn:aws                                             # ARNs
     | Traceback | File\ \\?" | line\ \d+,\ in\ | \.py\b   # stack frames (JSON errors say "line 1, column 2")
     | site-packages | /opt/ | /var/task | /usr/lib | /home/ | /root/ | [A-Z]:\\\\Users
-    | local-SessionsTable | SessionsTable | MessagesTable | ApiKeysTable | sweep-record
+    | local-SessionsTable | SessionsTable | MessagesTable | AgentPoliciesTable | ApiKeysTable | sweep-record
     | botocore | boto3 | pydantic | ClientError | ResourceNotFound | ValidationException | ConditionalCheck
     | dynamodb | \bmoto\b | uvicorn | starlette | Python/
     | keyHash | requestHash | dueShard | tenantShard | purgeAt | cursor-key

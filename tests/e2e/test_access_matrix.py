@@ -24,6 +24,12 @@ FORBIDDEN: Final = (403, {"message": "Forbidden"})
 MINUTE: Final = 60_000
 
 
+AGENTS: Final = "/api/messaging/agents"
+POLICY: Final = f"{AGENTS}/{{agent}}/session-policy"
+OTHER_AGENT: Final = "8f14e45f-ceea-467f-a0e6-b9f4d1d5c6a7"
+"""An agent without sessions: its policy changes nothing for the others."""
+
+
 @dataclass(frozen=True)
 class Route:
     """A request; `{id}` stands for a session's id, `{message}` for that of its first message.
@@ -64,6 +70,10 @@ ROUTES: Final = (
     Route("POST", ERASURES, 202, {"userId": NOBODY}),
     Route("GET", f"{ERASURES}/{{erasure}}", 200),
     Route("DELETE", "/{id}", 200),
+    Route("PUT", POLICY, 200, {"timeoutMinutes": {"max": 720}}),
+    Route("GET", POLICY, 200),
+    Route("GET", AGENTS, 200),
+    Route("DELETE", POLICY, 200),
     Route("HEAD", "/{id}", 200, in_openapi=False),
     Route("HEAD", "", 200, in_openapi=False),
     Route("HEAD", "/health", 200, is_public=True, in_openapi=False),
@@ -172,8 +182,8 @@ def talk(stack: Serving, session_id: str, key: str) -> None:
 def ask(stack: Serving, route: Route, session_id: str, key: str | None) -> Reply:
     message_id = FIRST_MESSAGE.get(session_id, str(uuid.uuid4()))
     path = route.path.replace("{id}", session_id).replace("{message}", message_id)
-    path = path.replace("{erasure}", ERASURE.get("acme", str(uuid.uuid4())))
-    return stack.send(route.method, path if path.startswith(ERASURES) else BASE + path, route.body, key=key)
+    path = path.replace("{erasure}", ERASURE.get("acme", str(uuid.uuid4()))).replace("{agent}", OTHER_AGENT)
+    return stack.send(route.method, path if path.startswith((AGENTS, ERASURES)) else BASE + path, route.body, key=key)
 
 
 def seen(reply: Reply) -> tuple[int, Any]:
@@ -202,6 +212,7 @@ def test_the_matrix_has_every_route_of_the_openapi_file() -> None:
 
 @pytest.mark.parametrize("route", ROUTES, ids=str)
 def test_the_right_key_succeeds(stack: Serving, keys: Keys, session_id: str, route: Route) -> None:
+    stack.send("PUT", POLICY.replace("{agent}", OTHER_AGENT), {}, key=keys.right)
     assert ask(stack, route, session_id, keys.right).status == route.success
 
 
@@ -333,6 +344,19 @@ def test_no_list_shows_another_tenants_sessions(stack: Serving, keys: Keys, sess
         assert reply.status == 200
         assert session_id.encode() not in reply.body
         assert session_id.encode() in stack.send("GET", f"{BASE}{query}", key=keys.right).body
+
+
+def test_two_tenants_have_policies_of_their_own_for_one_agent(stack: Serving, keys: Keys) -> None:
+    path = POLICY.replace("{agent}", OTHER_AGENT)
+    new = {**NEW, "agentId": OTHER_AGENT.upper()}
+    assert stack.send("PUT", path, {"allowed": False, "autoRenew": False}, key=keys.right).status == 200
+    assert stack.send("GET", path, key=keys.other).json["error"]["code"] == "AGENT_NOT_FOUND"
+    assert stack.send("DELETE", path, key=keys.other).status == 404
+    assert stack.send("GET", AGENTS, key=keys.other).json == {"agents": []}
+    assert stack.send("POST", BASE, new, key=keys.other).json["timeoutConfig"]["autoRenew"] is True
+    assert stack.send("POST", BASE, new, key=keys.right).json["error"]["code"] == "AGENT_NOT_FOUND"
+    assert stack.send("DELETE", path, key=keys.right).status == 200
+    assert stack.send("POST", BASE, new, key=keys.right).status == 201, "the process that changed it knows at once"
 
 
 def test_two_tenants_use_one_idempotency_key_and_never_learn_of_it(stack: Serving, keys: Keys) -> None:

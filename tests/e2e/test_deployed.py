@@ -250,6 +250,7 @@ def runtime(request: pytest.FixtureRequest, stack: Stack, tmp_path_factory: pyte
     settings = Deployment(AmazonCaBundle="off").environment(function) | {
         "SESSIONS_TABLE": stack.outputs["SessionsTableName"],
         "MESSAGES_TABLE": stack.outputs["MessagesTableName"],
+        "AGENT_POLICIES_TABLE": stack.outputs["AgentPoliciesTableName"],
         "ERASER_QUEUE_URL": stack.outputs["EraserDeadLetterQueueUrl"],
         "API_KEYS_TABLE": stack.outputs["ApiKeysTableName"],
         "EVENTS_TOPIC_ARN": stack.outputs["SessionEventsTopicArn"],

@@ -18,7 +18,7 @@ CHAT: Final = Path(__file__).resolve().parents[2] / "examples" / "web_chat"
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    with serving(tmp_path_factory.mktemp("stack"), auth=False) as running:
+    with serving(tmp_path_factory.mktemp("stack"), auth=False, agent="echo") as running:
         yield running
 
 
@@ -42,11 +42,11 @@ def test_a_visitor_talks_returns_stays_and_leaves(tab: playwright.Page, address:
     tab.press("#words", "Enter")
     playwright.expect(words.first).to_have_text("Where is <b>my parcel</b>?")
     [session] = stack.send("GET", BASE).json["sessions"]
-    stack.send("POST", f"{BASE}/{session['sessionId']}/messages", {"content": "On its way.", "role": "agent"})
-    playwright.expect(words).to_have_text(["Where is <b>my parcel</b>?", "On its way."])
+    said = ["Where is <b>my parcel</b>?", "You said: Where is <b>my parcel</b>?"]
+    playwright.expect(words).to_have_text(said)
 
     tab.reload()
-    playwright.expect(words).to_have_text(["Where is <b>my parcel</b>?", "On its way."])
+    playwright.expect(words).to_have_text(said)
     playwright.expect(tab.locator("#still")).to_be_hidden()
 
     stack.send("POST", "/_local/clock", {"advanceMinutes": 11})

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 TEMPLATE: Final = Path(__file__).resolve().parents[2] / "template.yaml"
 SESSIONS: Final = "SessionsTable"
 MESSAGES: Final = "MessagesTable"
+AGENT_POLICIES: Final = "AgentPoliciesTable"
 API_KEYS: Final = "ApiKeysTable"
 
 
@@ -23,6 +24,12 @@ def create_sessions_table(client: "DynamoDBClient", name: str = "sessions", *, t
 def create_messages_table(client: "DynamoDBClient", name: str = "messages", *, time_to_live: bool = False) -> str:
     """Create the table and return its name."""
     create_tables(client, TEMPLATE, {MESSAGES: name}, time_to_live=time_to_live)
+    return name
+
+
+def create_agent_policies_table(client: "DynamoDBClient", name: str = "agent-policies") -> str:
+    """Create the table and return its name."""
+    create_tables(client, TEMPLATE, {AGENT_POLICIES: name})
     return name
 
 

@@ -129,7 +129,7 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("if attempt == ATTEMPTS - 1 or", "if attempt == 0 or"),
         ("last_try = now_ms + CLAIM_POLL_SECONDS * 1000 > give_up_ms", "last_try = True"),
     ],
-    ("sweep/dynamo_due.py", "store_suite store_suite_races sweep_races sweep"): [
+    ("sweep/dynamo_due.py", "gauge store_suite store_suite_races sweep_races sweep"): [
         (
             'f"REMOVE {items.DUE_SHARD}", _SAME_LEASE, same_lease',
             'f"REMOVE {items.DUE_SHARD}", "sessionId = ?", same_lease[:1]',
@@ -141,7 +141,7 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
         ('"ExclusiveStartKey"] = answer["LastEvaluatedKey"]', '"Limit"] = 1'),
     ],
     ("sweep/dynamo_record.py", "store_suite store_suite_races schedule"): [
-        ('":now": number(now_ms)', '":now": number(now_ms + 1)'),
+        ('":now": number(now_ms),\n            ":farthest"', '":now": number(now_ms + 1),\n            ":farthest"'),
         (":farthest OR {_CLAIMED_BY}{shard} = :run)", ":farthest)"),
     ],
     ("sweep/health.py", "health"): [
@@ -149,7 +149,7 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("min((sweep.swept_at_ms", "max((sweep.swept_at_ms"),
         ("len(known) == self._due_shards", "len(known) > 0"),
         ("gauge.taken_at_ms) > STALE_GAUGE_MS", "gauge.taken_at_ms) >= STALE_GAUGE_MS"),
-        ("lag_seconds * 1000 <= STALE_SWEEP_MS", "lag_seconds >= 0"),
+        ("and lag_seconds * 1000 <= STALE_SWEEP_MS", "and lag_seconds >= 0"),
     ],
     ("sweep/count.py", "gauge health"): [("now_ms + self._soon_ms", "now_ms")],
     ("sweep/handler.py", "schedule gauge"): [
@@ -191,7 +191,7 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("1 <= int(limit)", "0 <= int(limit)"),
         ("int(limit) <= MAX_PAGE_SIZE", "int(limit) < MAX_PAGE_SIZE"),
     ],
-    ("lists/pages.py", "listing tenants"): [
+    ("lists/pages.py", "listing tenants upgrades"): [
         ("if not hmac.compare_digest(mac, self._mac(payload, scope)):", "if False:"),
         ("[self.tenant_id, self.user_id and", '["", self.user_id and'),
         ("self.agent_id and self.agent_id.lower()", "None"),
@@ -246,7 +246,7 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
         ('(OPEN_SEQUENCE,) if taking.role == "agent" else ()', "()"),
     ],
     ("messages/pages.py", "message_pages messages messages_against_model"): [
-        ("ref.attempt != session.attempt", "False"),
+        ("ref.attempt != session.attempt:\n            raise", "False:\n            raise"),
         ("return self._finished(page, read_to, has_more=False)", "continue"),
         ("slot.sequence - 1, False", "slot.sequence, False"),
         ("query.before_sequence - 1", "query.before_sequence"),

@@ -1,5 +1,6 @@
 """The deployed handler with its table in DynamoDB Local."""
 
+from contextlib import suppress
 from typing import Any
 
 from agent_sessions.bootstrap import request_path, wiring
@@ -8,13 +9,21 @@ from agent_sessions.clock import Clock
 from tests.engines.fake_queue import FakeQueue
 from tests.engines.fake_sns import FakeSns
 from tests.engines.fixtures import Table
+from tests.engines.tables import create_agent_policies_table
 from tests.store_suite import examples
-from tests.unit.world import ERASER_QUEUE, TOPIC, MovableClock, World, expression_values
+from tests.unit.world import ERASER_QUEUE, POLICIES, TOPIC, MovableClock, World, expression_values
 
 
 def messages_table(sessions: Table) -> str:
     """The table of messages that belongs to a sessions table; only tests about messages make it."""
     return f"{sessions.name}-messages"
+
+
+def policies_table(sessions: Table) -> str:
+    """The table of policies, one for all tests: made by the first that asks."""
+    with suppress(sessions.client.exceptions.ResourceInUseException):
+        create_agent_policies_table(sessions.client, POLICIES)
+    return POLICIES
 
 
 class Deployed(World):
@@ -27,6 +36,7 @@ class Deployed(World):
         environ = {
             "SESSIONS_TABLE": table.name,
             "MESSAGES_TABLE": messages_table(table),
+            "AGENT_POLICIES_TABLE": policies_table(table),
             "ERASER_QUEUE_URL": ERASER_QUEUE,
             **TOPIC,
             **settings,

@@ -31,6 +31,7 @@ def session_with(deployed: Deployed, metadata_bytes: int) -> Any:
 def test_a_create_of_a_small_session_is_one_call_one_unit_and_one_for_each_index(
     deployed: Deployed, meter: Meter
 ) -> None:
+    session_with(deployed, 0)  # so that the process knows of the agent's policy that there is none
     with meter.running() as bill:
         session = session_with(deployed, 0)
     assert size_of_item(deployed.item(session["sessionId"])) <= 1_024
@@ -85,6 +86,35 @@ def test_health_is_one_read_of_half_a_unit(deployed: Deployed, meter: Meter) -> 
     assert (bill.operations, bill.table_units) == (["GetItem"], 0.5)
 
 
+def test_a_policy_costs_a_unit_a_call_and_a_create_under_one_that_is_remembered_its_write_alone(
+    deployed: Deployed, meter: Meter
+) -> None:
+    with meter.running() as put:
+        assert deployed.put_policy(tenant="billed").status == 200
+    with meter.running() as first:
+        assert deployed.create(tenant="billed").json["timeoutConfig"]["timeoutMinutes"] == 15
+    with meter.running() as created:
+        assert deployed.create(tenant="billed").status == 201
+    with meter.running() as read:
+        assert deployed.policy(tenant="billed").status == 200
+    with meter.running() as listed:
+        assert len(deployed.policies(tenant="billed").json["agents"]) == 1
+    with meter.running() as deleted:
+        assert deployed.delete_policy(tenant="billed").status == 200
+    with meter.running() as without:
+        assert deployed.create(tenant="billed").json["timeoutConfig"]["timeoutMinutes"] == 30
+    bills = [(bill.operations, bill.table_units) for bill in (put, first, created, read, listed, deleted, without)]
+    assert bills == [
+        (["PutItem"], 1.0),
+        (["GetItem", "PutItem"], 2.0),
+        (["PutItem"], 1.0),
+        (["GetItem"], 1.0),
+        (["Query"], 1.0),
+        (["DeleteItem"], 1.0),
+        (["GetItem", "PutItem"], 2.0),
+    ]
+
+
 # --- by size ----------------------------------------------------------------------------------------------------------
 
 
@@ -92,6 +122,7 @@ def test_health_is_one_read_of_half_a_unit(deployed: Deployed, meter: Meter) -> 
 def test_units_grow_with_every_kilobyte_of_the_item_that_begins(
     deployed: Deployed, meter: Meter, metadata_bytes: int
 ) -> None:
+    session_with(deployed, 0)
     with meter.running() as created:
         session_id = session_with(deployed, metadata_bytes)["sessionId"]
     size = size_of_item(deployed.item(session_id))

@@ -8,6 +8,7 @@ import pytest
 from local.dynamo.refusals import Refused, refusal
 from tests.engines.faults import Hook
 from tests.engines.fixtures import Table
+from tests.integration.deployed import policies_table
 from tests.simulation.test_poison import among, check_punctual, check_ten_and_ten, listed, names, spoil
 from tests.unit.poison import BAD_ITEMS
 from tests.unit.sweep_world import SweepWorld
@@ -83,7 +84,9 @@ class LocalWorld(SweepWorld):
 
     def __init__(self, table: Table) -> None:
         client: Any = HookedClient(table)
-        super().__init__(client=client, SESSIONS_TABLE=table.name, DUE_SHARDS="1")
+        super().__init__(
+            client=client, SESSIONS_TABLE=table.name, AGENT_POLICIES_TABLE=policies_table(table), DUE_SHARDS="1"
+        )
         self.dynamo = client
 
 

@@ -235,7 +235,9 @@ class Caller:
                 self._delete(session_id)
                 return
             if chance < 0.25:
-                snapshot = service.patch_timeout(TENANT, session_id, self._changed_timeout)
+                snapshot = service.patch_timeout(
+                    TENANT, session_id, lambda session: self._changed_timeout(session.timeout)
+                )
             elif chance < 0.4:
                 snapshot = service.renew(TENANT, session_id)
             else:

@@ -26,7 +26,12 @@ from tests.engines.fake_dynamo import FakeDynamo
 from tests.engines.fake_queue import FakeQueue
 from tests.engines.fake_sns import FakeSns
 from tests.engines.faults import Hook, Kill, Killed
-from tests.engines.tables import create_api_keys_table, create_messages_table, create_sessions_table
+from tests.engines.tables import (
+    create_agent_policies_table,
+    create_api_keys_table,
+    create_messages_table,
+    create_sessions_table,
+)
 from tests.template_reader import Deployment
 from tests.unit.world import AGENT, BASE, USER, MovableClock, gateway_event
 
@@ -73,6 +78,7 @@ class Rehearsal:
         self.queue = FakeQueue(self.clock)
         create_sessions_table(self.dynamo.as_client(), "SessionsTable")
         create_messages_table(self.dynamo.as_client(), "MessagesTable")
+        create_agent_policies_table(self.dynamo.as_client(), "AgentPoliciesTable")
         create_api_keys_table(self.dynamo.as_client(), "ApiKeysTable")
         self._serve_callers()
         self._carry_messages()
@@ -102,6 +108,10 @@ class Rehearsal:
             first = call("list", query={"limit": "1"})
             call("list", query={"limit": "1", "cursor": first["nextCursor"]})
             call("list", query={"userId": USER, "agentId": AGENT})
+            call("policy-put")
+            call("policy-get")
+            call("policy-list")
+            call("policy-delete")
             call("health")
             self.clock.advance(minutes=20)
             call("heartbeat", path=f"{BASE}/{ids[1]}/heartbeat")

@@ -12,7 +12,7 @@ from agent_sessions.sessions.model import Session, TimeoutConfig, minutes_to_ms
 from functions.expiry_sweeper import app
 from tests.engines.fake_sns import FakeSns, Published
 from tests.engines.faults import Hook
-from tests.unit.world import AGENT, MINUTE, TABLE, USER, World
+from tests.unit.world import AGENT, MINUTE, POLICIES, TABLE, USER, World
 
 TOPIC: Final = "arn:aws:sns:eu-central-1:123456789012:session-events"
 SOURCE: Final = "/agent-sessions/eu-central-1/sessions"
@@ -47,6 +47,7 @@ class SweepWorld(World):
             self.aws_lambda = FakeLambda()
         environ = {
             "SESSIONS_TABLE": TABLE,
+            "AGENT_POLICIES_TABLE": POLICIES,
             "EVENTS_TOPIC_ARN": TOPIC,
             "EVENT_SOURCE": SOURCE,
             "DUE_SHARDS": str(SHARDS),

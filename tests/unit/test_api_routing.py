@@ -4,16 +4,18 @@ from typing import Any
 
 import pytest
 
-from tests.unit.world import BASE, NOWHERE, SESSION_ROUTES, TABLE, Answer, World, gateway_event
+from tests.unit.world import AGENTS, BASE, NOWHERE, SESSION_ROUTES, TABLE, Answer, World, gateway_event
 
 VERBS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "QUERY"]
 ALLOWED = {
-    "": {"GET", "HEAD", "POST", "OPTIONS"},
-    "/health": {"GET", "HEAD", "OPTIONS"},
-    f"/{NOWHERE}": {"GET", "HEAD", "PATCH", "DELETE", "OPTIONS"},
-    f"/{NOWHERE}/heartbeat": {"POST", "OPTIONS"},
-    f"/{NOWHERE}/renew": {"POST", "OPTIONS"},
-    f"/{NOWHERE}/timeout": {"PATCH", "OPTIONS"},
+    BASE: {"GET", "HEAD", "POST", "OPTIONS"},
+    f"{BASE}/health": {"GET", "HEAD", "OPTIONS"},
+    f"{BASE}/{NOWHERE}": {"GET", "HEAD", "PATCH", "DELETE", "OPTIONS"},
+    f"{BASE}/{NOWHERE}/heartbeat": {"POST", "OPTIONS"},
+    f"{BASE}/{NOWHERE}/renew": {"POST", "OPTIONS"},
+    f"{BASE}/{NOWHERE}/timeout": {"PATCH", "OPTIONS"},
+    AGENTS: {"GET", "HEAD", "OPTIONS"},
+    f"{AGENTS}/{NOWHERE}/session-policy": {"GET", "HEAD", "PUT", "DELETE", "OPTIONS"},
 }
 WRONG = [(path, verb) for path, allowed in ALLOWED.items() for verb in VERBS if verb not in allowed]
 UNKNOWN_PATHS = [
@@ -22,6 +24,7 @@ UNKNOWN_PATHS = [
     "/api//messaging/sessions", f"{BASE}//", f"{BASE}//{NOWHERE}", f"{BASE}/{NOWHERE}//renew",
     f"{BASE}/{NOWHERE}/renew//", f"{BASE}/{NOWHERE}/Renew",
     f"{BASE}/{NOWHERE}/renew/now", f"{BASE}/health/deep", f"{BASE}/{NOWHERE}/health",
+    f"{AGENTS}//", f"{AGENTS}/{NOWHERE}", f"{AGENTS}/{NOWHERE}/policy", f"{AGENTS}/{NOWHERE}/session-policy/x",
 ]  # fmt: skip
 
 
@@ -36,7 +39,7 @@ def send(world: World, method: str, path: str, **changes: Any) -> Answer:
 @pytest.mark.parametrize("slash", ["", "/"])
 def test_a_wrong_verb_on_a_known_path_says_which_are_right(world: World, path: str, verb: str, slash: str) -> None:
     with world.counted() as calls:
-        answer = send(world, verb, BASE + path + slash)
+        answer = send(world, verb, path + slash)
     assert answer.status == 405
     assert set(answer.headers["allow"].split(", ")) == ALLOWED[path]
     assert not calls
@@ -46,7 +49,7 @@ def test_a_wrong_verb_on_a_known_path_says_which_are_right(world: World, path: s
 @pytest.mark.parametrize("tenant", ["acme", None])
 def test_options_says_which_verbs_are_right_and_asks_for_no_tenant(world: World, path: str, tenant: str | None) -> None:
     with world.counted() as calls:
-        answer = send(world, "OPTIONS", BASE + path, tenant=tenant)
+        answer = send(world, "OPTIONS", path, tenant=tenant)
     assert answer.status == 204
     assert set(answer.headers["allow"].split(", ")) == ALLOWED[path]
     assert not calls

@@ -11,6 +11,8 @@ from agent_sessions.keys.service import Scope
 from tests.unit.world import BASE, ROOT, Answer, World
 
 Ask = Callable[..., Answer]
+KNOWN = "00000000-0000-4000-8000-000000000001"
+"""An agent with a policy."""
 ROUTES: dict[str, tuple[Ask, set[str]]] = {
     "create": (lambda world, _, **scope: world.call("create-minimal", **scope), {"full", "client"}),
     "list": (lambda world, _, **scope: world.call("list", **scope), {"full"}),
@@ -24,6 +26,10 @@ ROUTES: dict[str, tuple[Ask, set[str]]] = {
     "renew": (World.renew, {"full", "client"}),
     "patch": (World.patch, {"full", "client"}),
     "patch metadata": (World.patch_metadata, {"full", "client"}),
+    "put policy": (lambda world, _, **scope: world.put_policy(**scope), {"full"}),
+    "get policy": (lambda world, _, **scope: world.policy(KNOWN, **scope), {"full"}),
+    "list policies": (lambda world, _, **scope: world.call("policy-list", **scope), {"full"}),
+    "delete policy": (lambda world, _, **scope: world.delete_policy(KNOWN, **scope), {"full"}),
     "delete": (World.delete, {"full", "client"}),
     "redact": (World.redact, {"full"}),
     "export": (World.export, {"full"}),
@@ -38,6 +44,7 @@ def test_a_scope_allows_its_routes_and_no_others_and_nothing_is_read_for_them(
 ) -> None:
     ask, allowed = ROUTES[route]
     session_id = world.new()["sessionId"]
+    world.put_policy({}, KNOWN)
     with world.counted() as calls:
         answer = ask(world, session_id, scope=scope)
     if scope in allowed:
@@ -59,6 +66,7 @@ def test_only_full_reads_an_erasure(world: World) -> None:
 
 @pytest.mark.parametrize("route", ROUTES)
 def test_an_authorizer_that_knows_no_scopes_lets_its_keys_do_everything(world: World, route: str) -> None:
+    world.put_policy({}, KNOWN)
     assert ROUTES[route][0](world, world.new()["sessionId"], scope=None).status in {200, 201, 202}
 
 

@@ -13,8 +13,8 @@ from tests.unit.world import ROOT
 
 PACKAGE = ROOT / "layers" / "domain" / "agent_sessions"
 ROOMS = (
-    "errors", "clock", "metrics", "request_log", "telemetry", "aws_clients", "sessions", "settings", "wire_format",
-    "messages", "events", "erasure", "lists", "sweep", "keys", "api", "bootstrap",
+    "errors", "clock", "metrics", "request_log", "telemetry", "aws_clients", "sessions", "settings", "policies",
+    "wire_format", "messages", "events", "erasure", "lists", "sweep", "keys", "api", "bootstrap",
 )  # fmt: skip
 """What stands in the package, in the order of its imports: a room imports itself and the rooms before it."""
 KNOWS_AWS = re.compile(r"(dynamo|sns|sqs|lambda)_\w+|aws_clients|telemetry|bootstrap")

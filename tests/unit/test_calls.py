@@ -8,7 +8,10 @@ from tests.engines import faults
 from tests.unit.world import NOWHERE, USER, World
 
 
-def test_create_is_one_call(world: World) -> None:
+def test_create_is_one_call_and_one_more_where_the_agents_policy_was_not_read_lately(world: World) -> None:
+    with world.counted() as calls:
+        world.call("create-minimal")
+    assert calls == {"get_item": 1, "put_item": 1}
     for name in ("create-minimal", "create-full", "create-idempotent", "create-idempotent"):
         with world.counted() as calls:
             assert world.call(name).status in {200, 201}

@@ -13,7 +13,7 @@ from tests.engines import faults
 from tests.engines.fake_queue import FakeQueue
 from tests.engines.fake_sns import FakeSns
 from tests.engines.tables import TEMPLATE
-from tests.unit.world import TABLE, TOPIC, World
+from tests.unit.world import POLICIES, TABLE, TOPIC, World
 
 MESSAGES: Final = "messages"
 
@@ -31,6 +31,7 @@ class TalkedIn(World):
         environ = {
             "SESSIONS_TABLE": TABLE,
             "MESSAGES_TABLE": MESSAGES,
+            "AGENT_POLICIES_TABLE": POLICIES,
             "ERASER_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/123456789012/eraser",
             **TOPIC,
             **settings,

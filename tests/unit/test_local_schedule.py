@@ -19,7 +19,7 @@ from local.upcoming import next_event
 from template_reader import Schedule
 from tests.engines.fake_dynamo import FakeDynamo
 from tests.engines.fake_sns import FakeSns
-from tests.engines.tables import create_sessions_table
+from tests.engines.tables import create_agent_policies_table, create_sessions_table
 from tests.unit.world import AGENT, BASE, MINUTE, START_MS, USER, at, gateway_event, sample
 
 LOOK_AHEAD_MS: Final = 175_000
@@ -38,6 +38,7 @@ class Stack:
         self.sessions: list[str] = []
         environ = {
             "SESSIONS_TABLE": self.table,
+            "AGENT_POLICIES_TABLE": create_agent_policies_table(self.dynamo.as_client()),
             "EVENTS_TOPIC_ARN": "arn:aws:sns:eu-west-1:123456789012:t",
             "EVENT_SOURCE": "/s",
             "DUE_SHARDS": "2",

@@ -23,7 +23,7 @@ from template_reader import Template
 from tests.engines import faults
 from tests.engines.fake_queue import FakeQueue
 from tests.engines.fake_sns import FakeSns
-from tests.unit.world import AGENT, ERASER_QUEUE, MESSAGES, MINUTE, START_MS, TABLE, USER, World, at, sample
+from tests.unit.world import AGENT, ERASER_QUEUE, MESSAGES, MINUTE, POLICIES, START_MS, TABLE, USER, World, at, sample
 
 TOPIC: Final = "arn:aws:sns:eu-west-1:123456789012:session-events"
 SOURCE: Final = "/agent-sessions/eu-west-1/sessions"
@@ -49,6 +49,7 @@ class Publishing(World):
         environ = {
             "SESSIONS_TABLE": TABLE,
             "MESSAGES_TABLE": MESSAGES,
+            "AGENT_POLICIES_TABLE": POLICIES,
             "ERASER_QUEUE_URL": ERASER_QUEUE,
             "EVENTS_TOPIC_ARN": TOPIC,
             "EVENT_SOURCE": SOURCE,

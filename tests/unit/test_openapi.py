@@ -21,7 +21,7 @@ from referencing.jsonschema import DRAFT202012
 
 from tests.engines import faults
 from tests.store_suite.examples import a_session
-from tests.unit.world import AGENT, BASE, ERASURES, NOWHERE, STATUS_OF_CODE, USER, Answer, World, sample
+from tests.unit.world import AGENT, AGENTS, BASE, ERASURES, NOWHERE, STATUS_OF_CODE, USER, Answer, World, sample
 from tools import openapi
 
 DOCUMENT: Any = json.loads(openapi.DOCUMENT.read_text("utf-8"))
@@ -204,6 +204,10 @@ ASK: dict[str, Ask] = {
     "renewSession": World.renew,
     "patchTimeout": World.patch,
     "patchMetadata": World.patch_metadata,
+    "listAgentPolicies": lambda world, _: world.policies(limit="1"),
+    "getAgentPolicy": lambda world, _: world.policy(),
+    "putAgentPolicy": lambda world, _: world.put_policy(),
+    "deleteAgentPolicy": lambda world, _: world.delete_policy(),
     "sendMessage": World.say,
     "getMessages": World.messages,
     "getMessage": lambda world, it: world.message(it, said(world, it)),
@@ -223,6 +227,10 @@ PATHS = {
     "renewSession": f"{BASE}/{{sessionId}}/renew",
     "patchTimeout": f"{BASE}/{{sessionId}}/timeout",
     "patchMetadata": f"{BASE}/{{sessionId}}",
+    "listAgentPolicies": AGENTS,
+    "getAgentPolicy": f"{AGENTS}/{{agentId}}/session-policy",
+    "putAgentPolicy": f"{AGENTS}/{{agentId}}/session-policy",
+    "deleteAgentPolicy": f"{AGENTS}/{{agentId}}/session-policy",
     "sendMessage": f"{BASE}/{{sessionId}}/messages",
     "getMessages": f"{BASE}/{{sessionId}}/messages",
     "getMessage": f"{BASE}/{{sessionId}}/messages/{{messageId}}",
@@ -243,6 +251,10 @@ EVENT = {
     "renewSession": "renew",
     "patchTimeout": "patch",
     "patchMetadata": "patch-metadata",
+    "listAgentPolicies": "policy-list",
+    "getAgentPolicy": "policy-get",
+    "putAgentPolicy": "policy-put",
+    "deleteAgentPolicy": "policy-delete",
     "sendMessage": "message-post",
     "getMessages": "message-list",
     "getMessage": "message-get",
@@ -284,6 +296,18 @@ def first_of(world: World, session_id: str) -> str:
     return str(world.messages(session_id).json["messages"][0]["id"])
 
 
+def with_policies(world: World) -> str:
+    world.put_policy()
+    world.put_policy({"warningThresholdMinutes": 7.5}, NOWHERE)
+    return NOWHERE
+
+
+def forbidden(world: World) -> str:
+    world.put_policy({"allowed": False})
+    return NOWHERE
+
+
+POLICY_OPERATIONS = ["listAgentPolicies", "getAgentPolicy", "putAgentPolicy", "deleteAgentPolicy"]
 KEYED = [name for name in ASK if name != "checkHealth"]
 BY_ID = ["getSession", "deleteSession", "heartbeat", "renewSession", "patchTimeout", "patchMetadata"]
 CASES: list[tuple[str, str, Callable[[World], str], Ask]] = [
@@ -314,6 +338,16 @@ CASES: list[tuple[str, str, Callable[[World], str], Ask]] = [
     ("patchMetadata", "400", live, lambda world, it: world.patch_metadata(it, None, headers={"if-match": "x"})),
     ("patchMetadata", "412", live, lambda world, it: world.patch_metadata(it, {}, headers={"if-match": OTHER_VERSION})),
     ("patchMetadata", "413", live, lambda world, it: world.patch_metadata(it, raw=" " * 70_000)),
+    ("createSession", "404", forbidden, ASK["createSession"]),
+    *[(name, "200", with_policies, ASK[name]) for name in POLICY_OPERATIONS],
+    ("getAgentPolicy", "200", forbidden, ASK["getAgentPolicy"]),
+    ("getAgentPolicy", "404", gone, ASK["getAgentPolicy"]),
+    ("deleteAgentPolicy", "404", gone, ASK["deleteAgentPolicy"]),
+    ("listAgentPolicies", "400", gone, lambda world, _: world.policies(limit="0", cursor="x")),
+    ("getAgentPolicy", "400", gone, lambda world, _: world.policy("x")),
+    ("deleteAgentPolicy", "400", gone, lambda world, _: world.delete_policy("x")),
+    ("putAgentPolicy", "400", gone, lambda world, _: world.put_policy({"timeoutMinutes": {"min": None}})),
+    ("putAgentPolicy", "413", gone, lambda world, _: world.put_policy(raw=" " * 70_000)),
     ("sendMessage", "201", live, ASK["sendMessage"]),
     ("sendMessage", "201", talked_in, lambda world, it: world.say(it, role="tool", transport="http")),
     ("sendMessage", "200", live, lambda world, it: [world.say(it, headers=KEY) for _ in range(2)][1]),
@@ -442,7 +476,15 @@ def test_the_webhook_of_a_message_is_its_event(*, with_content: bool) -> None:
         schema_of(DOCUMENT["webhooks"]["messageCreated"]["post"]["requestBody"]).validate(json.loads(event.body))
 
 
-@pytest.mark.parametrize("name, kind", [("sessionExpiring", "expiring"), ("sessionExpired", "expired")])
+@pytest.mark.parametrize(
+    "name, kind",
+    [
+        ("sessionCreated", "created"),
+        ("sessionExpiring", "expiring"),
+        ("sessionExpired", "expired"),
+        ("sessionEnded", "ended"),
+    ],
+)
 def test_what_subscribers_receive_is_what_the_webhooks_say(name: str, kind: EventKind) -> None:
     session = a_session(agent_id=AGENT, user_id=USER)
     body = json.loads(session_event(kind, session, session.expires_at_ms - 1_000, "/agent-sessions/tests").body)

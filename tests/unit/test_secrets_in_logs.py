@@ -20,13 +20,14 @@ from local.gateway import Authorizer, Gateway, HttpAnswer, HttpRequest
 from tests.engines import faults
 from tests.engines.fake_dynamo import FakeDynamo
 from tests.engines.fake_sns import FakeSns
-from tests.engines.tables import create_api_keys_table, create_sessions_table
+from tests.engines.tables import create_agent_policies_table, create_api_keys_table, create_sessions_table
 from tests.logs import everything_logged
 from tests.template_reader import FUNCTIONS, Deployment
 from tests.unit.world import BASE, MovableClock
 
 ENVIRON: Final = {
     "SESSIONS_TABLE": "sessions",
+    "AGENT_POLICIES_TABLE": "policies",
     "API_KEYS_TABLE": "keys",
     "EVENTS_TOPIC_ARN": "arn:aws:sns:eu-west-1:123456789012:events",
     "EVENT_SOURCE": "/test",
@@ -59,6 +60,7 @@ class Callers:
         self.dynamo = FakeDynamo(self.clock)
         self.sns = FakeSns(self.clock)
         create_sessions_table(self.dynamo.as_client(), "sessions")
+        create_agent_policies_table(self.dynamo.as_client(), "policies")
         create_api_keys_table(self.dynamo.as_client(), "keys")
         wiring.wire(Wiring(ENVIRON, self.clock, {"dynamodb": self.dynamo, "sns": self.sns}))
         self.key = api_keys().create("acme", "ci").text

@@ -7,7 +7,7 @@ from agent_sessions.bootstrap import wiring
 from agent_sessions.errors import SettingsError
 from agent_sessions.settings import SessionSettings
 
-from tests.unit.world import TABLE, World, gateway_event
+from tests.unit.world import POLICIES, TABLE, World, gateway_event
 
 
 def read(**env: str) -> SessionSettings:
@@ -100,6 +100,12 @@ def _rewired() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_rewired")
+def test_the_function_does_not_start_without_its_table_of_policies() -> None:
+    with pytest.raises(SettingsError, match="AGENT_POLICIES_TABLE"):
+        World(AGENT_POLICIES_TABLE="").send(gateway_event("health"))
+
+
+@pytest.mark.usefixtures("_rewired")
 def test_the_function_does_not_start_with_settings_that_contradict_one_another() -> None:
     with pytest.raises(SettingsError, match="SESSION_MIN_TIMEOUT_MINUTES"):
         World(SESSION_MIN_TIMEOUT_MINUTES="31").send(gateway_event("health"))
@@ -110,6 +116,7 @@ def test_the_settings_come_from_the_environment_that_was_wired(monkeypatch: pyte
     monkeypatch.setenv("SESSION_DEFAULT_TIMEOUT_MINUTES", "17")
     assert World().new()["timeRemaining"] == 30 * 60_000
     monkeypatch.setenv("SESSIONS_TABLE", TABLE)
+    monkeypatch.setenv("AGENT_POLICIES_TABLE", POLICIES)
     world = World()
     wiring.wire(wiring.Wiring(clock=world.clock, clients={"dynamodb": world.dynamo}))
     assert world.new()["timeRemaining"] == 17 * 60_000

@@ -27,6 +27,7 @@ EVERYTHING = {
     "ApiProvisionedConcurrency": "5",
     "MessagesReservedConcurrency": "200",
     "EraserReservedConcurrency": "2",
+    "LifecycleEvents": "on",
 }
 
 
@@ -78,7 +79,7 @@ def test_production_keeps_its_tables_and_development_leaves_nothing_behind() -> 
             for resource in Deployment(Stage=stage).resources.values()
             if resource["Type"] == "AWS::DynamoDB::Table"
         ]
-        assert len(tables) == 3
+        assert len(tables) == 4
         for table in tables:
             assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == policy
             assert table["Properties"]["DeletionProtectionEnabled"] is protected

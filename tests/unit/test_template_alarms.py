@@ -106,6 +106,9 @@ def test_the_functions_publish_what_the_code_names_with_the_service_as_the_one_d
     assert {frozenset(each) for sets in published.values() for each in sets} == {frozenset({"service"})}
 
 
+_TABLES = ("SessionsTable", "MessagesTable", "AgentPoliciesTable", "ApiKeysTable")
+
+
 def test_every_table_and_every_index_of_the_sessions_has_an_alarm_for_throttling() -> None:
     watched = {
         (dimensions["TableName"], dimensions.get("GlobalSecondaryIndexName"))
@@ -114,7 +117,7 @@ def test_every_table_and_every_index_of_the_sessions_has_an_alarm_for_throttling
     }
     sessions = Deployment().resources["SessionsTable"]["Properties"]
     expected = {("SessionsTable", index["IndexName"]) for index in sessions["GlobalSecondaryIndexes"]}
-    assert watched == expected | {(table, None) for table in ("SessionsTable", "MessagesTable", "ApiKeysTable")}
+    assert watched == expected | {(table, None) for table in _TABLES}
 
 
 PARTITIONS = [

@@ -151,7 +151,7 @@ def test_a_line_of_the_access_log_is_json_with_whatever_a_caller_sends_and_for_w
 def test_cors_lets_pages_send_what_the_api_takes_and_read_what_it_tells() -> None:
     cors = only("AWS::ApiGatewayV2::Api", CorsAllowOrigins=ORIGINS)["CorsConfiguration"]
     assert cors["AllowOrigins"] == ORIGINS.split(",")
-    assert set(cors["AllowMethods"]) == {"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"}
+    assert set(cors["AllowMethods"]) == {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
     assert set(cors["AllowHeaders"]) == {"content-type", "idempotency-key", "if-match", "x-api-key"}
     assert set(cors["ExposeHeaders"]) == {"location", "x-request-id", "retry-after"}
 

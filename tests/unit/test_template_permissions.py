@@ -106,6 +106,16 @@ def test_the_publisher_reads_one_stream_and_changes_one_item_of_the_sessions() -
     assert statements["Lag"]["Condition"] == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [RECORD]}}
 
 
+def test_the_publisher_reads_the_sessions_stream_only_where_their_events_are_on() -> None:
+    off, on = (Deployment(LifecycleEvents=state) for state in ("off", "on"))
+    stream = {action for action, at in on.grants("MessagePublisherFunction") if "SessionsTable.Stream" in at}
+    assert stream == {"dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"}
+    assert not any("SessionsTable.Stream" in at for _, at in off.grants("MessagePublisherFunction"))
+    assert "StreamSpecification" not in off.of_type("AWS::DynamoDB::Table")["SessionsTable"]
+    assert "SessionEventsMapping" not in off.of_type("AWS::Lambda::EventSourceMapping")
+    assert "SessionEventsMapping" in on.of_type("AWS::Lambda::EventSourceMapping")
+
+
 @pytest.mark.parametrize("topic", ["SessionEventsTopic", "AlarmsTopic"])
 def test_topics_refuse_unencrypted_transport(topic: str) -> None:
     statements = topic_policy(topic)
@@ -150,6 +160,6 @@ def test_every_wildcard_in_the_template_has_its_reason_beside_it() -> None:
     lines = PATH.read_text(encoding="utf-8").splitlines()
     wildcard = re.compile(r"^\s*(Action|Resource|Principal|SourceArn)\b.*(\"\*\"|:\*|/\*)")
     found = [number for number, line in enumerate(lines) if wildcard.match(line)]
-    assert len(found) == 7, "the topics' refusals, X-Ray, the gateway's routes and the label of a stream"
+    assert len(found) == 8, "the topics' refusals, X-Ray, the gateway's routes and the labels of two streams"
     for number in found:
         assert any("#" in line for line in lines[number - 4 : number + 1]), f"line {number + 1}: {lines[number]}"

@@ -78,7 +78,8 @@ def test_a_function_starts_with_what_the_template_gives_it_by_default(function: 
 
 @pytest.mark.parametrize("function, name, parameter", tuned(), ids=str)
 def test_the_default_of_a_parameter_is_that_of_the_code(function: str, name: str, parameter: dict[str, Any]) -> None:
-    assert SETTINGS[function].model_fields[name.lower()].default == parameter["Default"]
+    default = SETTINGS[function].model_fields[name.lower()].default
+    assert (str(default).lower() if isinstance(default, bool) else default) == parameter["Default"]
 
 
 @pytest.mark.parametrize("function, name, parameter", tuned(), ids=str)

@@ -15,7 +15,20 @@ from agent_sessions.erasure.users import SETTLED_MS
 from functions.eraser import app as eraser
 from tests.engines import faults
 from tests.engines.fake_sns import FakeSns
-from tests.unit.world import AGENT, ERASER_QUEUE, ERASURES, MESSAGES, MINUTE, NOWHERE, TABLE, TOPIC, USER, World, at
+from tests.unit.world import (
+    AGENT,
+    ERASER_QUEUE,
+    ERASURES,
+    MESSAGES,
+    MINUTE,
+    NOWHERE,
+    POLICIES,
+    TABLE,
+    TOPIC,
+    USER,
+    World,
+    at,
+)
 
 OTHER_USER: Final = "9a1b7c3e-52d4-4f60-8a8b-0c1d2e3f4a5b"
 DIGEST_MODULUS: Final = 1 << 256
@@ -29,6 +42,7 @@ class Erasing(World):
         environ = {
             "SESSIONS_TABLE": TABLE,
             "MESSAGES_TABLE": MESSAGES,
+            "AGENT_POLICIES_TABLE": POLICIES,
             "ERASER_QUEUE_URL": ERASER_QUEUE,
             **TOPIC,
             **settings,

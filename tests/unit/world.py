@@ -20,14 +20,16 @@ from functions.session_api import app
 from functions.session_messages import app as messages_app
 from tests.engines.fake_dynamo import FakeDynamo
 from tests.engines.fake_queue import FakeQueue
-from tests.engines.tables import create_messages_table, create_sessions_table
+from tests.engines.tables import create_agent_policies_table, create_messages_table, create_sessions_table
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 EVENTS: Final = ROOT / "events"
 BASE: Final = "/api/messaging/sessions"
+AGENTS: Final = "/api/messaging/agents"
 ERASURES: Final = "/api/messaging/erasures"
 TABLE: Final = "table-5c1d"
 MESSAGES: Final = "table-5c1d-messages"
+POLICIES: Final = "table-5c1d-policies"
 TOPIC: Final = {
     "EVENTS_TOPIC_ARN": "arn:aws:sns:eu-west-1:123456789012:events",
     "EVENT_SOURCE": "/agent-sessions/tests",
@@ -49,6 +51,7 @@ STATUS_OF_CODE: Final = {
     "FORBIDDEN": 403,
     "SESSION_NOT_FOUND": 404,
     "MESSAGE_NOT_FOUND": 404,
+    "AGENT_NOT_FOUND": 404,
     "ERASURE_NOT_FOUND": 404,
     "ROUTE_NOT_FOUND": 404,
     "METHOD_NOT_ALLOWED": 405,
@@ -185,11 +188,12 @@ def _table_requests() -> list[dict[str, Any]]:
 
     create_sessions_table(Recorder(), TABLE)  # type: ignore[arg-type]
     create_messages_table(Recorder(), MESSAGES)  # type: ignore[arg-type]
+    create_agent_policies_table(Recorder(), POLICIES)  # type: ignore[arg-type]
     return requests
 
 
 def new_table(dynamo: FakeDynamo) -> None:
-    """Make the template's tables of sessions and of messages."""
+    """Make the template's tables of sessions, messages and policies."""
     for request in _table_requests():
         dynamo.create_table(**copy.deepcopy(request))
     dynamo.calls.clear()
@@ -248,7 +252,13 @@ class World:
 
     def restart(self, **settings: str) -> None:
         """Begin a new process of the function, with these settings."""
-        environ = {"SESSIONS_TABLE": TABLE, "MESSAGES_TABLE": MESSAGES, "ERASER_QUEUE_URL": ERASER_QUEUE, **settings}
+        environ = {
+            "SESSIONS_TABLE": TABLE,
+            "MESSAGES_TABLE": MESSAGES,
+            "AGENT_POLICIES_TABLE": POLICIES,
+            "ERASER_QUEUE_URL": ERASER_QUEUE,
+            **settings,
+        }
         wiring.wire(wiring.Wiring(environ, self.clock, {"dynamodb": self._client, "sqs": self.queue}))
 
     # --- calls
@@ -333,6 +343,20 @@ class World:
     def page(self, *, tenant: str | None = "acme", **query: str) -> Answer:
         """One page of the list."""
         return self.call("list", query=query, tenant=tenant)
+
+    def put_policy(self, body: object = None, agent: str = AGENT, **changes: Any) -> Answer:
+        """Give an agent a policy: the sample's, or another."""
+        return self.call("policy-put", path=f"{AGENTS}/{agent}/session-policy", body=body, **changes)
+
+    def policy(self, agent: str = AGENT, **changes: Any) -> Answer:
+        return self.call("policy-get", path=f"{AGENTS}/{agent}/session-policy", **changes)
+
+    def delete_policy(self, agent: str = AGENT, **changes: Any) -> Answer:
+        return self.call("policy-delete", path=f"{AGENTS}/{agent}/session-policy", **changes)
+
+    def policies(self, *, tenant: str | None = "acme", **query: str) -> Answer:
+        """One page of the tenant's policies."""
+        return self.call("policy-list", query=query, tenant=tenant)
 
     def erase(self, user: str = USER, **changes: Any) -> Answer:
         """Ask for the erasure of a user."""

@@ -19,7 +19,12 @@ _SETTINGS: Final = SessionSettings.model_fields | SweepSettings.model_fields
 
 # A session: active with heartbeats, then it idles out. Its item stays as long as the longest session would, for the
 # retention, for a day, and for some day until TTL removes it.
-ACTIVE, READS, TALK = HOUR, 2, 20  # messages, each within 1 KB and polled for once
+ACTIVE, READS, POLICY_READS, TALK = (
+    HOUR,
+    2,
+    1,
+    20,
+)  # a policy's at most, as processes remember it; messages, each within 1 KB and polled for once
 _TIMEOUT, _THRESHOLD = (_SETTINGS[f"session_{of}_minutes"].default for of in ("default_timeout", "warning_threshold"))
 LIFETIME: Final = ACTIVE + _TIMEOUT * MINUTE
 HINTED: Final = ((_TIMEOUT - _THRESHOLD) * MINUTE - WARNED_EARLY_MS / 1_000) / 2  # from a heartbeat to its `renewAfter`
@@ -80,7 +85,7 @@ def load(live: float, heartbeat: float = MINUTE) -> Load:
         requests=created * (1 + beats + READS + 2 * TALK),
         item_writes=created * (beats + REARMS + 4),  # created, warned, unlisted, announced
         due_writes=due_writes,
-        reads=created * (READS + MET * MET_UNITS),
+        reads=created * (READS + POLICY_READS + MET * MET_UNITS),
         met=created * MET,
         stored_gb=(created * STORED * (ITEM_BYTES + 100 + LISTED_BYTES) + live * (ENTRY_BYTES + 100)) / 1e9,
         sweeps=sweeps,
@@ -97,7 +102,7 @@ def components(live: float, heartbeat: float = MINUTE) -> dict[str, float]:
     return _answered(of.requests * MONTH) | {
         "heartbeats, a write unit each": prices.WRITE_UNIT.of(of.created * (ACTIVE // heartbeat) * MONTH),
         "creating, reading and unlisting": prices.WRITE_UNIT.of(listed * MONTH)
-        + prices.READ_UNIT.of(of.created * READS * MONTH),
+        + prices.READ_UNIT.of(of.created * (READS + POLICY_READS) * MONTH),
         "messages, two write units each": prices.WRITE_UNIT.of(2 * talk) + prices.READ_UNIT.of(2 * talk),
         "events of messages, a run each": prices.PUBLISH.of(talk)
         + _function(talk * CALL_SECONDS, talk)

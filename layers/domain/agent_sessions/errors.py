@@ -7,6 +7,7 @@ SessionServiceError
 ├── Forbidden                 the key's scope does not allow the route
 ├── RouteNotFound             no such path
 ├── MethodNotAllowed          the path exists, the verb does not
+├── AgentNotFound             the agent has no policy, or may have no sessions
 ├── MessageNotFound           the session has no such message
 ├── ErasureNotFound           the tenant has no such erasure
 ├── SessionNotFound           unknown, deleted, retired, malformed id, or another tenant's
@@ -125,6 +126,16 @@ class SessionNotFound(SessionServiceError):
     def __init__(self) -> None:
         """Name no session."""
         super().__init__("There is no such session.")
+
+
+class AgentNotFound(SessionServiceError):
+    """The agent has no policy, or by its policy no sessions."""
+
+    code = "AGENT_NOT_FOUND"
+
+    def __init__(self) -> None:
+        """Name no agent."""
+        super().__init__("There is no such agent.")
 
 
 class MessageNotFound(SessionServiceError):

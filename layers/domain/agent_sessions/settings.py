@@ -64,6 +64,8 @@ class SessionSettings(_Settings):
     due_shards: Shards = 8
     tenant_shards: Shards = 4
     list_shards: Annotated[int, Field(ge=0, le=32)] = 0
+    agent_policies_table: str = ""
+    require_agent_policy: bool = False
 
     @property
     def listed_shards(self) -> int:

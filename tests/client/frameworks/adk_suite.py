@@ -132,7 +132,7 @@ VALUES = [None, True, 7, 2**53 + 1, 0.1, 1e300, "", "text", "\u2603", [1, [None]
 KEYS = ["a", "b", "user:name", "app:theme", "temp:draft"]
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_random_life_is_the_same_on_every_service(trial: Trial, seed: int) -> None:
     chance = random.Random(seed)
 

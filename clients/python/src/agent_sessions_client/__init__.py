@@ -11,7 +11,6 @@ from agent_sessions_client.conversation import AsyncConversation, Conversation, 
 from agent_sessions_client.errors import ApiError, ClientError
 from agent_sessions_client.models import (
     Deletion,
-    Erasure,
     Health,
     Message,
     MessagePage,
@@ -20,6 +19,7 @@ from agent_sessions_client.models import (
     Session,
     TimeoutConfig,
 )
+from agent_sessions_client.operator_models import Erasure, ExportPart
 
 __all__ = [
     "ApiError",
@@ -31,6 +31,7 @@ __all__ = [
     "Ended",
     "Erasure",
     "Expiring",
+    "ExportPart",
     "Health",
     "Message",
     "MessagePage",

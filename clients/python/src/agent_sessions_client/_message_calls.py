@@ -138,6 +138,28 @@ class MessageCalls(Caller):
             raise MessageRedacted(body["id"], body["sequence"])
         return Message.from_json(body)
 
+    def redact_message(self, session_id: Id, message_id: str) -> Operation[int]:
+        """Remove the content of a message and keep its number. Return how many messages this very call emptied: 1 or 0.
+
+        Raises:
+            MessageNotFound: the session has no such message.
+            NoAnswer: the answer was lost. The call is not repeated, as a repeat would report 0.
+
+        """
+        path = f"{address_of(session_id)}/messages/{quote(message_id)}"
+        emptied: int = (yield from self.json(Request("DELETE", path, Repeat.WHEN_REFUSED)))["data"]["redacted"]
+        return emptied
+
+    def redact_messages(self, session_id: Id) -> Operation[int]:
+        """Remove the content of all messages that stand, and keep their numbers. Return how many were emptied."""
+        emptied = 0
+        while True:
+            request = Request("DELETE", f"{address_of(session_id)}/messages", Repeat.WHEN_REFUSED)
+            done = (yield from self.json(request))["data"]
+            emptied += int(done["redacted"])
+            if not done["pending"]:
+                return emptied
+
 
 def _message(
     content: str,

@@ -1,14 +1,14 @@
-"""The calls for operators, as steps: erasure of users. They need a key of scope `full`."""
+"""The calls for operators, as steps: erasure and export. They need a key of scope `full`."""
 
-from agent_sessions_client._caller import Caller, Id
+from agent_sessions_client._caller import Caller, Id, Slice, address_of, query_of
 from agent_sessions_client._steps import Operation, Repeat, Request
-from agent_sessions_client.models import Erasure
+from agent_sessions_client.operator_models import Erasure, ExportPart
 
 ERASURES = "/api/messaging/erasures"
 
 
 class OperatorCalls(Caller):
-    """Erasure."""
+    """Erasure and export."""
 
     def erase_user(self, user_id: Id) -> Operation[Erasure]:
         """Remove every session of a user that was created before this call, with its messages.
@@ -31,3 +31,22 @@ class OperatorCalls(Caller):
 
         """
         return Erasure.from_json((yield from self.json(Request("GET", f"{ERASURES}/{erasure_id}", Repeat.ALWAYS))))
+
+    def export_session(self, session_id: Id, *, expired: bool = False) -> Operation[Slice[ExportPart]]:
+        """Iterate over the parts of an export: the session and its messages, oldest first, as the service stores them.
+
+        `expired` also exports a session that has expired. An export ends before a message that is still being written.
+
+        Raises:
+            SessionExpired, SessionNotFound: the session has ended.
+
+        """
+
+        def part(cursor: str | None) -> Operation[Slice[ExportPart]]:
+            query = query_of(cursor=cursor, expired="true" if expired else None)
+            request = Request("GET", f"{address_of(session_id)}/export", Repeat.ALWAYS, query=query)
+            found = ExportPart.from_json((yield from self.json(request)))
+            goes_on = found.next_cursor is not None and found.next_cursor != cursor
+            return Slice((found,), (lambda: part(found.next_cursor)) if goes_on else None)
+
+        return part(None)

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from agent_sessions.api.responses import error_json
 from agent_sessions.clock import Clock
 from agent_sessions.errors import (
+    AgentNotFound,
     ErasureNotFound,
     Forbidden,
     IdempotencyKeyReused,
@@ -34,6 +35,8 @@ from agent_sessions.metrics import REQUEST_ERRORS, TelemetryPort
 
 ROOT_PATH: Final = "/api/messaging"
 BASE_PATH: Final = f"{ROOT_PATH}/sessions"
+AGENTS_PATH: Final = f"{ROOT_PATH}/agents"
+POLICY_PATH: Final = f"{AGENTS_PATH}/{{agentId}}/session-policy"
 ERASURES_PATH: Final = f"{ROOT_PATH}/erasures"
 
 STATUS: Final[Mapping[type[SessionServiceError], int]] = {
@@ -41,6 +44,7 @@ STATUS: Final[Mapping[type[SessionServiceError], int]] = {
     InvalidRequest: 400,
     Unauthorized: 401,
     Forbidden: 403,
+    AgentNotFound: 404,
     SessionNotFound: 404,
     MessageNotFound: 404,
     ErasureNotFound: 404,
@@ -72,6 +76,8 @@ SCOPES: Final[Mapping[tuple[str, str], frozenset[str]]] = {
     ("/{id}/messages", "DELETE"): frozenset({"full"}),
     ("/{id}/messages/{messageId}", "DELETE"): frozenset({"full"}),
     ("/{id}/export", "GET"): frozenset({"full"}),
+    (AGENTS_PATH, "GET"): frozenset({"full"}),
+    **{(POLICY_PATH, verb): frozenset({"full"}) for verb in ("GET", "PUT", "DELETE")},
     (ERASURES_PATH, "POST"): frozenset({"full"}),
     (f"{ERASURES_PATH}/{{erasureId}}", "GET"): frozenset({"full"}),
 }

@@ -5,20 +5,22 @@ from typing import TYPE_CHECKING
 
 from agent_sessions.api import responses
 from agent_sessions.api.edge import (
+    AGENTS_PATH,
     BASE_PATH,
     ERASURES_PATH,
     EXPORT_ROUTE,
     MESSAGE_ROUTE,
     MESSAGES_ROUTE,
+    POLICY_PATH,
     Answer,
     HttpApi,
     Request,
     Route,
 )
 from agent_sessions.api.json_body import metadata_patch, read_object
-from agent_sessions.api.requests import Requests
+from agent_sessions.api.requests import Requests, is_uuid
 from agent_sessions.clock import Clock
-from agent_sessions.errors import PreconditionFailed
+from agent_sessions.errors import AgentNotFound, PreconditionFailed
 from agent_sessions.metrics import (
     ERASURES_REQUESTED,
     MESSAGES_ERASED,
@@ -30,14 +32,16 @@ from agent_sessions.metrics import (
     SESSIONS_RENEWED,
     TelemetryPort,
 )
+from agent_sessions.policies.service import AgentPolicies
 from agent_sessions.sessions.attempts import Snapshot
-from agent_sessions.sessions.model import TimeoutConfig
+from agent_sessions.sessions.model import Session, TimeoutConfig
 from agent_sessions.sessions.service import SessionService
 from agent_sessions.settings import SessionSettings
 
 if TYPE_CHECKING:
     from agent_sessions.api.erasures import ErasureApi
     from agent_sessions.api.list_query import ListApi
+    from agent_sessions.api.policies import PolicyApi
     from agent_sessions.erasure.service import SessionRemoval
     from agent_sessions.sweep.health import HealthService
 
@@ -51,6 +55,8 @@ class SessionApi(HttpApi):
         sessions: SessionService,
         removal: "Callable[[], SessionRemoval]",
         lists: "Callable[[], ListApi]",
+        policies: AgentPolicies,
+        policy_api: "Callable[[], PolicyApi]",
         erasures: "Callable[[], ErasureApi]",
         health: "Callable[[], HealthService]",
         settings: SessionSettings,
@@ -62,6 +68,8 @@ class SessionApi(HttpApi):
         self._sessions = sessions
         self._removal = removal
         self._lists = lists
+        self._policies = policies
+        self._policy_api = policy_api
         self._erasure_api = erasures
         self._health = health
         self._requests = Requests(settings)
@@ -88,8 +96,24 @@ class SessionApi(HttpApi):
                 return self._actions[action]._replace(session_id=session_id.lower())
             case ["sessions", _, "messages", _]:
                 return MESSAGE_ROUTE
+            case ["agents", *rest]:
+                return self._agents_route(rest)
             case ["erasures", *rest]:
                 return self._erasure_route(rest)
+            case _:
+                return None
+
+    def _agents_route(self, parts: list[str]) -> Route | None:
+        match parts:
+            case []:
+                return Route(AGENTS_PATH, {"GET": self._list_policies})
+            case [agent_id, "session-policy"]:
+                verbs = {
+                    "GET": lambda request: self._get_policy(request, agent_id),
+                    "PUT": lambda request: self._put_policy(request, agent_id),
+                    "DELETE": lambda request: self._delete_policy(request, agent_id),
+                }
+                return Route(POLICY_PATH, verbs)
             case _:
                 return None
 
@@ -105,8 +129,12 @@ class SessionApi(HttpApi):
 
     def _create(self, request: Request) -> Answer:
         body = read_object(request.body, is_base64=request.is_base64)
-        wanted = self._requests.new_session(body, request.headers.get("idempotency-key"))
-        (session, now_ms), is_new = self._sessions.create(request.tenant_id, wanted)
+        agent_id = body.get("agentId")
+        policy = self._policies.in_force(request.tenant_id, agent_id.lower()) if is_uuid(agent_id) else None
+        wanted, refusal = self._requests.new_session(body, request.headers.get("idempotency-key"), policy)
+        if not self._policies.allows(policy):
+            refusal = AgentNotFound()
+        (session, now_ms), is_new = self._sessions.create(request.tenant_id, wanted, refusal)
         return Answer(
             201 if is_new else 200,
             responses.session_json(session, now_ms),
@@ -137,8 +165,10 @@ class SessionApi(HttpApi):
         return _session_answer(self._sessions.renew(request.tenant_id, request.session_id), SESSIONS_RENEWED)
 
     def _patch_timeout(self, request: Request) -> Answer:
-        def merge(kept: TimeoutConfig) -> TimeoutConfig:
-            return self._requests.merged_timeout(read_object(request.body, is_base64=request.is_base64), kept)
+        def merge(kept: Session) -> TimeoutConfig:
+            body = read_object(request.body, is_base64=request.is_base64)
+            policy = self._policies.in_force(request.tenant_id, kept.agent_id.lower())
+            return self._requests.merged_timeout(body, kept.timeout, policy)
 
         patched = self._sessions.patch_timeout(request.tenant_id, request.session_id, merge)
         return _session_answer(patched, SESSIONS_PATCHED)
@@ -157,6 +187,19 @@ class SessionApi(HttpApi):
     def _delete(self, request: Request) -> Answer:
         ended = self._removal().end(request.tenant_id, request.session_id)
         return Answer(200, responses.deletion_json(request.session_id, ended), metric=SESSIONS_ENDED)
+
+    def _list_policies(self, request: Request) -> Answer:
+        return Answer(200, self._policy_api().page(request.tenant_id, request.query))
+
+    def _get_policy(self, request: Request, agent_id: str) -> Answer:
+        return Answer(200, self._policy_api().get(request.tenant_id, agent_id))
+
+    def _put_policy(self, request: Request, agent_id: str) -> Answer:
+        body = read_object(request.body, is_base64=request.is_base64)
+        return Answer(200, self._policy_api().put(request.tenant_id, agent_id, body))
+
+    def _delete_policy(self, request: Request, agent_id: str) -> Answer:
+        return Answer(200, self._policy_api().delete(request.tenant_id, agent_id))
 
     def _request_erasure(self, request: Request) -> Answer:
         body = read_object(request.body, is_base64=request.is_base64)

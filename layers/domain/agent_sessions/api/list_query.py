@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from agent_sessions.api.requests import UUID_PATTERN, idempotency_key_problems
+from agent_sessions.api.requests import idempotency_key_problems, is_uuid
 from agent_sessions.errors import FieldProblem, InvalidRequest
 from agent_sessions.lists.pages import ListQuery, SessionList, SessionPage
 from agent_sessions.sessions.service import SessionService
@@ -12,7 +12,6 @@ from agent_sessions.sessions.service import SessionService
 DEFAULT_PAGE_SIZE: Final = 50
 MAX_PAGE_SIZE: Final = 100
 _PAGE_SIZE: Final = re.compile("[0-9]{1,9}")
-_UUID: Final = re.compile(UUID_PATTERN[1:-1])
 
 
 class ListApi:
@@ -49,6 +48,15 @@ class ListApi:
         return SessionPage([found.session] if found else [], found.now_ms if found else 0, None)
 
 
+def page_size(parameters: Mapping[str, str], problems: list[FieldProblem]) -> int:
+    """Read the parameter `limit`; where it is wrong, add that to `problems`."""
+    limit = parameters.get("limit", str(DEFAULT_PAGE_SIZE))
+    if _PAGE_SIZE.fullmatch(limit) and 1 <= int(limit) <= MAX_PAGE_SIZE:
+        return int(limit)
+    problems.append(FieldProblem("limit", f"must be a whole number from 1 to {MAX_PAGE_SIZE}", limit))
+    return DEFAULT_PAGE_SIZE
+
+
 def list_query(tenant_id: str, parameters: Mapping[str, str]) -> ListQuery:
     """Check the query string of a list; unknown parameters are ignored.
 
@@ -59,17 +67,15 @@ def list_query(tenant_id: str, parameters: Mapping[str, str]) -> ListQuery:
     problems = [
         FieldProblem(name, "must be a UUID", parameters[name])
         for name in ("userId", "agentId")
-        if name in parameters and not _UUID.fullmatch(parameters[name])
+        if name in parameters and not is_uuid(parameters[name])
     ]
-    limit = parameters.get("limit", str(DEFAULT_PAGE_SIZE))
-    if not (_PAGE_SIZE.fullmatch(limit) and 1 <= int(limit) <= MAX_PAGE_SIZE):
-        problems.append(FieldProblem("limit", f"must be a whole number from 1 to {MAX_PAGE_SIZE}", limit))
+    limit = page_size(parameters, problems)
     if problems:
         raise InvalidRequest(problems)
     return ListQuery(
         tenant_id=tenant_id,
         user_id=parameters.get("userId"),
         agent_id=parameters.get("agentId"),
-        limit=int(limit),
+        limit=limit,
         cursor=parameters.get("cursor") or None,
     )

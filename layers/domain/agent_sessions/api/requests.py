@@ -6,8 +6,8 @@ All faults of a request come in one answer. Ranges are compared as sent, before 
 import json
 import re
 from collections.abc import Mapping
-from functools import cached_property
-from typing import Annotated, Any, Final
+from functools import cached_property, partial
+from typing import Annotated, Any, Final, NamedTuple, TypeGuard
 
 from pydantic import (
     AfterValidator,
@@ -17,9 +17,7 @@ from pydantic import (
     PlainValidator,
     StrictBool,
     ValidationError,
-    ValidationInfo,
     create_model,
-    field_validator,
 )
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
@@ -30,7 +28,8 @@ from agent_sessions.api.json_body import (
     MAX_METADATA_DEPTH,
     metadata_json,
 )
-from agent_sessions.errors import MISSING, FieldProblem, InvalidRequest
+from agent_sessions.errors import MISSING, FieldProblem, InvalidRequest, SessionServiceError
+from agent_sessions.policies.model import AgentPolicy, Span, TimeoutRules, agent_rules, service_rules
 from agent_sessions.sessions.ids import request_hash
 from agent_sessions.sessions.model import Minutes, TimeoutConfig
 from agent_sessions.sessions.service import NewSession
@@ -38,6 +37,7 @@ from agent_sessions.settings import SessionSettings, whole
 
 UUID_PATTERN: Final = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 IDEMPOTENCY_KEY_PATTERN: Final = "^[!-~]{1,255}$"
+_UUID: Final = re.compile(UUID_PATTERN[1:-1])
 _IDEMPOTENCY_KEY: Final = re.compile(IDEMPOTENCY_KEY_PATTERN[1:-1])
 
 TIMEOUT_FIELDS: Final = tuple(map(to_camel, TimeoutConfig._fields))
@@ -52,12 +52,11 @@ _WORDING: Final[Mapping[str, str]] = {
     "string_pattern_mismatch": "must be a UUID",
     "bool_type": "must be true or false",
     "model_type": "must be a JSON object",
-    "float_type": "must be a number from {low} to {high}",
-    "greater_than_equal": "must be from {low} to {high}",
-    "less_than_equal": "must be from {low} to {high}",
-    "timeout_bound": "must be from {low} to {high}",
+    "float_type": "must be a number from {bounds}",
+    "greater_than_equal": "must be from {bounds}",
+    "less_than_equal": "must be from {bounds}",
 }
-"""pydantic's error types in the API's words; `{low}` and `{high}` are the bounds that really hold."""
+"""pydantic's error types in the API's words; `{bounds}` are those that really hold."""
 
 
 def _metadata_text(value: object) -> str:
@@ -82,23 +81,9 @@ _METADATA_SCHEMA: Final[dict[str, Any]] = {
 
 
 class TimeoutFields(BaseModel):
-    """The timeout settings that were sent. `Requests` makes its models from this one: the fields have its bounds.
-
-    The validation context is the timeout in minutes that holds where none is sent.
-    """
+    """The timeout settings that were sent. `Requests` makes its models from this one: the fields have its bounds."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, defer_build=True)
-
-    @field_validator("max_duration_minutes", "warning_threshold_minutes", check_fields=False)
-    @classmethod
-    def _compare_with_timeout(cls, value: Minutes, info: ValidationInfo) -> Minutes:
-        """Refuse a duration below the timeout and a threshold above it; a timeout at fault is compared with nothing."""
-        timeout: Minutes | None = info.data.get("timeout_minutes", value)
-        if timeout is None:
-            timeout = info.context or value
-        if value < timeout if info.field_name == "max_duration_minutes" else value > timeout:
-            raise PydanticCustomError("timeout_bound", "is on the wrong side of timeoutMinutes")
-        return value
 
     def as_sent(self) -> dict[str, Any]:
         """Return the settings that were sent, by their names in `TimeoutConfig`."""
@@ -116,17 +101,24 @@ class CreateFields(BaseModel):
     timeout_config: TimeoutFields | None = None
 
 
+class Wanted(NamedTuple):
+    """A checked request for a session, and what the agent's policy has against it, which no repeat suffers from."""
+
+    session: NewSession
+    refusal: SessionServiceError | None
+
+
 class Requests:
     """Checks requests against the bounds of one deployment."""
 
     def __init__(self, settings: SessionSettings) -> None:
         """Make the model of a create at once, as every start needs it; a patch's is made when one comes."""
-        self._settings = settings
+        self.rules = service_rules(settings)
         self.new_timeouts = self._timeout_model(
             "NewTimeoutConfig",
             "Omitted settings take the service's defaults. maxDurationMinutes and its default are at least "
             "timeoutMinutes; warningThresholdMinutes is at most timeoutMinutes, and its default at most half of it.",
-            defaults=self._defaults(settings.session_default_timeout_minutes)._asdict(),
+            defaults=self.rules.config(self.rules.timeout.default)._asdict(),
         )
         optional_timeouts: Any = self.new_timeouts | None
         self.create = create_model(
@@ -147,8 +139,8 @@ class Requests:
             json_schema_extra={"anyOf": [{"maxProperties": 0}, *_ONE_OF_THE_FOUR]},
         )
 
-    def new_session(self, body: dict[str, Any], idempotency_key: str | None) -> NewSession:
-        """Check a create request.
+    def new_session(self, body: dict[str, Any], idempotency_key: str | None, policy: AgentPolicy | None) -> Wanted:
+        """Check a create request for an agent with this policy.
 
         Raises:
             InvalidRequest: with every field at fault, the header included.
@@ -160,21 +152,30 @@ class Requests:
             for name in TIMEOUT_FIELDS
             if name in body
         ]
-        default = self._settings.session_default_timeout_minutes
+        rules = self._rules_for(policy)
+        default = rules.timeout.default
+        sent = body.get("timeoutConfig")
+        of_agent = partial(
+            _problems,
+            sent=sent if isinstance(sent, dict) else {},
+            rules=rules,
+            timeout=default,
+            timeout_in_words=f"timeoutMinutes {default}",
+            prefix="timeoutConfig.",
+        )
         try:
-            request = self.create.model_validate(body, context=default)
+            request = self.create.model_validate(body)
         except ValidationError as error:
-            sent = body.get("timeoutConfig")
-            in_force = _timeout_in_words(sent if isinstance(sent, dict) else {}, f"timeoutMinutes {default}")
-            raise InvalidRequest(problems + self._problems(error, in_force)) from None
-        if problems:
-            raise InvalidRequest(problems)
+            raise InvalidRequest(problems + of_agent(error)) from None
+        against_rules = of_agent(None)
+        if problems or (against_rules and policy is None):
+            raise InvalidRequest(problems + against_rules)
         timeouts = request.timeout_config.as_sent() if request.timeout_config else {}
-        return NewSession(
+        session = NewSession(
             agent_id=request.agent_id,
             user_id=request.user_id,
             metadata_json=request.metadata,
-            timeout=self._defaults(timeouts.get("timeout_minutes", default))._replace(**timeouts),
+            timeout=rules.config(timeouts.get("timeout_minutes", default))._replace(**timeouts),
             request_hash=request_hash(
                 request.agent_id.lower(),
                 request.user_id.lower(),
@@ -183,8 +184,9 @@ class Requests:
             ),
             idempotency_key=idempotency_key,
         )
+        return Wanted(session, InvalidRequest(against_rules) if against_rules else None)
 
-    def merged_timeout(self, body: dict[str, Any], kept: TimeoutConfig) -> TimeoutConfig:
+    def merged_timeout(self, body: dict[str, Any], kept: TimeoutConfig, policy: AgentPolicy | None) -> TimeoutConfig:
         """Check a patch against the session's own settings and return the config that would be in force.
 
         Raises:
@@ -193,34 +195,36 @@ class Requests:
         """
         if body and not any(name in body for name in TIMEOUT_FIELDS):
             raise InvalidRequest([_unknown_patch(body)])
-        problems: list[FieldProblem] = []
+        fault: ValidationError | None = None
         merged = kept
         try:
-            merged = kept._replace(**self.patch.model_validate(body, context=kept.timeout_minutes).as_sent())
+            merged = kept._replace(**self.patch.model_validate(body).as_sent())
         except ValidationError as error:
-            own = f"the session's timeoutMinutes of {kept.timeout_minutes}"
-            problems = self._problems(error, _timeout_in_words(body, own))
+            fault = error
+        own = f"the session's timeoutMinutes of {kept.timeout_minutes}"
+        problems = _problems(
+            fault, sent=body, rules=self._rules_for(policy), timeout=kept.timeout_minutes, timeout_in_words=own
+        )
         if "timeoutMinutes" in body and not any(problem.field == "timeoutMinutes" for problem in problems):
             problems = _conflicts_with_kept(body, kept) + problems
         if problems:
             raise InvalidRequest(problems)
         return merged
 
+    def _rules_for(self, policy: AgentPolicy | None) -> TimeoutRules:
+        return self.rules if policy is None else agent_rules(policy, self.rules)
+
     def _timeout_model(
         self, name: str, description: str, defaults: Mapping[str, Any] | None = None, **config: object
     ) -> type[TimeoutFields]:
         """Make a model of the four settings. `defaults` are for its JSON schema: what is not sent stays unset."""
-        shortest = self._settings.session_min_timeout_minutes
-        longest = self._settings.session_max_timeout_minutes
+        rules = self.rules
         kinds = {
-            "timeout_minutes": (_minutes(shortest, longest), "Inactivity timeout in minutes."),
+            "timeout_minutes": (_minutes(rules.timeout), "Inactivity timeout in minutes."),
             "auto_renew": (StrictBool, "Renew on activity."),
-            "max_duration_minutes": (
-                _minutes(shortest, self._settings.longest_duration_minutes),
-                "Total lifetime from creation in minutes.",
-            ),
+            "max_duration_minutes": (_minutes(rules.max_duration), "Total lifetime from creation in minutes."),
             "warning_threshold_minutes": (
-                _minutes(1, longest),
+                _minutes(rules.warning_threshold),
                 "How long before expiry the warning goes out, in minutes.",
             ),
         }
@@ -237,42 +241,76 @@ class Requests:
         }
         return create_model(name, __base__=TimeoutFields, __doc__=description, __cls_kwargs__=config, **fields)
 
-    def _defaults(self, timeout: Minutes) -> TimeoutConfig:
-        """Return the service's defaults, which give way to this timeout (docs/contract.md, Create a session).
 
-        A timeout of 5 minutes has a threshold of 2.5; one of 1,000 a duration of 1,000.
-        """
-        settings = self._settings
-        return TimeoutConfig(
-            timeout_minutes=timeout,
-            auto_renew=True,
-            max_duration_minutes=max(settings.session_max_duration_minutes, timeout),
-            warning_threshold_minutes=whole(min(settings.session_warning_threshold_minutes, max(1, timeout / 2))),
-        )
+class _Bounds(NamedTuple):
+    """What one field may be, in minutes, and how its bounds are named: by their values, or by another field."""
 
-    def _problems(self, error: ValidationError, timeout_in_force: str) -> list[FieldProblem]:
-        """Put pydantic's errors into the API's words. `timeout_in_force` names the bound of the other settings."""
-        faults = error.errors(include_url=False)
-        settings = self._settings
-        shortest: Minutes | str = settings.session_min_timeout_minutes
-        longest: Minutes | str = settings.session_max_timeout_minutes
-        bounds = {"timeoutMinutes": (shortest, longest)}
-        if not any(fault["loc"][-1] == "timeoutMinutes" for fault in faults):
-            shortest = longest = timeout_in_force
-        bounds["maxDurationMinutes"] = (shortest, settings.longest_duration_minutes)
-        bounds["warningThresholdMinutes"] = (1, longest)
-        problems = []
-        for fault in faults:
-            low, high = bounds.get(str(fault["loc"][-1]), (0, 0))
-            words = _WORDING.get(fault["type"])
-            problems.append(
-                FieldProblem(
-                    field=".".join(str(part) for part in fault["loc"]),
-                    message=words.format(low=low, high=high) if words else fault["msg"],
-                    value=MISSING if fault["type"] == "missing" else fault["input"],
-                )
+    low: Minutes
+    high: Minutes
+    words: str
+
+
+def _bounds(rules: TimeoutRules, timeout: Minutes | None, timeout_in_words: str) -> dict[str, _Bounds]:
+    """Return the bounds that really hold. `timeout` is the one in force; None where it is at fault itself."""
+    (_, shortest, longest), (_, low, high) = rules.timeout, rules.max_duration
+    _, least, most = rules.warning_threshold
+    low_words, most_words = str(low), str(most)
+    if timeout is not None:
+        if timeout >= low:
+            low, low_words = timeout, timeout_in_words
+        if timeout <= most:
+            most, most_words = timeout, timeout_in_words
+    return {
+        "timeoutMinutes": _Bounds(shortest, longest, f"{shortest} to {longest}"),
+        "maxDurationMinutes": _Bounds(low, high, f"{low_words} to {high}"),
+        "warningThresholdMinutes": _Bounds(least, most, f"{least} to {most_words}"),
+    }
+
+
+def _problems(
+    error: ValidationError | None,
+    *,
+    sent: Mapping[str, Any],
+    rules: TimeoutRules,
+    timeout: Minutes,
+    timeout_in_words: str,
+    prefix: str = "",
+) -> list[FieldProblem]:
+    """Put pydantic's errors into the API's words, and compare the other timeout settings that were sent with `rules`.
+
+    `timeout` holds where none is sent, and is called `timeout_in_words`. The settings' names begin with `prefix`.
+    """
+    faults = error.errors(include_url=False) if error else []
+    at_fault = {str(fault["loc"][-1]) for fault in faults}
+    span = rules.timeout
+    in_force: Minutes | None = timeout
+    if "timeoutMinutes" in at_fault:
+        in_force = None
+    elif "timeoutMinutes" in sent:
+        in_force = sent["timeoutMinutes"] if span.low <= sent["timeoutMinutes"] <= span.high else None
+        timeout_in_words = f"timeoutMinutes {sent['timeoutMinutes']}"
+    bounds = _bounds(rules, in_force, timeout_in_words)
+    problems = []
+    for fault in faults:
+        words = _WORDING.get(fault["type"])
+        of_field = bounds.get(str(fault["loc"][-1]))
+        problems.append(
+            FieldProblem(
+                field=".".join(str(part) for part in fault["loc"]),
+                message=words.format(bounds=of_field.words if of_field else "") if words else fault["msg"],
+                value=MISSING if fault["type"] == "missing" else fault["input"],
             )
-        return problems
+        )
+    return problems + [
+        FieldProblem(f"{prefix}{name}", f"must be from {of_field.words}", sent[name])
+        for name, of_field in bounds.items()
+        if name in sent and name not in at_fault and not of_field.low <= sent[name] <= of_field.high
+    ]
+
+
+def is_uuid(value: object) -> TypeGuard[str]:
+    """Return whether a value has the form of a UUID."""
+    return isinstance(value, str) and _UUID.fullmatch(value) is not None
 
 
 def idempotency_key_problems(key: str | None) -> list[FieldProblem]:
@@ -282,21 +320,15 @@ def idempotency_key_problems(key: str | None) -> list[FieldProblem]:
     return [FieldProblem("Idempotency-Key", "must be 1 to 255 visible ASCII characters", key)]
 
 
-def _minutes(low: Minutes, high: Minutes) -> Any:  # noqa: ANN401 - a type made at run time
-    return Annotated[float, Field(strict=True, ge=low, le=high), AfterValidator(whole)]
-
-
-def _timeout_in_words(sent: Mapping[str, Any], otherwise: str) -> str:
-    """Name the timeout that was sent and its value, or return `otherwise` where none was."""
-    return f"timeoutMinutes {sent['timeoutMinutes']}" if "timeoutMinutes" in sent else otherwise
+def _minutes(span: Span) -> Any:  # noqa: ANN401 - a type made at run time
+    return Annotated[float, Field(strict=True, ge=span.low, le=span.high), AfterValidator(whole)]
 
 
 def _unknown_patch(body: Mapping[str, Any]) -> FieldProblem:
     """Describe a patch without any known field."""
     names = ", ".join(TIMEOUT_FIELDS)
-    if "timeoutConfig" in body:
-        rule = f"must be left out: {names} stand at the top of the body"
-        return FieldProblem("timeoutConfig", rule, body["timeoutConfig"])
+    if (sent := body.get("timeoutConfig", MISSING)) is not MISSING:
+        return FieldProblem("timeoutConfig", f"must be left out: {names} stand at the top of the body", sent)
     return FieldProblem("body", f"must be empty or have at least one of {names}", dict(body))
 
 

@@ -3,17 +3,20 @@
 from typing import TYPE_CHECKING
 
 from agent_sessions.bootstrap.wiring import built_once, client, dynamodb, request_log, wiring
+from agent_sessions.errors import SettingsError
 
 if TYPE_CHECKING:
     from agent_sessions.api.erasures import ErasureApi
     from agent_sessions.api.http import SessionApi
     from agent_sessions.api.list_query import ListApi
     from agent_sessions.api.messages_http import MessageApi
+    from agent_sessions.api.policies import PolicyApi
     from agent_sessions.erasure.dynamo_pages import DynamoMessagePages
     from agent_sessions.erasure.dynamo_users import DynamoErasureRecords
     from agent_sessions.erasure.service import SessionRemoval
     from agent_sessions.erasure.sqs_queue import SqsEraserQueue
     from agent_sessions.erasure.users import UserRemoval
+    from agent_sessions.policies.service import AgentPolicies
     from agent_sessions.sessions.dynamo_store import DynamoSessionStore
     from agent_sessions.settings import SessionSettings
     from agent_sessions.sweep.health import HealthService
@@ -48,6 +51,8 @@ def session_api() -> "SessionApi":
         ),
         removal=_removal,
         lists=_lists,
+        policies=_policies(),
+        policy_api=_policy_api,
         erasures=_erasures,
         health=_health,
         settings=settings,
@@ -77,6 +82,26 @@ def _removal() -> "SessionRemoval":
 
     retention_ms = _session_settings().retention_ms
     return SessionRemoval(session_store(), message_pages, eraser_queue, wiring().clock, retention_ms)
+
+
+@built_once
+def _policies() -> "AgentPolicies":
+    from agent_sessions.policies.dynamo_store import DynamoPolicyStore
+    from agent_sessions.policies.service import AgentPolicies
+
+    settings = _session_settings()
+    if not settings.agent_policies_table:
+        raise SettingsError("AGENT_POLICIES_TABLE: Field required")
+    store = DynamoPolicyStore(dynamodb(), settings.agent_policies_table)
+    return AgentPolicies(store, wiring().clock, required=settings.require_agent_policy)
+
+
+@built_once
+def _policy_api() -> "PolicyApi":
+    from agent_sessions.api.policies import PolicyApi
+    from agent_sessions.policies.model import service_rules
+
+    return PolicyApi(_policies(), service_rules(_session_settings()))
 
 
 @built_once

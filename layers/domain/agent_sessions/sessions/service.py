@@ -11,6 +11,7 @@ from agent_sessions.errors import (
     ServiceUnavailable,
     SessionExpired,
     SessionNotFound,
+    SessionServiceError,
     TooManyConflicts,
 )
 from agent_sessions.sessions.attempts import MAX_ATTEMPTS, Snapshot, Write, check_id, live_session, until_accepted
@@ -127,10 +128,13 @@ class SessionService:
         self._jitter = jitter
         self._attempts = attempts
 
-    def create(self, tenant_id: str, request: NewSession) -> Creation:
+    def create(self, tenant_id: str, request: NewSession, refusal: SessionServiceError | None = None) -> Creation:
         """Make a session or, on a repeated idempotency key, return the one that was made.
 
+        With a `refusal` none is made, but a repeat of what was accepted before is answered as ever.
+
         Raises:
+            SessionServiceError: the refusal.
             IdempotencyKeyReused: the key was used with a different request; names the parts that differ.
             SessionExpired: the session that the key made is over; names that session.
             ServiceUnavailable: the store does not answer.
@@ -138,6 +142,11 @@ class SessionService:
         """
         key = request.idempotency_key
         session_id = self._new_id() if key is None else session_id_for_key(tenant_id, key)
+        if refusal is not None:
+            held = None if key is None else self._store.get(session_id)
+            if held is None or held.is_retired(self._clock.now_ms(), self._retention_ms):
+                raise refusal
+            return self._repeat(held, request, self._clock.now_ms())
         ours: set[bytes] = set()
         lost = False
         for _ in range(MAX_ATTEMPTS):
@@ -163,12 +172,17 @@ class SessionService:
                 continue
             if held.is_retired(now_ms, self._retention_ms):
                 continue
-            if held.request_hash != request.request_hash:
-                raise IdempotencyKeyReused(differing_parts(held.request_hash, request.request_hash))
-            if held.is_expired(now_ms):
-                raise SessionExpired(held.expires_at_ms, held.reason, of_key=held.session_id)
-            return Creation(Snapshot(held, now_ms), is_new=False)
+            return self._repeat(held, request, now_ms)
         raise TooManyConflicts
+
+    @staticmethod
+    def _repeat(held: Session, request: NewSession, now_ms: int) -> Creation:
+        """Answer a request under a key that has made a session already. Raises as `create` does."""
+        if held.request_hash != request.request_hash:
+            raise IdempotencyKeyReused(differing_parts(held.request_hash, request.request_hash))
+        if held.is_expired(now_ms):
+            raise SessionExpired(held.expires_at_ms, held.reason, of_key=held.session_id)
+        return Creation(Snapshot(held, now_ms), is_new=False)
 
     def _find_after_lost_answer(self, session_id: str) -> Session | None:
         self._clock.sleep(LOST_ANSWER_SECONDS * self._jitter())
@@ -218,9 +232,7 @@ class SessionService:
         """
         return self._renew(tenant_id, session_id, manual=True)
 
-    def patch_timeout(
-        self, tenant_id: str, session_id: str, merge: Callable[[TimeoutConfig], TimeoutConfig]
-    ) -> Snapshot:
+    def patch_timeout(self, tenant_id: str, session_id: str, merge: Callable[[Session], TimeoutConfig]) -> Snapshot:
         """Change a live session's timeout settings to what `merge` makes of them. Raises as `heartbeat` does.
 
         `merge` is only called for a live session, so that 404 and 410 win over whatever it refuses.
@@ -231,7 +243,7 @@ class SessionService:
         """
 
         def change(read: Session, now_ms: int) -> Write | None:
-            timeout = merge(read.timeout)
+            timeout = merge(read)
             if timeout == read.timeout:
                 return None
             patch = patch_of(read, timeout, now_ms)

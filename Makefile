@@ -33,7 +33,7 @@ PYTEST := $(BIN)/python -m pytest
 # Every requirement stands in the lock, with its hash: pip has nothing to resolve, and little to compile before the first start.
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check --require-hashes --no-deps --no-compile -r
 
-TEMPLATES := template.yaml examples/consumer/template.yaml
+TEMPLATES := template.yaml examples/consumer/template.yaml examples/agent/template.yaml
 EXPANDED := $(TEMPLATES:%.yaml=.cache/expanded/%.json)
 
 .PHONY: help
@@ -52,8 +52,10 @@ test: test-needs ## all tests; installs the programs that this machine lacks, an
 	$(PYTEST) -n auto $(ARGS)
 
 .PHONY: check
-check: static ## format, lint, types and unit tests: under a minute
-	$(PYTEST) tests/unit -n auto -q $(ARGS)
+check: .venv/.dev ## format, lint, types and unit tests: under a minute
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy & types=$$!; $(PYTEST) tests/unit -n auto -q $(ARGS) || { wait $$types; exit 1; }; wait $$types
 
 .PHONY: test-unit
 test-unit: .venv/.dev ## the unit tests: no network, no other program
@@ -100,12 +102,6 @@ clean: ## remove everything that make has made
 	rm -rf .venv .venv-* .cache .aws-sam build dist *.egg-info
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-
-.PHONY: static
-static: .venv/.dev
-	$(BIN)/ruff format --check
-	$(BIN)/ruff check
-	$(BIN)/mypy
 
 # --- what a maintainer wants -----------------------------------------------------------------------------------------
 

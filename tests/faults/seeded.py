@@ -129,7 +129,7 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("if attempt == ATTEMPTS - 1 or", "if attempt == 0 or"),
         ("last_try = now_ms + CLAIM_POLL_SECONDS * 1000 > give_up_ms", "last_try = True"),
     ],
-    ("sweep/dynamo_due.py", "store_suite store_suite_races sweep_races sweep"): [
+    ("sweep/dynamo_due.py", "gauge store_suite store_suite_races sweep_races sweep"): [
         (
             'f"REMOVE {items.DUE_SHARD}", _SAME_LEASE, same_lease',
             'f"REMOVE {items.DUE_SHARD}", "sessionId = ?", same_lease[:1]',
@@ -141,7 +141,7 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
         ('"ExclusiveStartKey"] = answer["LastEvaluatedKey"]', '"Limit"] = 1'),
     ],
     ("sweep/dynamo_record.py", "store_suite store_suite_races schedule"): [
-        ('":now": number(now_ms)', '":now": number(now_ms + 1)'),
+        ('":now": number(now_ms),\n            ":farthest"', '":now": number(now_ms + 1),\n            ":farthest"'),
         (":farthest OR {_CLAIMED_BY}{shard} = :run)", ":farthest)"),
     ],
     ("sweep/health.py", "health"): [
@@ -149,7 +149,7 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("min((sweep.swept_at_ms", "max((sweep.swept_at_ms"),
         ("len(known) == self._due_shards", "len(known) > 0"),
         ("gauge.taken_at_ms) > STALE_GAUGE_MS", "gauge.taken_at_ms) >= STALE_GAUGE_MS"),
-        ("lag_seconds * 1000 <= STALE_SWEEP_MS", "lag_seconds >= 0"),
+        ("and lag_seconds * 1000 <= STALE_SWEEP_MS", "and lag_seconds >= 0"),
     ],
     ("sweep/count.py", "gauge health"): [("now_ms + self._soon_ms", "now_ms")],
     ("sweep/handler.py", "schedule gauge"): [
@@ -191,7 +191,7 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("1 <= int(limit)", "0 <= int(limit)"),
         ("int(limit) <= MAX_PAGE_SIZE", "int(limit) < MAX_PAGE_SIZE"),
     ],
-    ("lists/pages.py", "listing tenants"): [
+    ("lists/pages.py", "listing tenants upgrades"): [
         ("if not hmac.compare_digest(mac, self._mac(payload, scope)):", "if False:"),
         ("[self.tenant_id, self.user_id and", '["", self.user_id and'),
         ("self.agent_id and self.agent_id.lower()", "None"),
@@ -246,7 +246,7 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
         ('(OPEN_SEQUENCE,) if taking.role == "agent" else ()', "()"),
     ],
     ("messages/pages.py", "message_pages messages messages_against_model"): [
-        ("ref.attempt != session.attempt", "False"),
+        ("ref.attempt != session.attempt:\n            raise", "False:\n            raise"),
         ("return self._finished(page, read_to, has_more=False)", "continue"),
         ("slot.sequence - 1, False", "slot.sequence, False"),
         ("query.before_sequence - 1", "query.before_sequence"),
@@ -285,6 +285,28 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("{session.created_at_ms}:{session.lease}", "{session.lease}"),
     ],
     ("events/sns_topic.py", "publisher"): [(' or not failure["SenderFault"]', "")],
+    ("aws_clients/lean_dynamodb.py", "lean_dynamodb lean_http"): [
+        ('self._call("PutItem", request, 1)', 'self._call("PutItem", request, self._attempts)'),
+        ("if expected is not None and expected", "if False and expected"),
+        ("self._ahead_seconds = theirs - ", "self._ahead_seconds = 0 * theirs - 0 * "),
+        ("            self._credentials.renew()\n            return True", "            return False"),
+        ('isinstance(found["B"], str)', "True"),
+        ("(is_busy(code) or answer.status >= _SERVER_ERROR)", "is_busy(code)"),
+        ("self._clock.sleep(self._jitter())", "self._jitter()"),
+    ],
+    ("aws_clients/lean_http.py", "lean_http"): [
+        ("if not waiting.poll(0):", "if True:"),
+        ("            connection.close()\n            self.close()\n", "            connection.close()\n"),
+        ("self._connection.settimeout(_left(self._deadline, self._seconds))", "pass"),
+        ("stays_open and len(self._kept)", "len(self._kept)"),
+        ("ssl.PROTOCOL_TLS_CLIENT", "ssl.PROTOCOL_TLS"),
+    ],
+    ("aws_clients/lean_access.py", "lean_access lean_dynamodb"): [
+        ('fips and (dual_stack or area != "us-gov")', "fips"),
+        ("name if port == usual else", "name if False else"),
+        ("if self._key_of != (secret_key, day):", "if self._key_of is None:"),
+        ("if url and (fips or dual_stack):", "if False:"),
+    ],
     ("aws_clients/failures.py", "publisher api_errors sweep_outages calls"): [(" or status >= 500", "")],
 }
 

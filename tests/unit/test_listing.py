@@ -381,6 +381,13 @@ def test_whatever_happens_between_the_pages_what_lived_throughout_comes_exactly_
     assert not set(seen) - set(made) - later
 
 
+def test_a_page_with_room_left_looks_behind_the_expired(world: World) -> None:
+    survivor = world.new(timeoutMinutes=60)["sessionId"]
+    new_sessions(world, 20, timeoutConfig={"timeoutMinutes": 5})
+    world.clock.advance(minutes=6)
+    assert ids(world.page(limit="10").json) == [survivor]
+
+
 def test_a_crowd_of_expired_sessions_is_walked_through_in_bounded_calls(world: World) -> None:
     survivor = world.new(timeoutMinutes=60)["sessionId"]
     new_sessions(world, 1_100, timeoutConfig={"timeoutMinutes": 5})

@@ -213,6 +213,19 @@ def test_what_a_run_never_came_to_is_counted_too() -> None:
     assert world.events == []
 
 
+def test_what_one_call_a_shard_sees_is_counted_and_no_more() -> None:
+    class SmallPages(faults.Hook):
+        def before(self, call: str, request: Any) -> None:
+            if call == "query" and "Select" in request:
+                request["Limit"] = 5
+
+    world = SweepWorld(DUE_SHARDS="1")
+    world.shards_of_new_sessions = 1
+    world.to_warn(PAGE + 7)
+    world.hook(SmallPages(), faults.Latency(world.clock, WORK_MS + 1, "batch_get_item"))
+    assert world.sweep()["left"] == PAGE + 5
+
+
 @pytest.mark.parametrize("failures, longest", [(0, 0.2), (1, 0.4), (2, 0.8), (3, 1.6)])
 def test_pauses_double_and_half_of_each_is_chance(failures: int, longest: float) -> None:
     assert pause_seconds(failures, 1.0) == pytest.approx(longest)

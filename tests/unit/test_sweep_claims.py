@@ -6,7 +6,7 @@ from agent_sessions.errors import ServiceUnavailable
 from tests.engines import faults
 from tests.simulation.promises import THREE_MINUTES_MS
 from tests.unit.sweep_world import FakeLambda, SweepWorld, warnings_of
-from tests.unit.world import MINUTE, START_MS
+from tests.unit.world import MINUTE, START_MS, TABLE
 
 LOOK_AHEAD_MS = 175_000
 
@@ -116,3 +116,11 @@ def test_a_late_sweep_says_how_late_it_came_to_the_second() -> None:
     world = SweepWorld()
     world.to_expire(1, expires_in_ms=-THREE_MINUTES_MS - 42_000)
     assert world.sweep()["oldestLagSeconds"] == 222
+
+
+def test_a_claim_that_could_not_be_given_up_at_once_is_given_up_a_little_later() -> None:
+    world = SweepWorld()
+    world.to_warn()
+    world.hook(faults.throttle("update_item", times=2, skip=1))
+    assert world.sweep()["warned"] == 1
+    assert "claimedUntil0" not in (world.dynamo.peek(TABLE, "sweep") or {})

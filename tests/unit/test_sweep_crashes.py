@@ -141,7 +141,7 @@ def test_what_a_batch_leaves_undone_is_tried_again_within_the_run(hook: Callable
     world.hook(hook())
     began_ms = world.clock.now_ms()
     summary = world.sweep()
-    assert (summary["failed"], summary["left"]) == (0, 0)
+    assert (summary["failed"], summary["left"], summary["gone"]) == (0, 0, 0)
     assert world.told == warnings_of(sessions.warn) + expiries_of(sessions.expire)
     assert world.clock.now_ms() - began_ms < 10_000
     check_that_all_is_told(world, sessions)
@@ -178,23 +178,40 @@ def test_what_stays_undone_all_the_run_is_left_to_the_next_and_said(hook: Callab
     check_that_all_is_told(world, sessions)
 
 
+class Refuses(Hook):
+    """The topic refuses the events of some sessions."""
+
+    def __init__(self, session_ids: set[str]) -> None:
+        self._session_ids = session_ids
+
+    def after(self, call: str, request: Any, response: dict[str, Any]) -> None:
+        if call == "publish_batch":
+            response["Failed"] += [
+                {"Id": entry["Id"], "Code": "InvalidParameter", "Message": "no", "SenderFault": True}
+                for entry in request["PublishBatchRequestEntries"]
+                if json.loads(entry["Message"])["subject"] in self._session_ids
+            ]
+
+
 def test_events_that_the_topic_refuses_are_counted_and_hold_up_nobody_else() -> None:
     world = SweepWorld()
     sessions = mixed(world)
     refused = {session.session_id for session in sessions.warn[:3]}
 
-    class Refuses(Hook):
-        def after(self, call: str, request: Any, response: dict[str, Any]) -> None:
-            if call == "publish_batch":
-                for entry in request["PublishBatchRequestEntries"]:
-                    if json.loads(entry["Message"])["subject"] in refused:
-                        response["Failed"].append(
-                            {"Id": entry["Id"], "Code": "InvalidParameter", "Message": "no", "SenderFault": True}
-                        )
-
-    world.hook(Refuses())
+    world.hook(Refuses(refused))
     summary = world.sweep()
     assert (summary["passedOver"], summary["left"], summary["warned"], summary["expired"]) == (3, 0, 40, 34)
     assert refused <= world.due
     world.hook()
     assert world.sweep()["warned"] == 3
+
+
+def test_an_expiry_counts_as_late_when_it_is_announced() -> None:
+    world = SweepWorld()
+    [late] = world.to_expire(expires_in_ms=-10 * MINUTE)
+    world.hook(Refuses({late.session_id}))
+    summary = world.sweep()
+    assert (summary["passedOver"], summary["oldestLagSeconds"]) == (1, 0)
+    world.hook()
+    summary = world.sweep()
+    assert (summary["expired"], summary["oldestLagSeconds"]) == (1, 600)

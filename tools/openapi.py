@@ -514,6 +514,26 @@ class ExpiredEvent(_Event):
     data: EventData
 
 
+class CreatedEvent(_Event):
+    """A session was created: where LifecycleEvents is on."""
+
+    type: Literal["agent-sessions.session.created"]
+    data: EventData
+
+
+class EndedData(EventData):
+    """The facts of a session that was deleted before it expired."""
+
+    reason: Literal["deleted"]  # type: ignore[assignment]
+
+
+class EndedEvent(_Event):
+    """A session was deleted before it expired: where LifecycleEvents is on."""
+
+    type: Literal["agent-sessions.session.ended"]
+    data: EndedData
+
+
 class EventMessage(_Answer):
     """A stored message. Its content is here only where the deployment includes it (`EventContent`)."""
 
@@ -626,6 +646,8 @@ _MODELS: Final[list[type[BaseModel]]] = [
     SessionExport,
     NewErasure,
     Erasure,
+    CreatedEvent,
+    EndedEvent,
     ExpiringEvent,
     ExpiredEvent,
     MessageCreatedEvent,
@@ -1394,6 +1416,8 @@ def _webhooks() -> dict[str, Any]:
             }
         }
         for name, model, summary in (
+            ("sessionCreated", "CreatedEvent", "A session was created"),
+            ("sessionEnded", "EndedEvent", "A session was deleted before it expired"),
             ("sessionExpiring", "ExpiringEvent", "A session is about to expire"),
             ("sessionExpired", "ExpiredEvent", "A session has expired"),
             ("messageCreated", "MessageCreatedEvent", "A message was stored"),

@@ -98,7 +98,7 @@ async function readMessages() {
     const page = await call("GET", `${BASE}/${id}/messages?afterSequence=${last}&limit=100&expired=true`);
     if (!page || id !== opened) break;
     for (const message of page.messages) showMessage(message);
-    for (const number of page.skipped) showSkipped(number);
+    for (const number of page.skipped) showNote(`number ${number} was never stored`);
     more = page.hasMore && page.cursors.afterSequence > last;
     last = Math.max(last, page.cursors.afterSequence);
   }
@@ -106,20 +106,21 @@ async function readMessages() {
   if (id !== opened && opened) readMessages();
 }
 function showMessage(message) {
+  if (message.redacted) return showNote(`the content of number ${message.sequence} was removed`);
   const session = sessionOf(opened);
   const author = { user: session?.userId, agent: session?.agentId }[message.role];
-  const name = author === message.authorId ? short(author) : `${short(message.authorId || "")} (another)`;
+  const name = author === message.authorId ? short(author) : `${short(message.authorId)} (another)`;
   const extras = [["part", message.parts], ["attachment", message.attachments]]
     .filter(([, list]) => list?.length)
     .map(([what, list]) => `${list.length} ${what}${list.length === 1 ? "" : "s"}`);
-  addMessage(message.redacted ? "gone" : message.role,
+  addMessage(message.role,
     make("div", { className: "who" },
       make("span", { title: message.authorId }, `${message.role} ${name}`),
       make("time", { dateTime: message.createdAt, title: `number ${message.sequence}, ${message.createdAt}` }, timeOf(message.createdAt))),
-    make("div", { className: "words" }, message.redacted ? "emptied" : message.content),
+    make("div", { className: "words" }, message.content),
     ...(extras.length ? [make("p", { className: "quiet" }, extras.join(", "))] : []));
 }
-const showSkipped = (number) => addMessage("gone", make("span", { className: "quiet" }, `number ${number} was never stored`));
+const showNote = (text) => addMessage("gone", make("span", { className: "words quiet" }, text));
 function addMessage(kind, ...children) {
   byId("no-messages").hidden = true;
   const list = byId("messages");
@@ -127,7 +128,7 @@ function addMessage(kind, ...children) {
   list.append(make("li", { className: kind }, ...children));
   if (atEnd) list.scrollTop = list.scrollHeight;
 }
-/** Messages of a session were emptied: read all of them again. */
+/** The content of messages was removed: read all of them again. */
 export function reread(id) {
   if (id !== opened) return;
   last = 0;

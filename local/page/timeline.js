@@ -37,7 +37,8 @@ function fromCall({ time, method, route, sessionId, status, code, expiresAt, rol
   const isRefused = status >= 400;
   const created = method === "POST" && route === "/";
   const ended = method === "DELETE" && route === "/";
-  const kind = isRefused ? "refused" : created ? "created" : ended ? "deleted" : CALLS[route] || "call";
+  const emptied = method === "DELETE" && route.startsWith("/messages");
+  const kind = isRefused ? "refused" : created ? "created" : ended ? "deleted" : emptied ? "content removed" : CALLS[route] || "call";
   const until = expiresAt ? `, until ${timeOf(expiresAt)}` : "";
   const by = role && !isRefused ? ` from the ${role}` : "";
   const text = `${method} ${route} ${status}${code ? ` ${code}` : ""}${by}${until}`;

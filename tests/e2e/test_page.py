@@ -192,6 +192,8 @@ def test_what_comes_from_clients_is_text_and_appears_by_itself(page: Page, stack
     page.until(lambda: session_id in page.ids())
     page.open(session_id)
     page.until(lambda: page.texts("#messages .words") == [hostile])
+    stack.send("DELETE", f"{BASE}/{session_id}/messages")
+    page.until(lambda: page.texts("#messages .words") == ["the content of number 1 was removed"])
     page.click("#tab-settings")
     assert page.text("#metadata-text") == f'{{"note":{json.dumps(hostile)},"n":{number}}}'
     page.click("#tab-raw")

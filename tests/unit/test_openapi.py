@@ -476,7 +476,15 @@ def test_the_webhook_of_a_message_is_its_event(*, with_content: bool) -> None:
         schema_of(DOCUMENT["webhooks"]["messageCreated"]["post"]["requestBody"]).validate(json.loads(event.body))
 
 
-@pytest.mark.parametrize("name, kind", [("sessionExpiring", "expiring"), ("sessionExpired", "expired")])
+@pytest.mark.parametrize(
+    "name, kind",
+    [
+        ("sessionCreated", "created"),
+        ("sessionExpiring", "expiring"),
+        ("sessionExpired", "expired"),
+        ("sessionEnded", "ended"),
+    ],
+)
 def test_what_subscribers_receive_is_what_the_webhooks_say(name: str, kind: EventKind) -> None:
     session = a_session(agent_id=AGENT, user_id=USER)
     body = json.loads(session_event(kind, session, session.expires_at_ms - 1_000, "/agent-sessions/tests").body)

@@ -27,6 +27,7 @@ EVERYTHING = {
     "ApiProvisionedConcurrency": "5",
     "MessagesReservedConcurrency": "200",
     "EraserReservedConcurrency": "2",
+    "LifecycleEvents": "on",
 }
 
 

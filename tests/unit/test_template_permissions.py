@@ -4,10 +4,11 @@ import re
 from typing import Any
 
 import pytest
+from agent_sessions.aws_clients.lean_dynamodb import LeanDynamoDb
 from agent_sessions.sweep.dynamo_record import RECORD
 
 from tests.template_reader import FUNCTIONS, PATH, Deployment
-from tests.unit.calls_in_code import operations_in_the_code
+from tests.unit.calls_in_code import operations_in_the_code, operations_of
 from tests.unit.rehearsal import Rehearsal
 
 PACKAGE = PATH.parent / "layers" / "domain" / "agent_sessions"
@@ -48,6 +49,14 @@ def test_a_function_is_allowed_nothing_that_it_does_not_call(rehearsal: Rehearsa
 def test_the_rehearsal_makes_every_kind_of_call_that_stands_in_the_code(rehearsal: Rehearsal) -> None:
     made = {operation for notes in rehearsal.notes.values() for operation in notes.operations}
     assert {name for names in operations_in_the_code().values() for name in names} == made
+
+
+def test_the_lean_transport_has_every_call_of_the_functions_that_may_use_it(rehearsal: Rehearsal) -> None:
+    functions = [name for name in FUNCTIONS if "SDK_TRANSPORT" in Deployment().environment(name)]
+    called = {call for name in functions for call in rehearsal.notes[name].operations} & operations_of(
+        "dynamodb"
+    ).keys()
+    assert called == {name for name in vars(LeanDynamoDb) if not name.startswith("_")} - {"close"}
 
 
 def test_the_sweeper_may_start_itself_only_where_it_fans_out() -> None:
@@ -106,6 +115,16 @@ def test_the_publisher_reads_one_stream_and_changes_one_item_of_the_sessions() -
     assert statements["Lag"]["Condition"] == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [RECORD]}}
 
 
+def test_the_publisher_reads_the_sessions_stream_only_where_their_events_are_on() -> None:
+    off, on = (Deployment(LifecycleEvents=state) for state in ("off", "on"))
+    stream = {action for action, at in on.grants("MessagePublisherFunction") if "SessionsTable.Stream" in at}
+    assert stream == {"dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"}
+    assert not any("SessionsTable.Stream" in at for _, at in off.grants("MessagePublisherFunction"))
+    assert "StreamSpecification" not in off.of_type("AWS::DynamoDB::Table")["SessionsTable"]
+    assert "SessionEventsMapping" not in off.of_type("AWS::Lambda::EventSourceMapping")
+    assert "SessionEventsMapping" in on.of_type("AWS::Lambda::EventSourceMapping")
+
+
 @pytest.mark.parametrize("topic", ["SessionEventsTopic", "AlarmsTopic"])
 def test_topics_refuse_unencrypted_transport(topic: str) -> None:
     statements = topic_policy(topic)
@@ -150,6 +169,6 @@ def test_every_wildcard_in_the_template_has_its_reason_beside_it() -> None:
     lines = PATH.read_text(encoding="utf-8").splitlines()
     wildcard = re.compile(r"^\s*(Action|Resource|Principal|SourceArn)\b.*(\"\*\"|:\*|/\*)")
     found = [number for number, line in enumerate(lines) if wildcard.match(line)]
-    assert len(found) == 7, "the topics' refusals, X-Ray, the gateway's routes and the label of a stream"
+    assert len(found) == 8, "the topics' refusals, X-Ray, the gateway's routes and the labels of two streams"
     for number in found:
         assert any("#" in line for line in lines[number - 4 : number + 1]), f"line {number + 1}: {lines[number]}"

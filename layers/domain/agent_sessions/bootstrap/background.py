@@ -103,9 +103,9 @@ def message_publisher() -> "StreamHandler":
     """Build the publisher; raise `SettingsError` where a setting is missing."""
     from agent_sessions.events.delivery import EventDelivery
     from agent_sessions.events.handler import StreamHandler
+    from agent_sessions.events.lifecycle import events_of_both_tables
     from agent_sessions.events.sns_topic import SnsPublisher
     from agent_sessions.events.sqs_dead_letters import SqsDeadLetters
-    from agent_sessions.events.stream import message_events
     from agent_sessions.settings import PublisherSettings
     from agent_sessions.sweep.dynamo_record import DynamoSweepRecord
 
@@ -117,7 +117,7 @@ def message_publisher() -> "StreamHandler":
         clock,
     )
     return StreamHandler(
-        message_events(settings.event_source, with_content=settings.event_content == "include"),
+        events_of_both_tables(settings.event_source, with_content=settings.event_content == "include"),
         delivery,
         DynamoSweepRecord(client("dynamodb"), settings.sessions_table),
         clock,

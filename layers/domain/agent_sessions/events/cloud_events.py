@@ -9,7 +9,7 @@ from agent_sessions.messages.wire_form import message_json, message_without_cont
 from agent_sessions.sessions.model import Session
 from agent_sessions.wire_format import compact, timeout_config, timestamp
 
-EventKind = Literal["expiring", "expired"]
+EventKind = Literal["created", "expiring", "expired", "ended"]
 
 TYPE_PREFIX: Final = "agent-sessions.session."
 MESSAGE_CREATED: Final = "agent-sessions.message.created"
@@ -63,6 +63,7 @@ def session_event(kind: EventKind, session: Session, now_ms: int, source: str) -
     """
     event_id = f"{session.session_id}:{session.created_at_ms}:{session.lease}:{kind}"
     event_type = TYPE_PREFIX + kind
+    reason = "deleted" if kind == "ended" else session.reason
     data = {
         "sessionId": session.session_id,
         "tenantId": session.tenant_id,
@@ -72,8 +73,8 @@ def session_event(kind: EventKind, session: Session, now_ms: int, source: str) -
         "lease": session.lease,
         "expiresAt": timestamp(session.expires_at_ms),
         "endsAt": timestamp(session.ends_at_ms),
-        "reason": session.reason,
-        "renewable": session.reason == "idle_timeout",
+        "reason": reason,
+        "renewable": reason == "idle_timeout",
         "renewalCount": session.renewal_count,
         "timeRemaining": session.time_remaining_ms(now_ms),
         "timeoutConfig": timeout_config(session.timeout),
@@ -83,7 +84,7 @@ def session_event(kind: EventKind, session: Session, now_ms: int, source: str) -
         "tenantId": session.tenant_id,
         "agentId": session.agent_id,
         "userId": session.user_id,
-        "reason": session.reason,
+        "reason": reason,
     }
     context = {
         "id": event_id,

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from agent_sessions.events.cloud_events import Event, message_event
 from agent_sessions.messages.dynamo_item import LIFE, SEQUENCE, slot_from_item
 from agent_sessions.messages.model import Message
-from agent_sessions.sessions.dynamo_item import Item
+from agent_sessions.sessions.dynamo_item import SESSION_ID, Item
 
 RawRecord = Mapping[str, Any]
 EventOf = Callable[[RawRecord], Event | None]
@@ -32,8 +32,8 @@ class StreamRecord(NamedTuple):
 
     @property
     def partition(self) -> str:
-        """The life of the session that the item belongs to."""
-        return self.key.get(LIFE, "")
+        """The life of the session that the item belongs to, or the session that it is."""
+        return self.key.get(LIFE) or self.key.get(SESSION_ID, "")
 
 
 def record_of(raw: RawRecord) -> StreamRecord:
@@ -58,13 +58,13 @@ def message_events(source: str, *, with_content: bool) -> EventOf:
     def event_of(raw: RawRecord) -> Event | None:
         change = raw["dynamodb"]
         is_message = raw["eventName"] == _INSERT and int(change["Keys"][SEQUENCE]["N"]) > 0
-        slot = slot_from_item(_item(change["NewImage"])) if is_message else None
+        slot = slot_from_item(item_of(change["NewImage"])) if is_message else None
         return message_event(slot, source, with_content=with_content) if isinstance(slot, Message) else None
 
     return event_of
 
 
-def _item(image: Mapping[str, Any]) -> Item:
+def item_of(image: Mapping[str, Any]) -> Item:
     """Return an image as a client of DynamoDB would: bytes as bytes. Only attributes at the top are bytes here."""
     return {
         name: {"B": base64.b64decode(value["B"])} if isinstance(value, Mapping) and "B" in value else value

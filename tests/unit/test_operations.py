@@ -32,6 +32,7 @@ NOT_OURS: Final = frozenset(
         "PutItem",
         "Query",
         "ReportBatchItemFailures",
+        "TransactWriteItems",
         "UpdateItem",
     }
 )

@@ -307,7 +307,10 @@ def test_a_failed_condition_carries_the_item_that_it_met(sides: tuple[Lean, Boto
 
 def test_a_cancelled_transaction_carries_what_each_write_met(both: tuple[Lean, Botocores]) -> None:
     item = {"attempt": {"B": b"\x00\x01"}}
-    reasons = [{"Code": "None"}, {"Code": "ConditionalCheckFailed", "Message": "no", "Item": item}]
+    reasons: list[dict[str, Any]] = [
+        {"Code": "None"},
+        {"Code": "ConditionalCheckFailed", "Message": "no", "Item": item},
+    ]
     for side in both:
         side.reply = cancelled(reasons)
         with pytest.raises(FailedTransaction) as caught, translated():

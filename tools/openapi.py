@@ -465,8 +465,9 @@ class DifferingDetails(_Answer):
     """What differs from the request that used the key first."""
 
     differing: Annotated[
-        list[Literal["agentId", "userId", "timeoutConfig", *REQUEST_PARTS, "messages"]], Field(min_length=1)
-    ]  # type: ignore[valid-type]
+        list[Literal["agentId", "userId", "timeoutConfig", *REQUEST_PARTS, "messages"]],  # type: ignore[valid-type]
+        Field(min_length=1),
+    ]
 
 
 class _Error(_Answer):

@@ -126,6 +126,7 @@ def test_heartbeat_get_and_create_cost_what_they_did_also_where_there_is_talk(ta
         UpdateExpression="SET lastSeq = :last, openSeq = :last, renewalCount = :count, lease = :count",
         ExpressionAttributeValues=numbers,
     )
+    talking.create()  # what the function remembers of the agent's policy is read anew
     with meter.running() as bill:
         talking.create()
         talking.heartbeat(session_id)

@@ -357,6 +357,73 @@ def test_a_filter_policy_is_set_and_taken_back(page: Page, stack: Serving) -> No
     assert stack.send("GET", "/_local/subscription").json == {"filterPolicy": None}
 
 
+def test_what_is_wrong_with_a_policy_stands_at_its_field(page: Page) -> None:
+    page.press("a")
+    page.fill("policy-agent", "<b>x")
+    page.press("Enter")
+    page.until(lambda: "UUID" in page.text("#policy-agent-error"))
+    page.fill("policy-agent", AGENT)
+    wrong = {"timeoutMinutes-default": "9", "timeoutMinutes-max": "soon", "maxDurationMinutes-min": "1"}
+    for field, text in wrong.items():
+        page.fill(f"policy-{field}", text)
+    page.press("Enter")
+    page.until(lambda: "max must be a number" in page.text("#policy-timeoutMinutes-max-error"))
+    assert page.text("#policy-maxDurationMinutes-min-error").startswith("min must be a number")
+    assert page.all("#policy-form .error").filter(visible=True).count() == 2
+    assert page.js("document.activeElement.id") == "policy-timeoutMinutes-max"
+    page.press("Escape")
+    assert page.all("#policies-dialog").is_hidden()
+
+
+def test_an_agents_policy_holds_for_its_new_sessions_until_it_is_removed(page: Page, stack: Serving) -> None:
+    agent_id = "ABCDEF01-0000-4000-8000-00000000000A"
+
+    def let_it_take_effect() -> None:
+        stack.send("POST", "/_local/clock", {"advanceMinutes": 1})
+
+    page.click("#show-policies")
+    page.until(lambda: page.all("#no-policies").is_visible())
+    page.fill("policy-agent", agent_id)
+    page.fill("policy-timeoutMinutes-default", "9")
+    page.fill("policy-timeoutMinutes-max", "20")
+    page.press("Enter")
+    page.until(lambda: page.texts("#policies .quiet") == ["timeout 9, ≤ 20 min"])
+    assert page.texts("#policies .open") == [agent_id.lower()]
+    page.press("Escape")
+    let_it_take_effect()
+    session_id = page.create(agent=agent_id, timeout="")
+    page.open(session_id)
+    page.click("#tab-settings")
+    page.until(lambda: "timeout 9 min" in page.text("#facts"))
+    page.click("#new")
+    page.fill("timeout", "21")
+    page.click("#create button.main")
+    page.until(lambda: "20" in page.text("#timeout-error"))
+    page.press("Escape")
+
+    page.press("a")  # opens with the agent of the open session
+    page.until(lambda: page.all("#policy-timeoutMinutes-max").input_value() == "20")
+    page.all("#policy-allowed").uncheck()
+    page.all("#policy-renew").select_option("no")
+    page.click("#policy-form button.main")
+    wanted = "no new sessions · timeout 9, ≤ 20 min · activity does not renew"
+    page.until(lambda: page.texts("#policies .quiet") == [wanted])
+    page.click("#policy-form [data-close]")
+    let_it_take_effect()
+    page.click("#new")
+    page.fill("timeout", "")
+    page.click("#create button.main")
+    page.until(lambda: page.text("#create-error").startswith("404"))
+    page.press("Escape")
+
+    page.press("a")
+    page.click("#policies button.link")
+    page.until(lambda: page.all("#policies li").count() == 0)
+    page.press("Escape")
+    let_it_take_effect()
+    assert page.create() != session_id
+
+
 CONTRAST: Final = """
 (selector) => {
 const channels = (color) => color.match(/[\\d.]+/g).map(Number);

@@ -33,7 +33,7 @@ PYTEST := $(BIN)/python -m pytest
 # Every requirement stands in the lock, with its hash: pip has nothing to resolve, and little to compile before the first start.
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check --require-hashes --no-deps --no-compile -r
 
-TEMPLATES := template.yaml examples/consumer/template.yaml
+TEMPLATES := template.yaml examples/consumer/template.yaml examples/agent/template.yaml
 EXPANDED := $(TEMPLATES:%.yaml=.cache/expanded/%.json)
 
 .PHONY: help

@@ -19,6 +19,8 @@ class Memory:
 
     def answer(self, target: str, body: bytes) -> bytes:
         operation = target.partition(".")[2]
+        if operation == "GetItem" and b'"tenantId"' in body:
+            return b"{}"  # an agent's policy: there is none
         if operation == "PutItem" and "UpdateItem" not in self._answers:
             item = json.loads(body)["Item"]
             self._answers["GetItem"] = json.dumps({"Item": item}).encode()

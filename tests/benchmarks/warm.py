@@ -52,6 +52,7 @@ def run(trees: Mapping[str, Tree]) -> Section:
                 for theirs in (counts[USUAL_COMPILED],)
                 for route, bound in {"create": 0.20, "get": 0.16, "heartbeat": 0.18, APPEND: 0.25}.items()
             ),
+            Ratio("warm append / our own heartbeat", ours[APPEND] / ours["heartbeat"], at_most=1.8),
             Ratio(
                 "warm create / usual style, with sockets",
                 wired[OURS]["create"] / wired[USUAL_COMPILED]["create"],

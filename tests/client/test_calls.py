@@ -9,7 +9,7 @@ from datetime import UTC, timedelta
 from typing import Any
 
 import pytest
-from agent_sessions_client import AsyncSessionsClient, SessionsClient, errors
+from agent_sessions_client import AsyncSessionsClient, Bounds, SessionsClient, errors
 
 from tests.client.service import AGENT, USER, Service, async_client_of
 
@@ -178,6 +178,29 @@ def test_a_session_is_exported_in_parts(client: Any) -> None:
     assert len(parts) > 1
     assert [message["content"] for part in parts for message in part.messages] == texts
     assert {part.session.session_id for part in parts} == {session_id}
+
+
+def test_an_agent_has_a_policy_and_loses_it(client: Any) -> None:
+    agents = sorted(str(uuid.uuid4()) for _ in range(3))
+    for agent in agents:
+        client.set_policy(
+            agent, timeout_minutes=Bounds(default=15, max=60), auto_renew=False, allowed=agent != agents[2]
+        )
+    policy = client.get_policy(agents[0].upper())
+    assert (policy.agent_id, policy.auto_renew, policy.allowed) == (agents[0], False, True)
+    assert policy.timeout_minutes == Bounds(default=15, max=60)
+    assert policy.max_duration_minutes == Bounds()
+    assert client.create_session(agents[0], USER).timeout_config.timeout_minutes == 15
+    with pytest.raises(errors.ValidationError):
+        client.create_session(agents[0], USER, timeout_minutes=90)
+    with pytest.raises(errors.AgentNotFound):
+        client.create_session(agents[2], USER)
+    listed = [policy.agent_id for policy in client.list_policies(page_size=2)]
+    assert [each for each in listed if each in agents] == agents
+    for agent in agents:
+        client.delete_policy(agent)
+    with pytest.raises(errors.AgentNotFound):
+        client.get_policy(agents[0])
 
 
 def test_a_user_is_erased_and_leaves_a_receipt(client: Any, service: Service) -> None:

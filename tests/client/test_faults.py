@@ -2,12 +2,23 @@
 
 from collections.abc import Iterator
 from typing import Final
+from unittest import mock
 
+import pytest
 from agent_sessions_client import SessionsClient
 
+from local.stream import StreamMapping
 from tests.client.service import AGENT, PATIENT, USER, Killed, ManualClock, Service, Weather
 
 SENDS: Final = 2_000
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The stack without its publisher: what counts here is what is stored, and moto takes long for 2,000 events."""
+    silent = mock.patch.multiple(StreamMapping, start=mock.DEFAULT, deliver=mock.DEFAULT, wake=mock.DEFAULT)
+    with silent, Service.running(tmp_path_factory.mktemp("service")) as running:
+        yield running
 
 
 def survivors(make: "Weather", service: Service) -> Iterator[SessionsClient]:

@@ -17,10 +17,10 @@ START_SECONDS: Final = 300
 class Process:
     """A stack in a process of its own, and what it has said so far."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str], module: str = "local") -> None:
         self.said: list[str] = []
         self._running = subprocess.Popen(
-            [sys.executable, "-m", "local"],
+            [sys.executable, "-m", module],
             cwd=ROOT,
             env={**os.environ, "PORT": "0", **environ},
             stdout=subprocess.PIPE,
@@ -68,8 +68,8 @@ class Process:
 
 
 @contextmanager
-def started(environ: Mapping[str, str] | None = None) -> Iterator[Process]:
-    process = Process(environ or {})
+def started(environ: Mapping[str, str] | None = None, module: str = "local") -> Iterator[Process]:
+    process = Process(environ or {}, module)
     try:
         yield process
     finally:

@@ -33,6 +33,7 @@ BASE = "/api/messaging/sessions"
 AGENT, USER = "b8504bc3-45f8-4a41-a00a-83df46d8555d", "6c6f2d1e-0a3b-4f7d-9e58-1b2c3d4e5f60"
 ACCOUNT = "000000000000"
 EXPIRING = "agent-sessions.session.expiring"
+CREATED = "agent-sessions.message.created"
 EVENTS = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted((ROOT / "events").glob("*.json"))}
 
 
@@ -44,6 +45,8 @@ def function_of(event: str) -> str:
         return "SessionMessagesFunction"
     if event.startswith("eraser-"):
         return "EraserFunction"
+    if event.startswith("stream-"):
+        return "MessagePublisherFunction"
     return "ExpirySweeperFunction" if event.startswith("sweep") else "SessionApiFunction"
 
 
@@ -143,6 +146,37 @@ def test_another_tenant_learns_nothing_of_a_session(stack: Stack, key: str) -> N
     assert stack.request("GET", path, key=key).status == 200
 
 
+def test_a_message_posted_over_http_becomes_an_event_in_a_subscribed_queue_through_the_stream(
+    stack: Stack, key: str
+) -> None:
+    sqs, sns = stack.cloud.client("sqs"), stack.cloud.client("sns")
+    url = sqs.create_queue(QueueName="agent")["QueueUrl"]
+    sns.subscribe(
+        TopicArn=stack.outputs["SessionEventsTopicArn"],
+        Protocol="sqs",
+        Endpoint=f"arn:aws:sqs:{REGION}:{ACCOUNT}:agent",
+        Attributes={
+            "RawMessageDelivery": "true",
+            "FilterPolicy": json.dumps({"type": [CREATED], "agentId": [AGENT], "role": ["user"]}),
+        },
+    )
+    session_id = create(stack, key).json["sessionId"]
+    path = f"{BASE}/{session_id}/messages"
+    posted = stack.request("POST", path, key=key, body={"content": "hello"})
+    assert posted.status == 201, posted.text
+    reply = {"content": "not for an agent", "role": "agent"}
+    assert stack.request("POST", path, key=key, body=reply).status == 201
+    arrived: list[dict[str, Any]] = []
+    give_up = time.monotonic() + 300
+    while session_id not in [event["subject"] for event in arrived] and time.monotonic() < give_up:
+        messages = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=10, MaxNumberOfMessages=10).get("Messages", [])
+        arrived += [json.loads(message["Body"]) for message in messages]
+    [event] = [event for event in arrived if event["subject"] == session_id]
+    assert event["type"] == CREATED
+    assert event["data"]["message"]["id"] == posted.json["message"]["id"]
+    assert "content" not in event["data"]["message"]
+
+
 class Ended:
     """A session that was deleted after some messages, and another of the same user that was not."""
 
@@ -195,7 +229,7 @@ def check(name: str, answer: Any) -> None:
             assert answer["headers"]["x-request-id"] == EVENTS[name]["requestContext"]["requestId"]
         case "ApiKeyAuthorizerFunction":
             assert answer["isAuthorized"] is False
-        case "EraserFunction":
+        case "EraserFunction" | "MessagePublisherFunction":
             assert answer == {"batchItemFailures": []}
         case _:
             assert {"claimed", "fanOut", "pass"} & answer.keys()
@@ -252,6 +286,7 @@ def runtime(request: pytest.FixtureRequest, stack: Stack, tmp_path_factory: pyte
         "MESSAGES_TABLE": stack.outputs["MessagesTableName"],
         "AGENT_POLICIES_TABLE": stack.outputs["AgentPoliciesTableName"],
         "ERASER_QUEUE_URL": stack.outputs["EraserDeadLetterQueueUrl"],
+        "MESSAGE_EVENTS_DEAD_LETTERS_URL": stack.outputs["MessagePublisherDeadLetterQueueUrl"],
         "API_KEYS_TABLE": stack.outputs["ApiKeysTableName"],
         "EVENTS_TOPIC_ARN": stack.outputs["SessionEventsTopicArn"],
         "PYTHONPATH": ":".join(map(str, [folder, *layers, LAMBDA_RUNTIME])),

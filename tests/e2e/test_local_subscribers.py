@@ -2,14 +2,20 @@
 
 import json
 import shutil
+import signal
 import subprocess
+import threading
+import time
 from collections.abc import Iterator, Mapping
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
+from tests.e2e.cloud import free_port
 from tests.e2e.hook import Posted, hook
+from tests.e2e.local_process import started
 from tests.e2e.serving import BASE, Serving, serving
 from tests.unit.world import AGENT, USER
 
@@ -173,3 +179,27 @@ def test_an_agent_that_fails_is_shown_and_stops_no_other_answer(tmp_path: Path) 
     shown = (tmp_path / "terminal.log").read_text("utf-8")
     assert shown.count("no answer in") == 4
     assert "answered 500" in shown
+
+
+def test_the_example_of_an_agent_answers_on_a_stack_of_its_own() -> None:
+    with started({"PORT": str(free_port()), "MODEL_ID": ""}, "examples.agent") as process:
+        host = process.url.removeprefix("http://")
+
+        def call(path: str, body: Any) -> Any:
+            connection = HTTPConnection(host, timeout=300)
+            try:
+                connection.request("POST", BASE + path, json.dumps(body), {"content-type": "application/json"})
+                return json.load(connection.getresponse())
+            finally:
+                connection.close()
+
+        try:
+            give_up, pause = time.monotonic() + 60, threading.Event()
+            while "has confirmed" not in process.text and time.monotonic() < give_up:
+                pause.wait(0.05)
+            session_id = call("", {"agentId": AGENT, "userId": USER})["sessionId"]
+            answer = call(f"/{session_id}/messages", {"content": "hello", "transport": "http"})
+        finally:
+            code = process.signal(signal.SIGINT)
+        assert answer["agentResponse"]["text"] == "You said: hello"
+        assert code == 0

@@ -46,11 +46,11 @@ def never(connection: socket.socket, _: bytes) -> None:
 
 
 def drip(looks: threading.Semaphore) -> Fault:
-    """Send a byte each time the caller has looked at its clock, which it does before it waits for more."""
+    """Send a byte when the caller has looked at its clock, as it does before it waits for more, or after a moment."""
 
     def fault(connection: socket.socket, answer: bytes) -> None:
         for each in answer:
-            looks.acquire()
+            looks.acquire(timeout=0.05)
             connection.sendall(bytes([each]))
 
     return fault

@@ -285,6 +285,28 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("{session.created_at_ms}:{session.lease}", "{session.lease}"),
     ],
     ("events/sns_topic.py", "publisher"): [(' or not failure["SenderFault"]', "")],
+    ("aws_clients/lean_dynamodb.py", "lean_dynamodb lean_http"): [
+        ('self._call("PutItem", request, 1)', 'self._call("PutItem", request, self._attempts)'),
+        ("if expected is not None and expected", "if False and expected"),
+        ("self._ahead_seconds = theirs - ", "self._ahead_seconds = 0 * theirs - 0 * "),
+        ("            self._credentials.renew()\n            return True", "            return False"),
+        ('isinstance(found["B"], str)', "True"),
+        ("(is_busy(code) or answer.status >= _SERVER_ERROR)", "is_busy(code)"),
+        ("self._clock.sleep(self._jitter())", "self._jitter()"),
+    ],
+    ("aws_clients/lean_http.py", "lean_http"): [
+        ("if not waiting.poll(0):", "if True:"),
+        ("            connection.close()\n            self.close()\n", "            connection.close()\n"),
+        ("self._connection.settimeout(_left(self._deadline, self._seconds))", "pass"),
+        ("stays_open and len(self._kept)", "len(self._kept)"),
+        ("ssl.PROTOCOL_TLS_CLIENT", "ssl.PROTOCOL_TLS"),
+    ],
+    ("aws_clients/lean_access.py", "lean_access lean_dynamodb"): [
+        ('fips and (dual_stack or area != "us-gov")', "fips"),
+        ("name if port == usual else", "name if False else"),
+        ("if self._key_of != (secret_key, day):", "if self._key_of is None:"),
+        ("if url and (fips or dual_stack):", "if False:"),
+    ],
     ("aws_clients/failures.py", "publisher api_errors sweep_outages calls"): [(" or status >= 500", "")],
 }
 

@@ -267,7 +267,7 @@ def test_refusals_are_reported_and_repeated_as_botocore_does(
 def test_a_server_error_is_repeated_as_botocore_does(
     sides: tuple[Lean, Botocores], operation: str, status: int
 ) -> None:
-    reply = reply_of(status, {"__type": "com.amazon.coral.service#InternalFailure", "message": "no"})
+    reply = reply_of(status, {"__type": "com.amazon.coral.service#OfAnotherName", "message": "no"})
     lean, theirs = (outcome(side, operation, asking(operation), reply) for side in sides)
     assert lean == theirs
     assert [len(side.sent) for side in sides] == [1 if operation == "PutItem" else 2] * 2

@@ -171,6 +171,14 @@ def test_a_heartbeat_logs_fewer_than_550_bytes_in_all(monkeypatch: pytest.Monkey
     assert 400 < bytes_logged_of_a_heartbeat(world) < 550
 
 
+def test_lambda_filters_its_own_lines_where_the_level_of_the_code_is_not_powertools_to_obey() -> None:
+    """Powertools takes the level that Lambda is given for its own, whatever `LogLevel` is."""
+    functions = Deployment(LogLevel="WARNING").of_type("AWS::Lambda::Function")
+    filtered = {name: each["LoggingConfig"] for name, each in functions.items() if "LogFormat" in each["LoggingConfig"]}
+    assert filtered.keys() == {"SessionApiFunction", "SessionMessagesFunction", "ApiKeyAuthorizerFunction"}
+    assert {each["ApplicationLogLevel"] for each in filtered.values()} == {"INFO"}
+
+
 def test_the_first_request_of_a_process_is_marked_as_a_cold_start(world: World) -> None:
     lines = lines_of(lambda: [world.call("list") for _ in range(3)])
     assert [line.get("cold_start", False) for line in lines] == [True, False, False]

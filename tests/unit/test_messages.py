@@ -510,7 +510,7 @@ def test_the_routes_take_a_trailing_slash_and_answer_head(world: World, slash: s
 
 
 @pytest.mark.parametrize(
-    "path, allow", [("messages", "GET, POST, HEAD, OPTIONS"), ("messages/x", "GET, HEAD, OPTIONS")]
+    "path, allow", [("messages", "GET, POST, DELETE, HEAD, OPTIONS"), ("messages/x", "GET, DELETE, HEAD, OPTIONS")]
 )
 @pytest.mark.parametrize("of_messages", [True, False], ids=["messages", "sessions"])
 def test_both_functions_answer_a_wrong_verb_with_the_right_ones(

@@ -35,17 +35,18 @@ class Living(World):
         self.mapping = StreamMapping(MAPPED, lambda after: self.dynamo.stream_records(TABLE, after), self.start)
 
     def restart(self, **_: str) -> None:
-        [sessions, messages] = copy.deepcopy(worlds._table_requests())
+        [sessions, *others] = copy.deepcopy(worlds._table_requests())
         stream = ON.of_type("AWS::DynamoDB::Table")["SessionsTable"]["StreamSpecification"]
         sessions["StreamSpecification"] = {"StreamEnabled": True, **stream}
         self.dynamo = self._client = FakeDynamo(self.clock)
-        for request in (sessions, messages):
+        for request in (sessions, *others):
             self.dynamo.create_table(**request)
         self.sns = FakeSns(self.clock)
         self.dead = FakeQueue(self.clock)
         environ = {
             "SESSIONS_TABLE": TABLE,
             "MESSAGES_TABLE": MESSAGES,
+            "AGENT_POLICIES_TABLE": worlds.POLICIES,
             "ERASER_QUEUE_URL": worlds.ERASER_QUEUE,
             "MESSAGE_EVENTS_DEAD_LETTERS_URL": "https://sqs.eu-west-1.amazonaws.com/123456789012/dead",
             **TOPIC,

@@ -4,10 +4,11 @@ import re
 from typing import Any
 
 import pytest
+from agent_sessions.aws_clients.lean_dynamodb import LeanDynamoDb
 from agent_sessions.sweep.dynamo_record import RECORD
 
 from tests.template_reader import FUNCTIONS, PATH, Deployment
-from tests.unit.calls_in_code import operations_in_the_code
+from tests.unit.calls_in_code import operations_in_the_code, operations_of
 from tests.unit.rehearsal import Rehearsal
 
 PACKAGE = PATH.parent / "layers" / "domain" / "agent_sessions"
@@ -48,6 +49,14 @@ def test_a_function_is_allowed_nothing_that_it_does_not_call(rehearsal: Rehearsa
 def test_the_rehearsal_makes_every_kind_of_call_that_stands_in_the_code(rehearsal: Rehearsal) -> None:
     made = {operation for notes in rehearsal.notes.values() for operation in notes.operations}
     assert {name for names in operations_in_the_code().values() for name in names} == made
+
+
+def test_the_lean_transport_has_every_call_of_the_functions_that_may_use_it(rehearsal: Rehearsal) -> None:
+    functions = [name for name in FUNCTIONS if "SDK_TRANSPORT" in Deployment().environment(name)]
+    called = {call for name in functions for call in rehearsal.notes[name].operations} & operations_of(
+        "dynamodb"
+    ).keys()
+    assert called == {name for name in vars(LeanDynamoDb) if not name.startswith("_")} - {"close"}
 
 
 def test_the_sweeper_may_start_itself_only_where_it_fans_out() -> None:

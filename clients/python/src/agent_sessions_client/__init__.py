@@ -19,12 +19,14 @@ from agent_sessions_client.models import (
     Session,
     TimeoutConfig,
 )
-from agent_sessions_client.operator_models import Erasure, ExportPart
+from agent_sessions_client.operator_models import AgentPolicy, Bounds, Erasure, ExportPart
 
 __all__ = [
+    "AgentPolicy",
     "ApiError",
     "AsyncConversation",
     "AsyncSessionsClient",
+    "Bounds",
     "ClientError",
     "Conversation",
     "Deletion",

@@ -1,14 +1,77 @@
-"""The calls for operators, as steps: erasure and export. They need a key of scope `full`."""
+"""The calls for operators, as steps: policies, erasure, export. They need a key of scope `full`."""
 
-from agent_sessions_client._caller import Caller, Id, Slice, address_of, query_of
+import contextlib
+from typing import Any
+from urllib.parse import quote
+
+from agent_sessions_client._caller import Caller, Id, Slice, address_of, given, page_request, query_of
+from agent_sessions_client._retries import GoneAfterLossError
 from agent_sessions_client._steps import Operation, Repeat, Request
-from agent_sessions_client.operator_models import Erasure, ExportPart
+from agent_sessions_client.operator_models import AgentPolicy, Bounds, Erasure, ExportPart
 
+AGENTS = "/api/messaging/agents"
 ERASURES = "/api/messaging/erasures"
 
 
 class OperatorCalls(Caller):
-    """Erasure and export."""
+    """Policies, erasure and export."""
+
+    def set_policy(
+        self,
+        agent_id: Id,
+        *,
+        allowed: bool | None = None,
+        auto_renew: bool | None = None,
+        timeout_minutes: float | Bounds | None = None,
+        max_duration_minutes: float | Bounds | None = None,
+        warning_threshold_minutes: float | Bounds | None = None,
+    ) -> Operation[AgentPolicy]:
+        """Give an agent a policy for its sessions, in place of the one that it had. A number is the default.
+
+        Raises:
+            ValidationError: a value breaks a rule, or the policy contradicts itself.
+
+        """
+        body = given(
+            allowed=allowed,
+            autoRenew=auto_renew,
+            timeoutMinutes=_bounds(timeout_minutes),
+            maxDurationMinutes=_bounds(max_duration_minutes),
+            warningThresholdMinutes=_bounds(warning_threshold_minutes),
+        )
+        request = Request("PUT", _policy_of(agent_id), Repeat.ALWAYS, body=body)
+        return AgentPolicy.from_json((yield from self.json(request)))
+
+    def get_policy(self, agent_id: Id) -> Operation[AgentPolicy]:
+        """Read the policy of an agent.
+
+        Raises:
+            AgentNotFound: it has none.
+
+        """
+        return AgentPolicy.from_json((yield from self.json(Request("GET", _policy_of(agent_id), Repeat.ALWAYS))))
+
+    def delete_policy(self, agent_id: Id) -> Operation[None]:
+        """Take the policy of an agent away. Where a repeat finds none, it counts as taken away.
+
+        Raises:
+            AgentNotFound: it had none at the first attempt.
+
+        """
+        with contextlib.suppress(GoneAfterLossError):
+            yield from self.json(Request("DELETE", _policy_of(agent_id), Repeat.ALWAYS))
+
+    def list_policies(self, *, page_size: int | None = None) -> Operation[Slice[AgentPolicy]]:
+        """Iterate over the policies of the tenant, in the order of the agents' ids."""
+        query = query_of(limit=page_size)
+
+        def page(cursor: str | None) -> Operation[Slice[AgentPolicy]]:
+            body = yield from self.json(page_request(AGENTS, query, cursor))
+            found = tuple(map(AgentPolicy.from_json, body["agents"]))
+            following = body.get("nextCursor")
+            return Slice(found, None if following is None else lambda: page(following))
+
+        return page(None)
 
     def erase_user(self, user_id: Id) -> Operation[Erasure]:
         """Remove every session of a user that was created before this call, with its messages.
@@ -50,3 +113,11 @@ class OperatorCalls(Caller):
             return Slice((found,), (lambda: part(found.next_cursor)) if goes_on else None)
 
         return part(None)
+
+
+def _policy_of(agent_id: Id) -> str:
+    return f"{AGENTS}/{quote(str(agent_id), safe='')}/session-policy"
+
+
+def _bounds(setting: float | Bounds | None) -> float | dict[str, Any] | None:
+    return setting.to_json() if isinstance(setting, Bounds) else setting

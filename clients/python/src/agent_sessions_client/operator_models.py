@@ -1,5 +1,6 @@
-"""What the service answers to operators: erasures and exports."""
+"""What the service answers to operators: policies, erasures, exports."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -61,5 +62,50 @@ class ExportPart:
             messages=tuple(body["messages"]),
             skipped=tuple(body["skipped"]),
             next_cursor=body.get("nextCursor"),
+            raw=body,
+        )
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a policy says of a number: its default for the agent's sessions, the least and the greatest value."""
+
+    default: float | None = None
+    min: float | None = None
+    max: float | None = None
+
+    @classmethod
+    def from_json(cls, body: Json | float | None) -> "Bounds":
+        return cls(**body) if isinstance(body, Mapping) else cls(default=body)
+
+    def to_json(self) -> dict[str, float]:
+        """Return what was given, as the service takes it."""
+        every = {"default": self.default, "min": self.min, "max": self.max}
+        return {name: value for name, value in every.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class AgentPolicy:
+    """The policy of an agent for its sessions. None means that the policy says nothing of it."""
+
+    agent_id: str
+    updated_at: datetime
+    allowed: bool
+    auto_renew: bool | None
+    timeout_minutes: Bounds
+    max_duration_minutes: Bounds
+    warning_threshold_minutes: Bounds
+    raw: Json = field(repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, body: Json) -> "AgentPolicy":
+        return cls(
+            agent_id=body["agentId"],
+            updated_at=parse_time(body["updatedAt"]),
+            allowed=body.get("allowed", True),
+            auto_renew=body.get("autoRenew"),
+            timeout_minutes=Bounds.from_json(body.get("timeoutMinutes")),
+            max_duration_minutes=Bounds.from_json(body.get("maxDurationMinutes")),
+            warning_threshold_minutes=Bounds.from_json(body.get("warningThresholdMinutes")),
             raw=body,
         )

@@ -170,7 +170,7 @@ def test_a_conversation_from_its_first_word_to_its_expiry(
         assert page.all("#timeline-panel").is_hidden()
         page.click("#tab-timeline")
         assert page.all("#sessions-panel").is_hidden()
-        assert "expired" in page.texts("#events .chip")
+        page.until(lambda: "expired" in page.texts("#events .chip"))  # what was not yet drawn has no text
         page.click("#tab-sessions")
     # An ended session is folded away, and opens with its conversation.
     if page.all("#ended").is_hidden():

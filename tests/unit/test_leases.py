@@ -2,8 +2,8 @@
 
 import pytest
 from agent_sessions.errors import SessionExpired, SessionNotFound
-from agent_sessions.sessions.leases import check_alive
-from agent_sessions.sessions.model import Session, TimeoutConfig
+from agent_sessions.sessions.leases import check_alive, patch_of
+from agent_sessions.sessions.model import Session, TimeoutConfig, minutes_to_ms
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -66,3 +66,20 @@ def test_what_is_left_and_whether_it_is_little_agree_at_every_moment(session: Se
         assert left == max(0, session.expires_at_ms - now_ms)
         assert (left == 0) == session.is_expired(now_ms)
         assert session.is_near_expiration(now_ms) == (0 < left <= session.timeout.warning_ms)
+
+
+@given(session=sessions(), timeout=configs())
+def test_a_patch_counts_from_the_last_renewal_and_stops_at_the_end(session: Session, timeout: TimeoutConfig) -> None:
+    patch = patch_of(session, timeout, session.last_activity_ms)
+    assert patch.ends_at_ms == session.created_at_ms + timeout.max_duration_ms
+    assert patch.expires_at_ms == min(session.renewed_at_ms + timeout.timeout_ms, patch.ends_at_ms)
+    capped = patch.expires_at_ms == patch.ends_at_ms
+    changes = (patch.expires_at_ms, capped) != (session.expires_at_ms, session.capped)
+    assert patch.new_lease == changes
+
+
+@given(minutes=st.floats(1, 2880) | st.integers(1, 2880))
+def test_minutes_become_whole_milliseconds_and_the_nearest(minutes: float) -> None:
+    milliseconds = minutes_to_ms(minutes)
+    assert isinstance(milliseconds, int)
+    assert abs(milliseconds - minutes * 60_000) <= 0.5

@@ -7,8 +7,6 @@ import pytest
 from tests.engines import faults
 from tests.unit.world import MINUTE, START_MS, World
 
-# --- the moment at which the sweep looks at a session
-
 
 def due(world: World, session_id: str) -> tuple[int, int]:
     item = world.item(session_id)

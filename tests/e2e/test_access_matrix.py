@@ -322,6 +322,27 @@ def test_no_other_web_page_makes_itself_a_key(stack: Serving, kind: str) -> None
     assert stack.send("POST", "/_local/keys", headers=headers, text=body).status == 403
 
 
+def test_another_tenants_cursor_is_no_cursor(stack: Serving, keys: Keys, session_id: str) -> None:
+    stack.send("POST", BASE, NEW, key=keys.right)
+    cursor = stack.send("GET", f"{BASE}?limit=1", key=keys.right).json["nextCursor"]
+    assert stack.send("GET", f"{BASE}?limit=1&cursor={cursor}", key=keys.right).status == 200
+    foreign = stack.send("GET", f"{BASE}?limit=1&cursor={cursor}", key=keys.other)
+    assert foreign.status == 400
+    garbage = stack.send("GET", f"{BASE}?limit=1&cursor={cursor[::-1]}", key=keys.other)
+    for reply in (foreign, garbage):
+        for field in reply.json["error"]["details"]["fields"]:
+            del field["value"]
+    assert foreign.json["error"]["details"] == garbage.json["error"]["details"]
+
+
+def test_no_list_shows_another_tenants_sessions(stack: Serving, keys: Keys, session_id: str) -> None:
+    for query in ("", f"?userId={USER}", f"?agentId={AGENT}", f"?userId={USER}&agentId={AGENT}&limit=100"):
+        reply = stack.send("GET", f"{BASE}{query}", key=keys.other)
+        assert reply.status == 200
+        assert session_id.encode() not in reply.body
+        assert session_id.encode() in stack.send("GET", f"{BASE}{query}", key=keys.right).body
+
+
 def test_two_tenants_have_policies_of_their_own_for_one_agent(stack: Serving, keys: Keys) -> None:
     path = POLICY.replace("{agent}", OTHER_AGENT)
     new = {**NEW, "agentId": OTHER_AGENT.upper()}
@@ -333,3 +354,12 @@ def test_two_tenants_have_policies_of_their_own_for_one_agent(stack: Serving, ke
     assert stack.send("POST", BASE, new, key=keys.right).json["error"]["code"] == "AGENT_NOT_FOUND"
     assert stack.send("DELETE", path, key=keys.right).status == 200
     assert stack.send("POST", BASE, new, key=keys.right).status == 201, "the process that changed it knows at once"
+
+
+def test_two_tenants_use_one_idempotency_key_and_never_learn_of_it(stack: Serving, keys: Keys) -> None:
+    header = {"idempotency-key": "the-same-for-both"}
+    mine, theirs = (stack.send("POST", BASE, NEW, key=key, headers=header) for key in (keys.right, keys.other))
+    assert (mine.status, theirs.status) == (201, 201)
+    assert mine.json["sessionId"] != theirs.json["sessionId"]
+    changed = {**NEW, "metadata": {"of": "globex"}}
+    assert stack.send("POST", BASE, changed, key=keys.other, headers=header).status == 422

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.world import MINUTE, SESSION_ROUTES, START_MS, World, at
+from tests.unit.world import MINUTE, NOWHERE, SESSION_ROUTES, START_MS, World, at
 
 RETENTION = 1440 * MINUTE
 READS = ["get", "heartbeat", "renew", "patch"]
@@ -63,3 +63,12 @@ def test_ttl_is_written_at_creation_a_day_after_the_latest_end_that_is_remembere
     assert world.item(session_id)["purgeAt"] == written
     world.clock.advance(minutes=20)
     assert world.get(session_id).details == {"expiresAt": at(START_MS + 2880 * MINUTE), "reason": "max_duration"}
+
+
+@pytest.mark.parametrize("route", list(SESSION_ROUTES))
+def test_a_deleted_session_is_gone_for_every_route(world: World, route: str) -> None:
+    session_id = world.new()["sessionId"]
+    world.delete(session_id)
+    answer = SESSION_ROUTES[route](world, session_id)
+    assert answer.code == "SESSION_NOT_FOUND"
+    assert answer.json == SESSION_ROUTES[route](world, NOWHERE).json

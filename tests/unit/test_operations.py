@@ -186,3 +186,9 @@ def test_the_settings_on_the_page_are_the_codes_with_their_defaults() -> None:
     for names_cell, default in rows:
         for name in re.findall(r"[A-Z_]+", names_cell):
             assert environment[name] == default, name
+
+
+@BY_NAME
+def test_a_test_that_is_named_exists(path: Path) -> None:
+    for name in re.findall(r"`(test_\w+)`", text_of(path)):
+        assert f"def {name}(" in all_code(), name

@@ -144,3 +144,11 @@ def test_cors_never_allows_credentials_so_that_a_wildcard_gives_nothing_away(ori
 
 def test_cors_is_off_until_an_origin_is_named() -> None:
     assert "CorsConfiguration" not in only("AWS::ApiGatewayV2::Api")
+
+
+def test_the_stage_is_the_default_one_and_lets_through_what_the_parameters_say() -> None:
+    stage = only("AWS::ApiGatewayV2::Stage", ThrottlingRateLimit="70", ThrottlingBurstLimit="90")
+    assert stage["StageName"] == "$default"
+    assert stage["AutoDeploy"] is True
+    assert stage["DefaultRouteSettings"]["ThrottlingRateLimit"] == "70"
+    assert stage["DefaultRouteSettings"]["ThrottlingBurstLimit"] == "90"

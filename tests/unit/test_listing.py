@@ -353,3 +353,10 @@ def test_what_a_batch_leaves_unread_is_asked_for_again(world: World) -> None:
     made = new_sessions(world, 5)
     world.dynamo.add_hook(faults.unprocessed_keys(times=2))
     assert ids(world.page().json) == made
+
+
+def test_a_page_with_room_left_looks_behind_the_expired(world: World) -> None:
+    survivor = world.new(timeoutMinutes=60)["sessionId"]
+    new_sessions(world, 20, timeoutConfig={"timeoutMinutes": 5})
+    world.clock.advance(minutes=6)
+    assert ids(world.page(limit="10").json) == [survivor]

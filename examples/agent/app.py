@@ -58,7 +58,7 @@ class SessionsApi:
         sent = {"content-type": "application/json", "x-api-key": self._key, **(headers or {})}
         request = urllib.request.Request(self._url + path, content, sent, method=method)  # noqa: S310 - a parameter of the stack
         try:
-            with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # noqa: S310 - as above
+            with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # noqa: S310 - the address is the setting's
                 return _object(answer.read())
         except urllib.error.HTTPError as error:
             with error:

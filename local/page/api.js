@@ -18,7 +18,7 @@ export const apiKey = () => sessionStorage.getItem("key") || "";
 export async function send(method, path, body) {
   const headers = {};
   if (body !== undefined) headers["content-type"] = "application/json";
-  if (apiKey() && path.startsWith(BASE)) headers["x-api-key"] = apiKey();
+  if (apiKey() && path.startsWith("/api/messaging/")) headers["x-api-key"] = apiKey();
   let response;
   try {
     response = await fetch(path, { method, headers, body });
@@ -48,6 +48,13 @@ export function showProblems(fields, { ok, reason, problems }) {
   for (const { field, message } of problems) if (fields[field]) showProblem(fields[field], message);
   if (homeless.length || !problems.length) say(reason, true);
   byId(ids.find((id) => byId(id).getAttribute("aria-invalid") === "true"))?.focus();
+}
+
+/** Show in `id` why a request was refused, where none of these fields is at fault. A dialog hides what is said at the bottom. */
+export function showElsewhere(id, fields, { ok, reason, problems }) {
+  const text = ok || problems.some(({ field }) => fields[field]) ? "" : reason;
+  byId(id).hidden = !text;
+  setText(byId(id), text);
 }
 
 export function showProblem(id, message) {

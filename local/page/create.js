@@ -1,6 +1,6 @@
 // The form for a new session.
 
-import { BASE, numberIn, say, send, showProblem, showProblems } from "./api.js";
+import { BASE, numberIn, say, send, showElsewhere, showProblem, showProblems } from "./api.js";
 import { short, timeOf } from "./clock.js";
 import { byId } from "./element.js";
 import { setCurrent } from "./selection.js";
@@ -46,9 +46,7 @@ async function create() {
   // The metadata goes as it was typed: a browser's numbers would change long ones.
   const sent = await send("POST", BASE, metadata ? `${rest.slice(0, -1)},"metadata":${metadata}}` : rest);
   showProblems(FIELDS, sent);
-  const elsewhere = !sent.ok && !sent.problems.some(({ field }) => FIELDS[field]);
-  byId("create-error").hidden = !elsewhere;
-  byId("create-error").textContent = elsewhere ? sent.reason : "";
+  showElsewhere("create-error", FIELDS, sent);
   if (!sent.ok) return;
   byId("new-dialog").close();
   setCurrent(sent.answer.sessionId);

@@ -5,6 +5,7 @@ import { clockIsKnown, now, roughly, sentClock, short, takeClock, timeOf } from 
 import { showCreate, showDefaults, startCreate } from "./create.js";
 import { act, close, isOpen, open, refresh, reread, startDrawer, tickDrawer } from "./drawer.js";
 import { byId, makeTabs, setText } from "./element.js";
+import { showPolicies, startPolicies } from "./policies.js";
 import { startSamples, tickSamples } from "./samples.js";
 import { setCurrent } from "./selection.js";
 import { focusRow, forgetSessions, neighbour, onOpen, setWarnedEarly, startSessions, takeSessions, tickSessions } from "./sessions.js";
@@ -89,6 +90,7 @@ function startClock() {
 // --- the keyboard ---------------------------------------------------------------------------------------------------
 const SHORTCUTS = {
   n: showCreate,
+  a: showPolicies,
   j: () => step(1),
   k: () => step(-1),
   h: () => act("heartbeat"),
@@ -189,6 +191,7 @@ function start() {
   startTimeline();
   startDrawer();
   startCreate();
+  startPolicies();
   startSamples();
   startClock();
   startKeyboard();

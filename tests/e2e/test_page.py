@@ -16,6 +16,8 @@ from tests.e2e.local_process import started
 from tests.e2e.serving import Serving, serving
 from tests.unit.world import AGENT, BASE, USER
 
+AGENTS: Final = "/api/messaging/agents"
+
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
@@ -116,9 +118,11 @@ def page(tab: playwright.Page, stack: Serving) -> Iterator[Page]:
 
 
 def clear(stack: Serving) -> None:
-    """End all sessions."""
+    """End all sessions, and remove all policies of agents."""
     for session in stack.send("GET", f"{BASE}?limit=100").json["sessions"]:
         stack.send("DELETE", f"{BASE}/{session['sessionId']}")
+    for policy in stack.send("GET", AGENTS).json["agents"]:
+        stack.send("DELETE", f"{AGENTS}/{policy['agentId']}/session-policy")
 
 
 WIDE: Final = {"width": 1360, "height": 900}
@@ -170,7 +174,7 @@ def test_a_conversation_from_its_first_word_to_its_expiry(
         assert page.all("#timeline-panel").is_hidden()
         page.click("#tab-timeline")
         assert page.all("#sessions-panel").is_hidden()
-        assert "expired" in page.texts("#events .chip")
+        page.until(lambda: "expired" in page.texts("#events .chip"))  # what was not yet drawn has no text
         page.click("#tab-sessions")
     # An ended session is folded away, and opens with its conversation.
     if page.all("#ended").is_hidden():
@@ -357,6 +361,74 @@ def test_a_filter_policy_is_set_and_taken_back(page: Page, stack: Serving) -> No
     assert stack.send("GET", "/_local/subscription").json == {"filterPolicy": None}
 
 
+def test_what_is_wrong_with_a_policy_stands_at_its_field(page: Page) -> None:
+    page.press("a")
+    page.fill("policy-agent", "<b>x")
+    page.press("Enter")
+    page.until(lambda: "UUID" in page.text("#policy-agent-error"))
+    page.fill("policy-agent", AGENT)
+    wrong = {"timeoutMinutes-default": "9", "timeoutMinutes-max": "soon", "maxDurationMinutes-min": "1"}
+    for field, text in wrong.items():
+        page.fill(f"policy-{field}", text)
+    page.press("Enter")
+    page.until(lambda: "max must be a number" in page.text("#policy-timeoutMinutes-max-error"))
+    assert page.text("#policy-maxDurationMinutes-min-error").startswith("min must be a number")
+    assert page.all("#policy-form .error").filter(visible=True).count() == 2
+    assert page.js("document.activeElement.id") == "policy-timeoutMinutes-max"
+    page.press("Escape")
+    assert page.all("#policies-dialog").is_hidden()
+
+
+def test_an_agents_policy_holds_for_its_new_sessions_until_it_is_removed(page: Page, stack: Serving) -> None:
+    clear(stack)
+    agent_id = "ABCDEF01-0000-4000-8000-00000000000A"
+
+    def let_it_take_effect() -> None:
+        stack.send("POST", "/_local/clock", {"advanceMinutes": 1})
+
+    page.click("#show-policies")
+    page.until(lambda: page.all("#no-policies").is_visible())
+    page.fill("policy-agent", agent_id)
+    page.fill("policy-timeoutMinutes-default", "9")
+    page.fill("policy-timeoutMinutes-max", "20")
+    page.press("Enter")
+    page.until(lambda: page.texts("#policies .quiet") == ["timeout 9, ≤ 20 min"])
+    assert page.texts("#policies .open") == [agent_id.lower()]
+    page.press("Escape")
+    let_it_take_effect()
+    session_id = page.create(agent=agent_id, timeout="")
+    page.open(session_id)
+    page.click("#tab-settings")
+    page.until(lambda: "timeout 9 min" in page.text("#facts"))
+    page.click("#new")
+    page.fill("timeout", "21")
+    page.click("#create button.main")
+    page.until(lambda: "20" in page.text("#timeout-error"))
+    page.press("Escape")
+
+    page.press("a")  # opens with the agent of the open session
+    page.until(lambda: page.all("#policy-timeoutMinutes-max").input_value() == "20")
+    page.all("#policy-allowed").uncheck()
+    page.all("#policy-renew").select_option("no")
+    page.click("#policy-form button.main")
+    wanted = "no new sessions · timeout 9, ≤ 20 min · activity does not renew"
+    page.until(lambda: page.texts("#policies .quiet") == [wanted])
+    page.click("#policy-form [data-close]")
+    let_it_take_effect()
+    page.click("#new")
+    page.fill("timeout", "")
+    page.click("#create button.main")
+    page.until(lambda: page.text("#create-error").startswith("404"))
+    page.press("Escape")
+
+    page.press("a")
+    page.click("#policies button.link")
+    page.until(lambda: page.all("#policies li").count() == 0)
+    page.press("Escape")
+    let_it_take_effect()
+    assert page.create() != session_id
+
+
 CONTRAST: Final = """
 (selector) => {
 const channels = (color) => color.match(/[\\d.]+/g).map(Number);
@@ -430,12 +502,15 @@ def test_three_hundred_sessions_and_a_thousand_events_stay_quick(
 def test_nothing_is_scrolled_sideways_and_text_stands_out(
     page: Page, stack: Serving, scheme: Literal["light", "dark"]
 ) -> None:
+    clear(stack)
     page.tab.emulate_media(color_scheme=scheme)
     long = page.create(timeout="30", warning="10", metadata='{"long":"' + "x" * 300 + '"}')
     page.create(timeout="5", warning="5")
     stack.send("POST", f"{BASE}/{long}/messages", {"content": "y" * 300})
     stack.send("POST", "/_local/clock", {"advanceMinutes": 18})
     page.until(lambda: page.state(long) == "warned")
+    policy = {"timeoutMinutes": {"default": 15, "min": 5, "max": 60}, "autoRenew": False}
+    stack.send("PUT", f"{AGENTS}/{USER}/session-policy", policy)  # no other test has an agent of this id
     page.js("document.querySelector('#policy').open = true")
     texts = (
         "h1, h2, h3, p, a, label, button, th, td, dt, dd, pre, time, summary, .chip, .says, .words, .who span, select"
@@ -455,6 +530,12 @@ def test_nothing_is_scrolled_sideways_and_text_stands_out(
             if width == 1024:
                 assert page.js(CONTRAST, texts) == [], tab
         page.click("#close")
+        page.click("#show-policies")
+        page.until(lambda: page.all("#policies li").count() == 1)
+        dialog = "document.querySelector('#policies-dialog')"
+        assert page.js(f"{dialog}.scrollWidth == {dialog}.clientWidth"), width
+        assert page.js(CONTRAST, texts) == [], width
+        page.press("Escape")
 
 
 def test_the_documentation_shows_every_route(tab: playwright.Page, stack: Serving) -> None:
@@ -485,6 +566,8 @@ def test_with_keys_the_page_asks_for_the_one_that_was_printed(tab: playwright.Pa
         page.click("#key-form button")
         assert page.create()
         assert page.all("#key-form").is_hidden()
+        page.press("a")
+        page.until(lambda: page.all("#no-policies").is_visible())  # the key goes with these calls as well
 
         tab.goto(f"{process.url}/docs")  # an address that differs in its fragment alone loads nothing
         page = Page(tab, found.group(1))

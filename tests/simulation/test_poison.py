@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pytest
-from agent_sessions import metrics
 from agent_sessions.events.cloud_events import Event, EventKind, session_event
 from agent_sessions.sessions.model import Session
 from agent_sessions.sweep.calls import PAGE
 from agent_sessions.sweep.claim import ATTEMPTS
+from agent_sessions.telemetry import metrics
 
 from tests.engines.faults import Hook
 from tests.unit.poison import BAD_CALLS, BAD_ITEMS, REFUSED_WHOLE, Change

@@ -13,11 +13,11 @@ from tests.unit.world import ROOT
 
 PACKAGE = ROOT / "layers" / "domain" / "agent_sessions"
 ROOMS = (
-    "errors", "clock", "metrics", "request_log", "telemetry", "aws_clients", "sessions", "settings", "policies",
-    "wire_format", "messages", "events", "erasure", "lists", "sweep", "keys", "api", "bootstrap",
+    "errors", "clock", "telemetry", "aws_clients", "sessions", "settings", "policies", "wire_format", "messages",
+    "events", "erasure", "lists", "sweep", "keys", "api", "bootstrap",
 )  # fmt: skip
 """What stands in the package, in the order of its imports: a room imports itself and the rooms before it."""
-KNOWS_AWS = re.compile(r"(dynamo|sns|sqs|lambda)_\w+|aws_clients|telemetry|bootstrap")
+KNOWS_AWS = re.compile(r"(dynamo|sns|sqs|lambda)_\w+|aws_clients|powertools|bootstrap")
 """The names of the files and rooms that may import AWS's packages: all others are Python and pydantic."""
 AWS = {"boto3", "botocore", "aws_lambda_powertools", "s3transfer"}
 HTTP = {"http", "urllib", "urllib3", "requests", "httpx", "starlette", "socket"}
@@ -147,7 +147,7 @@ def test_only_ids_keys_and_the_cursors_secret_draw_at_random_and_from_the_operat
 def test_only_telemetry_logs_and_nobody_prints(name: str) -> None:
     module = modules()[name]
     assert "logging" not in module.packages
-    assert ("aws_lambda_powertools" in module.packages) <= (name in {"telemetry", "bootstrap.wiring"})
+    assert ("aws_lambda_powertools" in module.packages) <= (name in {"telemetry.powertools", "bootstrap.wiring"})
     assert not [node for node in ast.walk(module.tree) if isinstance(node, ast.Name) and node.id == "print"]
 
 

@@ -8,10 +8,10 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
-from agent_sessions import metrics
 from agent_sessions.clock import SystemClock
-from agent_sessions.metrics import unit_of
-from agent_sessions.request_log import RequestLog
+from agent_sessions.telemetry import metrics
+from agent_sessions.telemetry.metrics import unit_of
+from agent_sessions.telemetry.request_log import RequestLog
 from aws_lambda_powertools import Metrics
 
 from tests.engines import faults

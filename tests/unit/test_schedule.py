@@ -6,11 +6,11 @@ import logging
 from typing import Any
 
 import pytest
-from agent_sessions import metrics
 from agent_sessions.errors import ServiceUnavailable, SettingsError
 from agent_sessions.sweep.claim import Claim
 from agent_sessions.sweep.dynamo_record import DynamoSweepRecord
 from agent_sessions.sweep.handler import HIGHEST_SHARD, split
+from agent_sessions.telemetry import metrics
 from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st

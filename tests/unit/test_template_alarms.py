@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from agent_sessions import metrics
+from agent_sessions.telemetry import metrics
 
 from tests.template_reader import FUNCTIONS, Deployment
 from tests.unit.rehearsal import Rehearsal

@@ -3,11 +3,11 @@
 import math
 from typing import Final, NamedTuple
 
-from agent_sessions import metrics
 from agent_sessions.sessions.leases import WARNED_EARLY_MS
 from agent_sessions.settings import SessionSettings, SweepSettings
 from agent_sessions.sweep.calls import PUBLISH_BATCH
 from agent_sessions.sweep.claim import WORK_MS
+from agent_sessions.telemetry import metrics
 
 from template_reader import Template
 from tools.cost import prices

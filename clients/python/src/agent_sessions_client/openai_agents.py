@@ -105,7 +105,7 @@ class AgentSession:
     async def pop_item(self) -> Any | None:  # noqa: ANN401 - the SDK's items are dictionaries of many kinds
         """Remove the last item and return it. Of several callers, each item goes to one."""
 
-        def pop(own_id: str) -> Any | None:  # noqa: ANN401 - as above
+        def pop(own_id: str) -> Any | None:  # noqa: ANN401 - items have no common type
             for stored in self._newest_first(own_id):
                 emptied = [self._client.redact_message(own_id, each) for each in stored.message_ids]
                 if emptied[0]:
@@ -190,7 +190,7 @@ def _messages(item: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - the SDK's it
     ]
 
 
-def _role(item: Any) -> Role:  # noqa: ANN401 - as above
+def _role(item: Any) -> Role:  # noqa: ANN401 - items have no common type
     role = item.get("role") if isinstance(item, Mapping) else None
     if role == "user":
         return "user"
@@ -200,7 +200,7 @@ def _role(item: Any) -> Role:  # noqa: ANN401 - as above
     return "tool" if kind.endswith("_output") else "agent"
 
 
-def _words(item: Any) -> str:  # noqa: ANN401 - as above
+def _words(item: Any) -> str:  # noqa: ANN401 - items have no common type
     """Return what a person would read of an item, clipped: the whole item is in the message's parts."""
     words = ""
     if isinstance(item, Mapping):

@@ -31,7 +31,7 @@ from agent_sessions.errors import (
     TooManyConflicts,
     Unauthorized,
 )
-from agent_sessions.metrics import REQUEST_ERRORS, TelemetryPort
+from agent_sessions.telemetry.metrics import REQUEST_ERRORS, TelemetryPort
 
 ROOT_PATH: Final = "/api/messaging"
 BASE_PATH: Final = f"{ROOT_PATH}/sessions"

@@ -21,7 +21,12 @@ from agent_sessions.api.json_body import metadata_patch, read_object
 from agent_sessions.api.requests import Requests, is_uuid
 from agent_sessions.clock import Clock
 from agent_sessions.errors import AgentNotFound, PreconditionFailed
-from agent_sessions.metrics import (
+from agent_sessions.policies.service import AgentPolicies
+from agent_sessions.sessions.attempts import Snapshot
+from agent_sessions.sessions.model import Session, TimeoutConfig
+from agent_sessions.sessions.service import SessionService
+from agent_sessions.settings import SessionSettings
+from agent_sessions.telemetry.metrics import (
     ERASURES_REQUESTED,
     MESSAGES_ERASED,
     SESSION_HEARTBEATS,
@@ -32,11 +37,6 @@ from agent_sessions.metrics import (
     SESSIONS_RENEWED,
     TelemetryPort,
 )
-from agent_sessions.policies.service import AgentPolicies
-from agent_sessions.sessions.attempts import Snapshot
-from agent_sessions.sessions.model import Session, TimeoutConfig
-from agent_sessions.sessions.service import SessionService
-from agent_sessions.settings import SessionSettings
 
 if TYPE_CHECKING:
     from agent_sessions.api.erasures import ErasureApi

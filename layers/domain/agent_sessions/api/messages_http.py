@@ -24,7 +24,8 @@ from agent_sessions.messages.redaction import MessageRedaction, Redacted
 from agent_sessions.messages.service import MessageService
 from agent_sessions.messages.waits import MessageWait
 from agent_sessions.messages.wire_form import message_json
-from agent_sessions.metrics import (
+from agent_sessions.settings import MessageSettings
+from agent_sessions.telemetry.metrics import (
     AGENT_MESSAGES,
     MESSAGES_REDACTED,
     NUMBERS_SEALED,
@@ -35,7 +36,6 @@ from agent_sessions.metrics import (
     USER_MESSAGES,
     TelemetryPort,
 )
-from agent_sessions.settings import MessageSettings
 
 _APPENDED: Final[Mapping[Role, str]] = {
     "user": USER_MESSAGES,

@@ -63,27 +63,27 @@ class LeanDynamoDb:
         """Write an item. The call is made once, as `send_puts_once` in `tuning` has it: whoever writes looks for it."""
         return self._call("PutItem", request, 1)
 
-    def get_item(self, **request: Any) -> Json:  # noqa: ANN401 - as above
+    def get_item(self, **request: Any) -> Json:  # noqa: ANN401 - DynamoDB's parameters
         """Read an item."""
         return self._call("GetItem", request, self._attempts)
 
-    def update_item(self, **request: Any) -> Json:  # noqa: ANN401 - as above
+    def update_item(self, **request: Any) -> Json:  # noqa: ANN401 - DynamoDB's parameters
         """Change an item."""
         return self._call("UpdateItem", request, self._attempts)
 
-    def delete_item(self, **request: Any) -> Json:  # noqa: ANN401 - as above
+    def delete_item(self, **request: Any) -> Json:  # noqa: ANN401 - DynamoDB's parameters
         """Delete an item."""
         return self._call("DeleteItem", request, self._attempts)
 
-    def query(self, **request: Any) -> Json:  # noqa: ANN401 - as above
+    def query(self, **request: Any) -> Json:  # noqa: ANN401 - DynamoDB's parameters
         """Read the items of one partition."""
         return self._call("Query", request, self._attempts)
 
-    def batch_get_item(self, **request: Any) -> Json:  # noqa: ANN401 - as above
+    def batch_get_item(self, **request: Any) -> Json:  # noqa: ANN401 - DynamoDB's parameters
         """Read many items."""
         return self._call("BatchGetItem", request, self._attempts)
 
-    def batch_write_item(self, **request: Any) -> Json:  # noqa: ANN401 - as above
+    def batch_write_item(self, **request: Any) -> Json:  # noqa: ANN401 - DynamoDB's parameters
         """Write and delete many items."""
         return self._call("BatchWriteItem", request, self._attempts)
 
@@ -121,7 +121,7 @@ class LeanDynamoDb:
         return self._connections.post(self._signer.headers(self._credentials.current(), now, target, body), body)
 
     def _repair(self, code: str, message: str, headers: Mapping[str, str]) -> bool:
-        """Mend what a signature was refused for: expired credentials, or this machine's clock."""
+        """Repair what a signature was refused for: expired credentials, or this machine's clock."""
         if code in _EXPIRED:
             self._credentials.renew()
             return True

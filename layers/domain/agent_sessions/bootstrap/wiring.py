@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from botocore.session import Session
 
     from agent_sessions.aws_clients.lean_dynamodb import LeanDynamoDb
-    from agent_sessions.request_log import RequestLog
-    from agent_sessions.telemetry import Telemetry
+    from agent_sessions.telemetry.powertools import Telemetry
+    from agent_sessions.telemetry.request_log import RequestLog
 
 # ruff: noqa: PLC0415 - what is imported late is what not every function needs, and comes after `prepare`
 
@@ -75,7 +75,7 @@ def prepare(build: Callable[[], object]) -> None:
 
 def request_log() -> "RequestLog":
     """Make the log of a function on the request path, by the settings of Powertools, as far as it has their kind."""
-    from agent_sessions.request_log import RequestLog
+    from agent_sessions.telemetry.request_log import RequestLog
 
     return RequestLog(
         _wiring.clock,
@@ -89,9 +89,9 @@ def telemetry() -> "Telemetry":
     """Make the log of a function in the background. Powertools reads its own settings from the environment."""
     from aws_lambda_powertools import Logger, Metrics
 
-    from agent_sessions.telemetry import Telemetry
+    from agent_sessions.telemetry.powertools import Telemetry
 
-    return Telemetry(Logger(location=None), Metrics())  # every line would name the one in `telemetry`
+    return Telemetry(Logger(location=None), Metrics())  # every line would name the one in `powertools`
 
 
 @built_once

@@ -6,7 +6,7 @@ from typing import Any
 from agent_sessions.erasure.ports import UserOrder
 from agent_sessions.erasure.service import Eraser, LifeOrder
 from agent_sessions.erasure.users import UserEraser
-from agent_sessions.metrics import (
+from agent_sessions.telemetry.metrics import (
     ERASER_FAILURES,
     MESSAGES_ERASED,
     SESSIONS_ERASED,

@@ -7,7 +7,7 @@ from agent_sessions.clock import Clock
 from agent_sessions.errors import ServiceUnavailable
 from agent_sessions.events.delivery import Delivery, EventDelivery, Pending
 from agent_sessions.events.stream import EventOf, RawRecord, StreamRecord, record_of
-from agent_sessions.metrics import MESSAGE_EVENTS_PUBLISHED, MESSAGE_EVENTS_REFUSED, TelemetryPort
+from agent_sessions.telemetry.metrics import MESSAGE_EVENTS_PUBLISHED, MESSAGE_EVENTS_REFUSED, TelemetryPort
 
 REPORT_EVERY_MS: Final = 60_000
 """How often one process reports its lag."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent_sessions.keys.service import KeyService
-from agent_sessions.metrics import TelemetryPort
+from agent_sessions.telemetry.metrics import TelemetryPort
 
 
 class ApiKeyAuthorizer:

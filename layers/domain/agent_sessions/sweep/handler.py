@@ -4,7 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final, Protocol
 
-from agent_sessions.metrics import (
+from agent_sessions.sweep.count import GaugePass
+from agent_sessions.sweep.engine import Sweep
+from agent_sessions.sweep.ports import PassedOver, SweepSummary
+from agent_sessions.telemetry.metrics import (
     ACTIVE_SESSIONS,
     SESSIONS_EXPIRED,
     SESSIONS_EXPIRING_SOON,
@@ -16,9 +19,6 @@ from agent_sessions.metrics import (
     WARNINGS_PUBLISHED,
     TelemetryPort,
 )
-from agent_sessions.sweep.count import GaugePass
-from agent_sessions.sweep.engine import Sweep
-from agent_sessions.sweep.ports import PassedOver, SweepSummary
 
 GAUGE_PASS: Final = "gauge"  # noqa: S105 - a pass over the table, not a password
 NAMED: Final = 20

@@ -1,6 +1,6 @@
 """What the edges report: one line a request or run, and counts by name. The template's alarms use these names.
 
-`request_log` writes them on the request path, `telemetry` in the background, through Powertools.
+`request_log` writes them on the request path, `powertools` in the background.
 """
 
 from collections.abc import Mapping

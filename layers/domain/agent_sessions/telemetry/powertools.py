@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from aws_lambda_powertools import Logger, Metrics
 
-from agent_sessions.metrics import unit_of
-from agent_sessions.request_log import report_unwritten
+from agent_sessions.telemetry.metrics import unit_of
+from agent_sessions.telemetry.request_log import report_unwritten
 
 _PUBLISHING: Final = Lock()
 """Powertools keeps one set of metrics for the whole process, in which the local stack has several threads."""

@@ -12,7 +12,7 @@ from json import JSONEncoder
 from typing import Any, Final
 
 from agent_sessions.clock import Clock
-from agent_sessions.metrics import REQUEST_ERRORS, unit_of
+from agent_sessions.telemetry.metrics import REQUEST_ERRORS, unit_of
 
 _encode: Final = JSONEncoder(separators=(",", ":"), default=str).encode
 

@@ -1,0 +1,1 @@
+"""What the functions report: log lines and metrics."""

@@ -30,6 +30,7 @@ NOT_OURS: Final = frozenset(
         "PutItem",
         "Query",
         "ReportBatchItemFailures",
+        "TransactWriteItems",
         "UpdateItem",
     }
 )

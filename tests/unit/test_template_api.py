@@ -23,6 +23,7 @@ OF_MESSAGES = {
     f"{verb} {path}{slash}"
     for path, verbs in (
         (MESSAGES, ("DELETE", "GET", "HEAD", "POST")),
+        (f"{MESSAGES}/batch", ("POST",)),
         (f"{MESSAGES}/{{messageId}}", ("DELETE", "GET", "HEAD")),
         ("/api/messaging/sessions/{id}/export", ("GET", "HEAD")),
     )

@@ -16,6 +16,8 @@ from tests.e2e.local_process import started
 from tests.e2e.serving import Serving, serving
 from tests.unit.world import AGENT, BASE, USER
 
+AGENTS: Final = "/api/messaging/agents"
+
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
@@ -116,9 +118,11 @@ def page(tab: playwright.Page, stack: Serving) -> Iterator[Page]:
 
 
 def clear(stack: Serving) -> None:
-    """End all sessions."""
+    """End all sessions, and remove all policies of agents."""
     for session in stack.send("GET", f"{BASE}?limit=100").json["sessions"]:
         stack.send("DELETE", f"{BASE}/{session['sessionId']}")
+    for policy in stack.send("GET", AGENTS).json["agents"]:
+        stack.send("DELETE", f"{AGENTS}/{policy['agentId']}/session-policy")
 
 
 WIDE: Final = {"width": 1360, "height": 900}
@@ -376,6 +380,7 @@ def test_what_is_wrong_with_a_policy_stands_at_its_field(page: Page) -> None:
 
 
 def test_an_agents_policy_holds_for_its_new_sessions_until_it_is_removed(page: Page, stack: Serving) -> None:
+    clear(stack)
     agent_id = "ABCDEF01-0000-4000-8000-00000000000A"
 
     def let_it_take_effect() -> None:
@@ -497,12 +502,15 @@ def test_three_hundred_sessions_and_a_thousand_events_stay_quick(
 def test_nothing_is_scrolled_sideways_and_text_stands_out(
     page: Page, stack: Serving, scheme: Literal["light", "dark"]
 ) -> None:
+    clear(stack)
     page.tab.emulate_media(color_scheme=scheme)
     long = page.create(timeout="30", warning="10", metadata='{"long":"' + "x" * 300 + '"}')
     page.create(timeout="5", warning="5")
     stack.send("POST", f"{BASE}/{long}/messages", {"content": "y" * 300})
     stack.send("POST", "/_local/clock", {"advanceMinutes": 18})
     page.until(lambda: page.state(long) == "warned")
+    policy = {"timeoutMinutes": {"default": 15, "min": 5, "max": 60}, "autoRenew": False}
+    stack.send("PUT", f"{AGENTS}/{USER}/session-policy", policy)  # no other test has an agent of this id
     page.js("document.querySelector('#policy').open = true")
     texts = (
         "h1, h2, h3, p, a, label, button, th, td, dt, dd, pre, time, summary, .chip, .says, .words, .who span, select"
@@ -522,6 +530,12 @@ def test_nothing_is_scrolled_sideways_and_text_stands_out(
             if width == 1024:
                 assert page.js(CONTRAST, texts) == [], tab
         page.click("#close")
+        page.click("#show-policies")
+        page.until(lambda: page.all("#policies li").count() == 1)
+        dialog = "document.querySelector('#policies-dialog')"
+        assert page.js(f"{dialog}.scrollWidth == {dialog}.clientWidth"), width
+        assert page.js(CONTRAST, texts) == [], width
+        page.press("Escape")
 
 
 def test_the_documentation_shows_every_route(tab: playwright.Page, stack: Serving) -> None:
@@ -552,6 +566,8 @@ def test_with_keys_the_page_asks_for_the_one_that_was_printed(tab: playwright.Pa
         page.click("#key-form button")
         assert page.create()
         assert page.all("#key-form").is_hidden()
+        page.press("a")
+        page.until(lambda: page.all("#no-policies").is_visible())  # the key goes with these calls as well
 
         tab.goto(f"{process.url}/docs")  # an address that differs in its fragment alone loads nothing
         page = Page(tab, found.group(1))

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 from agent_sessions.api.edge import AGENTS_PATH, BASE_PATH, ERASURES_PATH, POLICY_PATH, STATUS
 from agent_sessions.api.json_body import METADATA_VERSION_PATTERN
 from agent_sessions.api.list_query import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
+from agent_sessions.api.message_batches import MAX_BATCH
 from agent_sessions.api.messages_requests import MAX_ATTACHMENTS, MessageFields
 from agent_sessions.api.policies import FIELDS as POLICY_FIELDS
 from agent_sessions.api.requests import IDEMPOTENCY_KEY_PATTERN, UUID_PATTERN, Requests
@@ -248,6 +249,26 @@ class Appended(AppendedData):
     data: AppendedData
 
 
+class BatchData(_Answer):
+    """The members of an answer to a batch."""
+
+    success: Literal[True]
+    messages: Annotated[list[StoredMessage], Field(min_length=1, max_length=MAX_BATCH)]
+    session_status: SessionStatus
+
+
+class AppendedBatch(BatchData):
+    """Stored messages, in order; `data` repeats the rest."""
+
+    data: BatchData
+
+
+class NewBatch(BaseModel):
+    """Several new messages, none of which waits for a reply."""
+
+    messages: Annotated[list[MessageFields], Field(min_length=1, max_length=MAX_BATCH)]
+
+
 class MessageCursors(_Answer):
     """Where to go on. All but afterSequence are absent where the page is empty."""
 
@@ -443,7 +464,10 @@ class RenewalDetails(_Answer):
 class DifferingDetails(_Answer):
     """What differs from the request that used the key first."""
 
-    differing: Annotated[list[Literal["agentId", "userId", "timeoutConfig", *REQUEST_PARTS]], Field(min_length=1)]  # type: ignore[valid-type]
+    differing: Annotated[
+        list[Literal["agentId", "userId", "timeoutConfig", *REQUEST_PARTS, "messages"]],  # type: ignore[valid-type]
+        Field(min_length=1),
+    ]
 
 
 class _Error(_Answer):
@@ -629,6 +653,7 @@ _MODELS: Final[list[type[BaseModel]]] = [
     Message,
     MessagePage,
     Appended,
+    AppendedBatch,
     Health,
     Unhealthy,
     GatewayMessage,
@@ -641,6 +666,7 @@ _MODELS: Final[list[type[BaseModel]]] = [
     PolicyPage,
     PolicyDeletion,
     MessageFields,
+    NewBatch,
     RedactedMessage,
     Redaction,
     SessionExport,
@@ -815,6 +841,11 @@ _HEALTH: Final = {
     "eventLagSeconds": 0.4,
 }
 _UNHEALTHY: Final = dict.fromkeys(_HEALTH) | {"status": "unhealthy", "timestamp": _NOW}
+_BATCH_DATA: Final = {
+    "success": True,
+    "messages": [_MESSAGE],
+    "sessionStatus": _APPENDED_DATA["sessionStatus"],
+}
 _EXAMPLES: Final = {
     "Session": _SESSION,
     "SessionPage": _PAGE,
@@ -822,6 +853,7 @@ _EXAMPLES: Final = {
     "Message": _MESSAGE,
     "MessagePage": _MESSAGE_PAGE,
     "Appended": _APPENDED_DATA | {"data": _APPENDED_DATA},
+    "AppendedBatch": _BATCH_DATA | {"data": _BATCH_DATA},
     "AgentPolicy": _POLICY,
     "PolicyPage": {"agents": [_POLICY], "nextCursor": _SESSION["agentId"]},
     "PolicyDeletion": {
@@ -1278,6 +1310,27 @@ def _messages() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _batch() -> dict[str, Any]:
+    return _action(
+        "post",
+        _operation(
+            "sendMessageBatch",
+            "Send several messages, all or none",
+            {
+                "200": _answer("The messages that this Idempotency-Key has made.", "AppendedBatch"),
+                "201": _answer("The stored messages, with consecutive numbers.", "AppendedBatch"),
+                **_refusals(
+                    "SESSION_NOT_FOUND", "SESSION_EXPIRED", "VALIDATION_ERROR", "PRECONDITION_FAILED",
+                    "PAYLOAD_TOO_LARGE", "IDEMPOTENCY_KEY_REUSED", "MESSAGE_LIMIT_REACHED",
+                ),
+            },
+            description="Needs scope full. A user's message among them renews the session once.",
+            parameters=[_ref("parameters", name) for name in ("messageKey", "ifMatch")],
+            requestBody=_json_body(NewBatch, {"talk": _sent("message-batch")}),
+        ),
+    )  # fmt: skip
+
+
 def _message() -> dict[str, Any]:
     read = _answer("The message, or what is left of it.", "Message")
     content = read["content"]["application/json"]
@@ -1466,6 +1519,7 @@ def document() -> dict[str, Any]:
             f"{ERASURES_PATH}/{{erasureId}}": _erasure(),
             f"{by_id}/export": _export(),
             f"{by_id}/messages": _messages(),
+            f"{by_id}/messages/batch": _batch(),
             f"{by_id}/messages/{{messageId}}": _message(),
             f"{by_id}/heartbeat": _action(
                 "post",

@@ -38,6 +38,7 @@ OPERATIONS = {
         "GetItem",
         "PutItem",
         "Query",
+        "TransactWriteItems",
         "UpdateItem",
     ),
     "lambda": ("Invoke",),

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 _BATCH: Final = frozenset({"RequestItems", "ReturnConsumedCapacity"})
 _BATCH_STATEMENTS: Final = frozenset({"Statements", "ReturnConsumedCapacity"})
-_TRANSACTION: Final = frozenset({"TransactItems"})
+_TRANSACTION: Final = frozenset({"TransactItems", "ClientRequestToken"})
+_TOKEN_MS: Final = 600_000
 _CREATE: Final = frozenset(
     {
         "TableName",
@@ -47,6 +48,7 @@ class MemoryDynamo(Engine):
         super().__init__("dynamodb", clock)
         self.index_lag_ms = index_lag_ms
         self._tables: dict[str, Table] = {}
+        self._tokens: dict[str, tuple[int, str]] = {}
 
     def as_client(self) -> "DynamoDBClient":
         """This engine, for what is typed to take boto3's client."""
@@ -222,9 +224,22 @@ class MemoryDynamo(Engine):
         return response
 
     def _transact_write_items(self, request: Request) -> Response:
+        token = request.get("ClientRequestToken")
+        if token is not None and self._is_repeat(token, repr(request["TransactItems"])):
+            return {}
         for write in writes.transaction(self._find_table, request):
             self._store(write)
+        if token is not None:
+            self._tokens[token] = (self.clock.now_ms(), repr(request["TransactItems"]))
         return {}
+
+    def _is_repeat(self, token: str, wanted: str) -> bool:
+        """Whether a transaction of this token was carried out in the last ten minutes."""
+        while self._tokens and self.clock.now_ms() - next(iter(self._tokens.values()))[0] >= _TOKEN_MS:
+            del self._tokens[next(iter(self._tokens))]
+        if token in self._tokens and self._tokens[token][1] != wanted:
+            raise Refused("IdempotentParameterMismatchException", "The token was used with other parameters")
+        return token in self._tokens
 
     def _batch_execute_statement(self, request: Request) -> Response:
         prepared = writes.statements(self._tables, request)

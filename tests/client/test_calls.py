@@ -117,6 +117,21 @@ def test_a_message_of_the_same_key_is_stored_once(client: Any) -> None:
     assert first.idempotency_key == "greeting"
 
 
+def test_a_batch_is_stored_in_a_row_and_once(client: Any) -> None:
+    session_id = client.create_session(AGENT, USER).session_id
+    asked = client.send_message(session_id, "Where is my parcel?").message
+    talk = [{"content": "looking", "role": "tool"}, {"content": "Here.", "role": "agent", "in_reply_to": asked.id}]
+    sent, again = (client.send_batch(session_id, talk, idempotency_key="talk", if_last_sequence=1) for _ in range(2))
+    assert [(each.sequence, each.content, each.role) for each in sent.messages] == [
+        (2, "looking", "tool"), (3, "Here.", "agent"),
+    ]  # fmt: skip
+    assert sent.messages[1].in_reply_to == asked.id
+    assert (again.messages, again.idempotency_key, again.was_renewed) == (sent.messages, "talk", False)
+    with pytest.raises(errors.ValidationError) as caught:
+        client.send_batch(session_id, [{"content": "x"}, {"content": ""}])
+    assert "messages[1].content" in str(caught.value)
+
+
 def test_messages_are_iterated_in_both_directions_over_pages(client: Any) -> None:
     session_id = client.create_session(AGENT, USER).session_id
     for number in range(1, 121):

@@ -311,9 +311,6 @@ def test_a_revoked_key_stops_working_within_five_minutes(stack: Serving) -> None
     assert use_up(stack, revoke) == [200, 200, 403]
 
 
-# --- the command ------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
 def test_no_other_web_page_makes_itself_a_key(stack: Serving, kind: str) -> None:
     """A page of another origin may send these without asking first; JSON it may not."""

@@ -137,15 +137,6 @@ def test_a_session_lives_its_life_over_http(stack: Stack, key: str) -> None:
     assert (gone.status, gone.json["error"]["code"]) == (404, "SESSION_NOT_FOUND")
 
 
-def test_another_tenant_learns_nothing_of_a_session(stack: Stack, key: str) -> None:
-    path = f"{BASE}/{create(stack, key).json['sessionId']}"
-    stranger = make_key(stack, "other")
-    for method, route in (("GET", path), ("POST", f"{path}/renew"), ("DELETE", path)):
-        assert stack.request(method, route, key=stranger).status == 404
-    assert stack.request("GET", BASE, key=stranger).json["sessions"] == []
-    assert stack.request("GET", path, key=key).status == 200
-
-
 def test_a_message_posted_over_http_becomes_an_event_in_a_subscribed_queue_through_the_stream(
     stack: Stack, key: str
 ) -> None:

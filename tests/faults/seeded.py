@@ -243,7 +243,7 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
         ('f"attribute_not_exists({items.SEQUENCE})"', '"attribute_not_exists(unused)"'),
         ("conditions = [OWNED, NOT_CLOSED, ALIVE]", "conditions = [OWNED, NOT_CLOSED]"),
         ("conditions.append(_THIS_LIFE)", "pass"),
-        ('(OPEN_SEQUENCE,) if taking.role == "agent" else ()', "()"),
+        ('(OPEN_SEQUENCE,) if speaker == "agent" else ()', "()"),
     ],
     ("messages/pages.py", "message_pages messages messages_against_model"): [
         ("ref.attempt != session.attempt:\n            raise", "False:\n            raise"),

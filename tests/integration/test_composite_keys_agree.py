@@ -306,6 +306,19 @@ def test_a_wrong_entry_of_a_batch_is_refused_alike(table: Composite, entry: dict
     assert not isinstance(refusal, dict)
 
 
+def test_a_transaction_of_a_token_is_carried_out_once_by_both(table: Composite) -> None:
+    name, token = table.both.table, uuid.uuid4().hex
+    key = {"p": {"S": "token"}, "s": table.sorts[0]}
+    puts = [{"Put": {"TableName": name, "Item": key, "ConditionExpression": "attribute_not_exists(s)"}}]
+    for _ in range(2):
+        assert isinstance(agree(table.both, "transact_write_items", TransactItems=puts, ClientRequestToken=token), dict)
+    others = [{"Delete": {"TableName": name, "Key": key}}]
+    agree(table.both, "transact_write_items", TransactItems=others, ClientRequestToken=token)
+    agree(table.both, "transact_write_items", TransactItems=puts, ClientRequestToken=uuid.uuid4().hex)
+    agree(table.both, "delete_item", Key=key)
+    same_state(table)
+
+
 @settings(SETTINGS, max_examples=40)
 @given(st.data())
 def test_transactions_end_alike(table: Composite, data: st.DataObject) -> None:

@@ -59,6 +59,25 @@ def test_an_append_with_a_key_is_three_write_units_and_one_read_unit(talking: De
     assert reads_and_writes(bill) == (2.0, 0.0)
 
 
+@pytest.mark.parametrize("headers", [{}, {"idempotency-key": "k" * 255}], ids=["no key", "key"])
+def test_a_batch_is_one_write_for_its_numbers_and_one_transaction_of_small_puts(
+    talking: Deployed, meter: Meter, headers: dict[str, str]
+) -> None:
+    """DynamoDB takes two write units for each KB that a transaction puts: for each message, and for the key.
+
+    DynamoDB Local reports the same units for one put as for ten, so that the sizes stand for the units here.
+    """
+    session_id = talking.new()["sessionId"]
+    messages = [{"content": "x" * CONTENT_OF_ONE_UNIT, "role": role} for role in ("user", "tool", "agent")]
+    with meter.running() as bill:
+        assert talking.post_batch(session_id, messages, headers=headers).status == 201
+    reads = ["GetItem", "GetItem"] if headers else ["GetItem"]
+    assert bill.operations == [*reads, "UpdateItem", "TransactWriteItems"]
+    assert [call.table_units for call in bill.calls[:-1]] == [0.5] * len(reads) + [1.0]
+    sizes = [size_of_item(item) for item in items(talking)]
+    assert (len(sizes), max(sizes) <= UNIT) == (len(messages) + len(headers), True)
+
+
 def test_a_poll_that_finds_nothing_new_is_one_read_unit(talking: Deployed, meter: Meter) -> None:
     session_id = talking.new()["sessionId"]
     talking.say(session_id)
@@ -107,6 +126,7 @@ def test_heartbeat_get_and_create_cost_what_they_did_also_where_there_is_talk(ta
         UpdateExpression="SET lastSeq = :last, openSeq = :last, renewalCount = :count, lease = :count",
         ExpressionAttributeValues=numbers,
     )
+    talking.create()  # what the function remembers of the agent's policy is read anew
     with meter.running() as bill:
         talking.create()
         talking.heartbeat(session_id)

@@ -21,7 +21,7 @@ from local.dynamodb_local import DynamoDbLocal
 from tests.engines.fixtures import Table
 from tests.integration.deployed import Deployed
 from tests.integration.shipped import shipped_client
-from tests.unit.world import MINUTE, NOWHERE, SESSION_ROUTES, START_MS, Answer
+from tests.unit.world import MINUTE, NOWHERE, SESSION_ROUTES, Answer
 
 
 def _of_a_session(route: Callable[..., Answer], deployed: Deployed) -> Answer:
@@ -174,15 +174,6 @@ def test_a_renewal_that_was_sent_twice_is_a_200_and_ends_when_one_would(
     answer = SESSION_ROUTES[route](losing, session_id)
     assert answer.status == 200
     assert answer.json["timeRemaining"] == 30 * MINUTE
-    assert len(pauses) == 1
-
-
-def test_a_patch_that_was_sent_twice_is_a_200(losing: Losing, pauses: list[float]) -> None:
-    session_id = losing.new()["sessionId"]
-    answer = losing.patch(session_id, {"timeoutMinutes": 45, "autoRenew": False})
-    assert answer.status == 200
-    assert answer.json == losing.get(session_id).json
-    assert answer.json["timeRemaining"] == 45 * MINUTE - (losing.clock.now_ms() - START_MS)
     assert len(pauses) == 1
 
 

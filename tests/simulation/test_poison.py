@@ -113,27 +113,6 @@ def test_a_bad_item_among_healthy_sessions_is_passed_over_and_named(
     check_punctual(world, healthy)
 
 
-@pytest.mark.parametrize(
-    "kind, problem",
-    [
-        ("expiresAt has a fraction", "ValueError: expiresAt must be a moment from 1970 to 9999, not "),
-        ("lease is text", "TypeError: lease must hold N, not S"),
-        ("userId is missing", "TypeError: userId must hold S, not nothing"),
-        ("dueAt has a fraction", "dueAt must be a moment from 1970 to 9999, not "),
-        ("metadata is a list", "TypeError: metadata must be a JSON object"),
-    ],
-)
-def test_the_log_says_what_is_wrong_with_an_item(kind: str, problem: str, caplog: pytest.LogCaptureFixture) -> None:
-    world = SweepWorld(DUE_SHARDS="1")
-    world.shards_of_new_sessions = 1
-    [bad] = world.to_warn(1)
-    spoil(world, bad, BAD_ITEMS[kind])
-    world.sweep()
-    [line] = [line for line in logged(caplog) if line["message"] == "passed over"]
-    [fault] = line["passedOver"].values()
-    assert fault["sessions"][bad.session_id].startswith(problem)
-
-
 @pytest.mark.parametrize("position", [0, 11, 24])
 @pytest.mark.parametrize("kind", BAD_CALLS)
 def test_calls_that_fail_for_ever_for_one_session_cost_no_other_its_events(

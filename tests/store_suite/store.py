@@ -324,21 +324,6 @@ def test_a_renewal_goes_through_up_to_the_last_millisecond(
         assert write.session.expires_at_ms == min(moment + 30 * MINUTE, session.ends_at_ms)
 
 
-def test_a_clock_that_is_behind_renews_from_the_latest_activity(store: DynamoSessionStore) -> None:
-    session = a_session()
-    store.create(session)
-    store.renew(session.session_id, TENANT, Renewal(_USUAL, manual=False), NOW)
-    for behind in (1, 5_000):
-        again = Renewal(_USUAL, manual=False, overtaken_at_ms=NOW - behind)
-        write = store.renew(session.session_id, TENANT, again, NOW + behind)
-        assert write.applied
-        assert write.session is not None
-        assert (write.session.renewed_at_ms, write.session.expires_at_ms) == (NOW, NOW + 30 * MINUTE)
-    found = store.get(session.session_id)
-    assert found is not None
-    assert found.renewal_count == 3
-
-
 # --- patch ------------------------------------------------------------------------------------------------------------
 
 NEW_TIMEOUT: Final = TimeoutConfig(
@@ -530,15 +515,6 @@ def test_what_is_deleted_is_handed_back_and_gone(table: Table, store: DynamoSess
     assert store.delete(session.session_id, TENANT) == Deletion(True, session, session.attempt)
     assert item(table, session.session_id) is None
     assert store.delete(session.session_id, TENANT) is None
-
-
-@pytest.mark.parametrize(
-    "state", [{"expires_at_ms": NOW - 1}, {"closed": True, "announced": True}], ids=["expired", "expired and announced"]
-)
-def test_an_expired_session_can_be_deleted(table: Table, store: DynamoSessionStore, state: dict[str, Any]) -> None:
-    session = put(table, a_session(**state))
-    assert store.delete(session.session_id, TENANT) == Deletion(True, session, session.attempt)
-    assert item(table, session.session_id) is None
 
 
 def test_nobody_deletes_another_tenants_session(table: Table, store: DynamoSessionStore) -> None:

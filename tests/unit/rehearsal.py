@@ -138,6 +138,9 @@ class Rehearsal:
             assert call("message-list", query={"afterSequence": "0"})["skipped"] == [4]
             call("message-keyed")
             call("message-wait")
+            path += "/batch"
+            call("message-batch")
+            path = f"{BASE}/{session_id}/messages"
             call("message-list", query={"before": str(self.clock.now_ms())})
             first = call("message-list", query={"limit": "1", "order": "asc"})["messages"][0]["id"]
             for page in (f"{BASE}/{session_id}/export", f"{path}/{first}"):
@@ -261,18 +264,19 @@ class _Noted:
                 yield Call("sns:Publish", request["TopicArn"])
             case "send_message":
                 yield Call("sqs:SendMessage", self._deployment.arn(request["QueueUrl"]))
-            case "batch_write_item":
+            case "transact_write_items":
+                for entry in request["TransactItems"]:
+                    ((kind, one),) = entry.items()
+                    yield Call(f"dynamodb:{kind}Item", self._deployment.arn(one["TableName"]))
+            case "batch_get_item" | "batch_write_item":
                 for table in request["RequestItems"]:
-                    yield Call("dynamodb:BatchWriteItem", self._deployment.arn(table))
+                    yield Call(f"dynamodb:{action}", self._deployment.arn(table))
             case "invoke":
                 yield Call("lambda:InvokeFunction", self._deployment.arn(request["FunctionName"]))
             case "batch_execute_statement":
                 for statement in request["Statements"]:
                     verb, table = re.match(r'(\w+) "([^"]+)"', statement["Statement"]).groups()  # type: ignore[union-attr]
                     yield Call(f"dynamodb:PartiQL{verb.capitalize()}", self._deployment.arn(table))
-            case "batch_get_item":
-                for table in request["RequestItems"]:
-                    yield Call("dynamodb:BatchGetItem", self._deployment.arn(table))
             case _:
                 index = f"/index/{request['IndexName']}" if "IndexName" in request else ""
                 yield Call(f"dynamodb:{action}", self._deployment.arn(request["TableName"]) + index)

@@ -47,11 +47,6 @@ def test_a_body_that_is_no_json_object_is_refused(world: World, raw: str) -> Non
     assert answer.fields == ["body"]
 
 
-def test_a_byte_order_mark_is_called_what_it_is(world: World) -> None:
-    answer = world.post_raw("\ufeff" + GOOD)
-    assert answer.fault("body")["message"] == "is not valid JSON: it begins with a byte order mark"
-
-
 @pytest.mark.parametrize("raw", NOT_UTF8.values(), ids=NOT_UTF8.keys())
 def test_a_body_that_is_no_utf8_is_refused(world: World, raw: bytes) -> None:
     answer = world.post_raw(raw)
@@ -112,14 +107,6 @@ def test_the_bodies_of_other_routes_are_ignored_whatever_they_are(
 
 
 # --- PATCH
-
-
-@pytest.mark.parametrize("raw", MALFORMED.values(), ids=MALFORMED.keys())
-def test_a_patch_that_is_no_json_object_is_refused(world: World, raw: str) -> None:
-    session_id = world.new()["sessionId"]
-    answer = world.patch(session_id, raw=raw)
-    assert answer.code == "VALIDATION_ERROR"
-    assert answer.fields == ["body"]
 
 
 BAD_PATCHES: dict[str, Any] = {

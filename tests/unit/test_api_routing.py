@@ -69,10 +69,6 @@ def test_an_unknown_path_is_a_404_whatever_the_verb(world: World, path: str, ver
     assert not calls
 
 
-def test_options_of_an_unknown_path_is_a_404_without_a_tenant_too(world: World) -> None:
-    assert send(world, "OPTIONS", "/nowhere", tenant=None).code == "ROUTE_NOT_FOUND"
-
-
 def test_a_trailing_slash_is_tolerated_on_every_route(world: World) -> None:
     created = world.call("create-minimal", path=f"{BASE}/")
     assert created.status == 201

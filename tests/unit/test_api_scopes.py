@@ -31,6 +31,7 @@ ROUTES: dict[str, tuple[Ask, set[str]]] = {
     "list policies": (lambda world, _, **scope: world.call("policy-list", **scope), {"full"}),
     "delete policy": (lambda world, _, **scope: world.delete_policy(KNOWN, **scope), {"full"}),
     "delete": (World.delete, {"full", "client"}),
+    "batch": (World.post_batch, {"full"}),
     "redact": (World.redact, {"full"}),
     "export": (World.export, {"full"}),
     "erase": (lambda world, _, **scope: world.call("erasure", **scope), {"full"}),

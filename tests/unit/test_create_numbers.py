@@ -2,12 +2,10 @@
 
 import json
 import math
-from decimal import Decimal
-from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.world import AGENT, INSIDES, USER, Answer, World
@@ -92,36 +90,3 @@ def test_what_json_does_not_call_a_number_is_malformed(world: World, text: str) 
     answer = create(world, f'{{"timeoutMinutes":{text}}}')
     assert answer.code == "VALIDATION_ERROR"
     assert answer.fields == ["body"]
-
-
-@FEW
-@given(
-    timeout=in_range("timeoutMinutes"),
-    duration=st.floats(5, 2880) | st.integers(5, 2880),
-    warning=st.floats(1, 1440) | st.integers(1, 1440),
-)
-@example(timeout=7.5, duration=7.5, warning=7.5)
-@example(timeout=7.5, duration=7.4999, warning=7.5001)
-def test_the_rules_between_the_fields_hold_for_all_numbers(timeout: float, duration: float, warning: float) -> None:
-    config = {"timeoutMinutes": timeout, "maxDurationMinutes": duration, "warningThresholdMinutes": warning}
-    wrong = [name for name, is_wrong in (
-        ("maxDurationMinutes", duration < timeout),
-        ("warningThresholdMinutes", warning > timeout),
-    ) if is_wrong]  # fmt: skip
-    answer = create(World(), json.dumps(config))
-    if wrong:
-        assert answer.fields == [f"timeoutConfig.{name}" for name in wrong]
-    else:
-        assert answer.status == 201
-        assert answer.json["timeoutConfig"] == config | {"autoRenew": True}
-
-
-@FEW
-@given(timeout=in_range("timeoutMinutes"))
-@example(timeout=5.00001)
-@example(timeout=33.333333333333336)
-def test_durations_are_kept_to_the_millisecond(timeout: float) -> None:
-    exact = Fraction(timeout) * 60_000
-    assume(abs(exact - math.floor(exact) - Fraction(1, 2)) > Fraction(1, 1_000_000))  # which way a half goes is free
-    answer = create(World(), json.dumps({"timeoutMinutes": timeout}))
-    assert answer.json["timeRemaining"] == round(Decimal(timeout) * 60_000)

@@ -9,13 +9,6 @@ READS = ["get", "heartbeat", "renew", "patch"]
 """The routes that need a live session; DELETE ends an expired one as well."""
 
 
-def test_a_retired_session_looks_like_one_that_never_was(world: World) -> None:
-    session_id = world.new()["sessionId"]
-    world.clock.advance(30 * MINUTE + RETENTION)
-    for ask in SESSION_ROUTES.values():
-        assert ask(world, session_id).json == ask(world, NOWHERE).json
-
-
 def test_the_retention_is_a_setting() -> None:
     world = World(SESSION_RETENTION_MINUTES="60")
     session_id = world.new()["sessionId"]
@@ -52,15 +45,6 @@ def test_delete_ends_a_session_and_says_so_in_the_clients_shape(world: World) ->
     }
 
 
-@pytest.mark.parametrize("route", list(SESSION_ROUTES))
-def test_a_deleted_session_is_gone_for_every_route(world: World, route: str) -> None:
-    session_id = world.new()["sessionId"]
-    world.delete(session_id)
-    answer = SESSION_ROUTES[route](world, session_id)
-    assert answer.code == "SESSION_NOT_FOUND"
-    assert answer.json == SESSION_ROUTES[route](world, NOWHERE).json
-
-
 # --- TTL: DynamoDB may delete from `purgeAt` (epoch seconds) on, or days later
 
 
@@ -79,3 +63,12 @@ def test_ttl_is_written_at_creation_a_day_after_the_latest_end_that_is_remembere
     assert world.item(session_id)["purgeAt"] == written
     world.clock.advance(minutes=20)
     assert world.get(session_id).details == {"expiresAt": at(START_MS + 2880 * MINUTE), "reason": "max_duration"}
+
+
+@pytest.mark.parametrize("route", list(SESSION_ROUTES))
+def test_a_deleted_session_is_gone_for_every_route(world: World, route: str) -> None:
+    session_id = world.new()["sessionId"]
+    world.delete(session_id)
+    answer = SESSION_ROUTES[route](world, session_id)
+    assert answer.code == "SESSION_NOT_FOUND"
+    assert answer.json == SESSION_ROUTES[route](world, NOWHERE).json

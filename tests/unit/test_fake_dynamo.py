@@ -49,13 +49,6 @@ def due(client: Any, until: int = 100, **more: Any) -> list[str]:
     return [item["sessionId"]["S"] for item in answer["Items"]]
 
 
-def statement(session_id: str, due_at: int, lease: int = 1) -> Any:
-    return {
-        "Statement": 'UPDATE "sessions" SET dueAt=? WHERE sessionId=? AND lease=?',
-        "Parameters": [{"N": str(due_at)}, {"S": session_id}, {"N": str(lease)}],
-    }
-
-
 @pytest.fixture
 def clock() -> HandClock:
     return HandClock()
@@ -82,13 +75,6 @@ def test_an_index_key_of_the_wrong_type_is_refused_and_changes_nothing(fake: Fak
             ExpressionAttributeValues={":v": {"S": "x"}},
         )
     assert fake.peek(TABLE, "a") == session("a")
-
-
-def test_what_the_fake_has_not_learnt_is_said_so(fake: FakeDynamo) -> None:
-    with pytest.raises(NotImplementedError, match="AttributeUpdates"):
-        fake.update_item(TableName=TABLE, Key=key("a"), AttributeUpdates={})
-    with pytest.raises(NotImplementedError, match="list_append"):
-        fake.update_item(TableName=TABLE, Key=key("a"), UpdateExpression="SET l = list_append(l, l)")
 
 
 def test_nobody_can_change_what_lies_in_the_table_from_outside(fake: FakeDynamo) -> None:
@@ -133,47 +119,6 @@ def test_the_changes_of_one_item_reach_an_index_in_their_order(clock: HandClock)
     assert due(fake) == ["quick"]
     clock.at_ms += 5000
     assert due(fake) == ["quick", "slow"]
-
-
-# --- faults: what the tests that use them do not see ----------------------------------------------------------------
-
-
-def update(fake: FakeDynamo) -> None:
-    fake.update_item(
-        TableName=TABLE,
-        Key=key("a"),
-        UpdateExpression="SET lease = lease + :one",
-        ExpressionAttributeValues={":one": {"N": "1"}},
-    )
-
-
-def lease(fake: FakeDynamo) -> int:
-    item = fake.peek(TABLE, "a")
-    assert item is not None
-    return int(item["lease"]["N"])
-
-
-@pytest.mark.parametrize("when, done", [("before", 2), ("after", 3)])
-def test_a_killed_process_is_dead_for_all_its_calls(fake: FakeDynamo, when: faults.When, done: int) -> None:
-    fake.put_item(TableName=TABLE, Item=session("a"))
-    kill = fake.add_hook(faults.Kill(1, when))
-    update(fake)
-    for _ in range(2):
-        with pytest.raises(faults.Killed):
-            update(fake)
-    assert lease(fake) == done
-    fake.remove_hook(kill)
-    update(fake)
-    assert lease(fake) == done + 1
-
-
-def test_a_throttled_statement_is_not_done_and_its_neighbours_are(fake: FakeDynamo) -> None:
-    for name in "ab":
-        fake.put_item(TableName=TABLE, Item=session(name))
-    fake.add_hook(faults.statements_throttled(which=lambda entry: {"S": "a"} in entry["Parameters"]))
-    answer = fake.batch_execute_statement(Statements=[statement("a", 50), statement("b", 60)])
-    assert [entry.get("Error", {}).get("Code") for entry in answer["Responses"]] == ["ThrottlingError", None]
-    assert due(fake, until=10) == ["a"]
 
 
 # --- sort keys, batches of writes and streams: the rest in tests/integration/test_composite_keys_agree.py

@@ -12,7 +12,7 @@ import botocore.auth
 import botocore.endpoint
 import botocore.session
 import pytest
-from agent_sessions.aws_clients.failures import FailedCondition, translated
+from agent_sessions.aws_clients.failures import FailedCondition, FailedTransaction, translated
 from agent_sessions.aws_clients.lean_dynamodb import DynamoDbError
 from agent_sessions.aws_clients.lean_http import HttpAnswer
 from agent_sessions.bootstrap import wiring
@@ -35,7 +35,10 @@ METHODS: Final = {
     "Query": "query",
     "BatchGetItem": "batch_get_item",
     "BatchWriteItem": "batch_write_item",
+    "TransactWriteItems": "transact_write_items",
 }
+ONCE: Final = frozenset({"PutItem", "TransactWriteItems"})
+"""Calls that are never repeated."""
 URL: Final = "https://dynamodb.eu-west-1.amazonaws.com/"
 Reply = Callable[[], HttpAnswer]
 
@@ -171,6 +174,9 @@ def requests(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
         return operation, {"RequestItems": {"table": {"Keys": [item, item], "ConsistentRead": draw(st.booleans())}}}
     if operation == "BatchWriteItem":
         return operation, {"RequestItems": {"table": [{"DeleteRequest": {"Key": item}}]}}
+    if operation == "TransactWriteItems":
+        puts = [{"Put": {"TableName": draw(texts), "Item": item, "ConditionExpression": draw(texts)}}]
+        return operation, {"TransactItems": puts, "ClientRequestToken": draw(texts)}
     part = {"PutItem": "Item", "Query": "ExclusiveStartKey"}.get(operation, "Key")
     request: dict[str, Any] = {"TableName": draw(texts), part: item}
     if operation in {"GetItem", "Query"}:
@@ -208,6 +214,8 @@ def test_requests_and_signatures_are_botocores_byte_by_byte(
 
 def asking(operation: str) -> dict[str, Any]:
     """The least that botocore takes for a call."""
+    if operation == "TransactWriteItems":
+        return {"TransactItems": [], "ClientRequestToken": "token"}
     return {"RequestItems": {"table": {}}} if operation.startswith("Batch") else {"TableName": "table"}
 
 
@@ -233,6 +241,7 @@ def test_answers_are_read_as_botocore_reads_them(
         },
         "BatchWriteItem": {"UnprocessedItems": {"table": [{"DeleteRequest": {"Key": item}}]} if more else {}},
     }
+    answers["TransactWriteItems"] = {}
     reply = reply_of(200, answers.get(operation, {"Attributes": item} if more else {}))
     lean, theirs = (outcome(side, operation, asking(operation), reply) for side in both)
     assert lean == theirs
@@ -270,8 +279,9 @@ def test_a_server_error_is_repeated_as_botocore_does(
     reply = reply_of(status, {"__type": "com.amazon.coral.service#OfAnotherName", "message": "no"})
     lean, theirs = (outcome(side, operation, asking(operation), reply) for side in sides)
     assert lean == theirs
-    assert [len(side.sent) for side in sides] == [1 if operation == "PutItem" else 2] * 2
-    assert [len(side.pauses) for side in sides] == [0 if operation == "PutItem" else 1] * 2
+    repeats = 0 if operation in ONCE else 1
+    assert [len(side.sent) for side in sides] == [1 + repeats] * 2
+    assert [len(side.pauses) for side in sides] == [repeats] * 2
 
 
 @pytest.mark.parametrize("status", [500, 503])
@@ -293,6 +303,43 @@ def test_a_failed_condition_carries_the_item_that_it_met(sides: tuple[Lean, Boto
         with pytest.raises(FailedCondition) as caught, translated():
             side.client.put_item(TableName="t")
         assert caught.value.item == item
+
+
+def test_a_cancelled_transaction_carries_what_each_write_met(both: tuple[Lean, Botocores]) -> None:
+    item = {"attempt": {"B": b"\x00\x01"}}
+    reasons: list[dict[str, Any]] = [
+        {"Code": "None"},
+        {"Code": "ConditionalCheckFailed", "Message": "no", "Item": item},
+    ]
+    for side in both:
+        side.reply = cancelled(reasons)
+        with pytest.raises(FailedTransaction) as caught, translated():
+            side.client.transact_write_items(TransactItems=[], ClientRequestToken="token")
+        assert caught.value.items == [None, item]
+
+
+@pytest.mark.parametrize("code", ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"])
+def test_a_transaction_that_met_others_may_be_tried_again_and_is_not_by_the_client(
+    both: tuple[Lean, Botocores], code: str
+) -> None:
+    for side in both:
+        side.sent.clear()
+        side.reply = cancelled([{"Code": "None"}, {"Code": code, "Message": "busy"}])
+        with pytest.raises(ServiceUnavailable), translated():
+            side.client.transact_write_items(TransactItems=[], ClientRequestToken="token")
+        assert len(side.sent) == 1
+
+
+def test_a_transaction_that_cannot_succeed_is_a_fault_of_ours(both: tuple[Lean, Botocores]) -> None:
+    for side in both:
+        side.reply = cancelled([{"Code": "TransactionConflict"}, {"Code": "ValidationError", "Message": "too large"}])
+        with pytest.raises(Exception, match="TransactionCanceledException"), translated():
+            side.client.transact_write_items(TransactItems=[], ClientRequestToken="token")
+
+
+def cancelled(reasons: list[dict[str, Any]]) -> Reply:
+    code = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException"
+    return reply_of(400, {"__type": code, "Message": "cancelled", "CancellationReasons": reasons})
 
 
 # --- answers that did not come whole ----------------------------------------------------------------------------------

@@ -83,6 +83,3 @@ def test_minutes_become_whole_milliseconds_and_the_nearest(minutes: float) -> No
     milliseconds = minutes_to_ms(minutes)
     assert isinstance(milliseconds, int)
     assert abs(milliseconds - minutes * 60_000) <= 0.5
-
-
-# --- through the service, with clocks of two functions that differ

@@ -11,7 +11,6 @@ from local.events import EventInbox, FilterPolicyError
 from local.store import LocalStore, OtherSchemaError
 from template_reader import Template
 from tests.engines.fake_dynamo import FakeDynamo
-from tests.engines.tables import create_sessions_table
 
 
 @pytest.fixture
@@ -81,15 +80,3 @@ def test_a_kept_table_of_another_shape_is_refused() -> None:
     )
     with pytest.raises(OtherSchemaError, match="kept table s"):
         LocalStore(client, {"SessionsTable": "s"}, due_shards=1).create_missing(Template())
-
-
-def test_the_next_due_moment_is_the_earliest_of_all_shards() -> None:
-    client = FakeDynamo().as_client()
-    store = LocalStore(client, {"SessionsTable": create_sessions_table(client)}, due_shards=2)
-    assert store.next_due_ms() is None
-    for number, (shard, due) in enumerate([(0, 300), (1, 200), (1, 400)]):
-        item = {"sessionId": {"S": str(number)}, "dueShard": {"N": str(shard)}, "dueAt": {"N": str(due)}}
-        client.put_item(TableName="sessions", Item=item)
-    assert store.next_due_ms() == 200
-    assert store.next_due_ms(200) == 300
-    assert store.next_due_ms(400) is None

@@ -15,7 +15,6 @@ from local.gateway import (
     Gateway,
     HttpAnswer,
     HttpRequest,
-    answer_of,
 )
 from tests.unit.world import BASE, MINUTE, MovableClock, sample
 
@@ -138,18 +137,6 @@ def test_text_is_handed_on_as_text_and_all_else_in_base64(
 ) -> None:
     event = event_for(request("POST", body=sent, headers=[("Content-Type", kind)] if kind else []))
     assert (event["body"], event["isBase64Encoded"]) == (body, in_base64)
-
-
-@pytest.mark.parametrize(
-    "result, status, body",
-    [
-        ({"statusCode": 200, "body": "/w==", "isBase64Encoded": True}, 200, b"\xff"),
-        ({"any": "thing"}, 200, b'{"any":"thing"}'),
-    ],
-)
-def test_a_result_becomes_an_answer_as_api_gateway_reads_it(result: Any, status: int, body: bytes) -> None:
-    answer = answer_of(result)
-    assert (answer.status, answer.body.replace(b" ", b"")) == (status, body)
 
 
 def test_every_answer_carries_the_request_id_that_the_event_had() -> None:

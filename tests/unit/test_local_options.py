@@ -11,19 +11,6 @@ from local.functions import FunctionLog, LambdaFunction
 from local.options import OptionError, Options
 
 
-def test_the_defaults_need_nothing() -> None:
-    assert Options.from_env({}) == Options("127.0.0.1", 3000, "memory", auth=False)
-    assert Options.from_env({"PORT": "", "HOST": "", "STORE": "", "AUTH": ""}) == Options()
-
-
-def test_each_can_be_set() -> None:
-    environ = {"PORT": "8080", "HOST": "0.0.0.0", "STORE": "dynamodb-local", "AUTH": "1"}  # noqa: S104 - not bound
-    options = Options.from_env(environ)
-    assert options == Options("0.0.0.0", 8080, "dynamodb-local", auth=True)  # noqa: S104 - not bound
-    assert not options.is_loopback
-    assert Options().is_loopback
-
-
 @pytest.mark.parametrize(
     "name, value, said",
     [

@@ -153,16 +153,6 @@ def test_minutes_in_which_nothing_is_due_are_left_out() -> None:
     assert len(sweeps) <= 5
 
 
-def test_to_the_next_event_stops_at_the_minute_that_publishes_one() -> None:
-    stack = Stack()
-    stack.create(30, 5)
-    stack.create(61, 1)
-    first = stack.scheduler.advance_to_event()
-    assert (at(first.end_ms), first.events) == ("2026-06-27T08:23:00.000Z", 1)
-    second = stack.scheduler.advance_to_event()
-    assert (at(second.end_ms), second.events) == ("2026-06-27T08:31:00.000Z", 1)
-
-
 @settings(max_examples=12)
 @given(steps)
 def test_what_comes_next_is_known_before_it_is_published(story: list[Any]) -> None:
@@ -180,15 +170,6 @@ def test_what_comes_next_is_known_before_it_is_published(story: list[Any]) -> No
         named = (upcoming.at_ms, upcoming.kind, stack.sessions.index(upcoming.session_id))
         assert move.end_ms == upcoming.at_ms
         assert named in published
-
-
-def test_the_clock_jumps_to_a_moment_and_stays_where_the_moment_has_passed() -> None:
-    stack = Stack()
-    stack.create(30, 5)
-    start_ms = stack.clock.now_ms()
-    assert stack.scheduler.advance_to(START_MS + 23 * MINUTE + 1).end_ms == START_MS + 23 * MINUTE + 1
-    assert [kind for _, kind, _ in stack.told()] == ["expiring"]
-    assert stack.scheduler.advance_to(start_ms).end_ms == START_MS + 23 * MINUTE + 1
 
 
 def test_a_sweep_that_fails_is_told_and_the_next_minute_is_the_retry(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,28 +10,6 @@ from tests.unit.world import MINUTE, World
 SETTINGS = ["timeoutMinutes", "autoRenew", "maxDurationMinutes", "warningThresholdMinutes"]
 
 
-@pytest.mark.parametrize(
-    "sent",
-    [
-        {"timeoutMinutes": 45},
-        {"autoRenew": False},
-        {"maxDurationMinutes": 1000.5},
-        {"warningThresholdMinutes": 1.5},
-        {"timeoutMinutes": 720},  # from here on what equals a kept setting
-        {"timeoutMinutes": 5},
-        {"maxDurationMinutes": 30},
-        {"warningThresholdMinutes": 30},
-        {"timeoutMinutes": 1440, "maxDurationMinutes": 2880, "warningThresholdMinutes": 1440, "autoRenew": False},
-    ],
-)
-def test_what_is_sent_replaces_and_what_is_omitted_stays(world: World, sent: dict[str, Any]) -> None:
-    session = world.new()
-    answer = world.patch(session["sessionId"], sent)
-    assert answer.status == 200
-    assert answer.json["timeoutConfig"] == session["timeoutConfig"] | sent
-    assert world.get(session["sessionId"]).json == answer.json
-
-
 @pytest.mark.parametrize("body", [{}, {"timeoutMinutes": 30}, {"autoRenew": True, "unknown": 1}])
 def test_a_patch_that_says_nothing_new_is_a_200_that_changes_nothing(world: World, body: dict[str, Any]) -> None:
     session = world.new()
@@ -102,56 +80,10 @@ def test_a_setting_of_the_wrong_type_is_named_without_a_prefix(world: World, fie
     assert world.get(session["sessionId"]).json == session
 
 
-@pytest.mark.parametrize(
-    "kept, sent, field, kept_value",
-    [
-        ({"maxDurationMinutes": 600}, {"timeoutMinutes": 601}, "timeoutMinutes", 600),
-        ({"warningThresholdMinutes": 12.5}, {"timeoutMinutes": 12}, "timeoutMinutes", 12.5),
-        ({"timeoutMinutes": 61}, {"maxDurationMinutes": 60}, "maxDurationMinutes", 61),
-        ({"timeoutMinutes": 17}, {"warningThresholdMinutes": 18}, "warningThresholdMinutes", 17),
-    ],
-)
-def test_a_conflict_with_a_kept_field_names_the_field_sent_and_the_kept_value(
-    world: World, kept: dict[str, Any], sent: dict[str, Any], field: str, kept_value: float
-) -> None:
-    session_id = world.new(**kept)["sessionId"]
-    answer = world.patch(session_id, sent)
-    assert answer.code == "VALIDATION_ERROR"
-    assert answer.fields == [field]
-    fault = answer.fault(field)
-    assert fault["value"] == sent[field]
-    assert str(kept_value) in fault["message"]
-
-
 def test_a_conflict_with_a_kept_field_hides_no_conflict_among_the_fields_sent(world: World) -> None:
     session_id = world.new(maxDurationMinutes=45)["sessionId"]
     answer = world.patch(session_id, {"timeoutMinutes": 60, "warningThresholdMinutes": 61})
     assert answer.fields == ["timeoutMinutes", "warningThresholdMinutes"]
-
-
-@pytest.mark.parametrize(
-    "settings, sent, fields",
-    [
-        ({}, {"timeoutMinutes": 10}, ["timeoutMinutes"]),
-        ({}, {"timeoutMinutes": 9.5, "warningThresholdMinutes": 2}, ["timeoutMinutes"]),
-        ({"timeoutMinutes": 60}, {"timeoutMinutes": 5, "maxDurationMinutes": 60}, ["timeoutMinutes"]),
-        (
-            {"timeoutMinutes": 60},
-            {"timeoutMinutes": 5, "maxDurationMinutes": 10},
-            ["timeoutMinutes", "maxDurationMinutes"],
-        ),
-    ],
-)
-def test_a_patch_that_would_end_the_session_is_refused(
-    world: World, settings: dict[str, Any], sent: dict[str, Any], fields: list[str]
-) -> None:
-    session = world.new(**settings)
-    world.clock.advance(minutes=10)
-    before = world.get(session["sessionId"]).json
-    answer = world.patch(session["sessionId"], sent)
-    assert answer.code == "VALIDATION_ERROR"
-    assert answer.fields == fields
-    assert world.get(session["sessionId"]).json == before
 
 
 def test_to_the_millisecond_a_patch_may_leave_one_and_not_none(world: World) -> None:
@@ -162,9 +94,6 @@ def test_to_the_millisecond_a_patch_may_leave_one_and_not_none(world: World) -> 
     world.clock.advance(10 * MINUTE)
     assert world.patch(other, {"timeoutMinutes": 10}).status == 400
     assert world.get(other).json["timeRemaining"] == 20 * MINUTE
-
-
-# --- the sweep's appointment and leases
 
 
 # --- races

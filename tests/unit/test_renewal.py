@@ -5,28 +5,7 @@ from typing import Any
 import pytest
 
 from tests.engines import faults
-from tests.unit.world import MINUTE, START_MS, World, at
-
-
-@pytest.mark.parametrize("route", ["heartbeat", "renew"])
-def test_a_renewal_sets_activity_expiry_and_count(world: World, route: str) -> None:
-    created = world.new(timeoutMinutes=30)
-    world.clock.advance(minutes=12.5)
-    answer = getattr(world, route)(created["sessionId"])
-    assert answer.status == 200
-    now = START_MS + 750_000
-    assert answer.json == created | {
-        "lastActivity": at(now),
-        "expiresAt": at(now + 30 * MINUTE),
-        "renewAfter": at(now + 11 * MINUTE),
-        "lease": 2,
-        "renewalCount": 1,
-        "timeRemaining": 30 * MINUTE,
-    }
-    assert world.get(created["sessionId"]).json == answer.json
-
-
-# --- the moment at which the sweep looks at a session
+from tests.unit.world import MINUTE, START_MS, World
 
 
 def due(world: World, session_id: str) -> tuple[int, int]:

@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.exceptions import ReadTimeoutError
 
-from tests.unit.world import MINUTE, START_MS, TABLE, World
+from tests.unit.world import TABLE, World
 
 LOST = ReadTimeoutError(endpoint_url="https://dynamodb")
 
@@ -99,45 +99,6 @@ def test_delete_ends_a_session_whose_item_is_damaged_and_reads_never_show_it(
     assert sessions_in(world) == []
 
 
-@pytest.mark.parametrize(
-    "body, beats, expected",
-    [
-        ({"warningThresholdMinutes": 60}, [], 40 * MINUTE),
-        ({"warningThresholdMinutes": 10}, [], 50 * MINUTE),
-        ({"timeoutMinutes": 50, "warningThresholdMinutes": 50}, [], 40 * MINUTE),
-        ({"maxDurationMinutes": 60, "warningThresholdMinutes": 30}, [], 40 * MINUTE),
-    ],
-)
-def test_no_patch_makes_an_appointment_in_the_past(
-    world: World, body: dict[str, Any], beats: list[int], expected: int
-) -> None:
-    session_id = world.new(timeoutMinutes=60)["sessionId"]
-    world.clock.advance(minutes=40)
-    assert world.patch(session_id, body).status == 200
-    assert int(world.item(session_id)["dueAt"]["N"]) == START_MS + expected
-
-
-def test_a_renewal_into_the_last_minutes_under_the_cap_is_due_at_once(world: World) -> None:
-    session_id = world.new(timeoutMinutes=30, maxDurationMinutes=31, warningThresholdMinutes=5)["sessionId"]
-    world.clock.advance(minutes=29.9)
-    assert world.heartbeat(session_id).status == 200
-    assert int(world.item(session_id)["dueAt"]["N"]) == world.clock.now_ms()
-
-
-@pytest.mark.parametrize("longest, reason", [(30, "max_duration"), (720, "idle_timeout")])
-def test_a_patch_that_changes_only_the_reason_starts_a_lease(world: World, longest: int, reason: str) -> None:
-    session_id = world.new(timeoutMinutes=30, maxDurationMinutes=750 - longest)["sessionId"]
-    world.warn(session_id)
-    before = world.item(session_id)
-    assert world.patch(session_id, {"maxDurationMinutes": longest}).status == 200
-    after = world.item(session_id)
-    assert after["expiresAt"] == before["expiresAt"]
-    assert int(after["lease"]["N"]) == int(before["lease"]["N"]) + 1
-    assert int(after["dueAt"]["N"]) < int(after["expiresAt"]["N"]), "the new lease is warned anew"
-    world.clock.advance(minutes=30)
-    assert world.get(session_id).details["reason"] == reason
-
-
 @pytest.mark.parametrize("route", [World.heartbeat, World.renew])
 def test_no_renewal_by_a_late_clock_revives_a_session_that_the_sweep_has_closed(world: World, route: Any) -> None:
     session_id = world.new()["sessionId"]
@@ -147,18 +108,3 @@ def test_no_renewal_by_a_late_clock_revives_a_session_that_the_sweep_has_closed(
     assert route(world, session_id).status == 410
     assert world.patch(session_id, {"timeoutMinutes": 60}).status == 410
     assert world.item(session_id) == before
-
-
-def test_throttling_is_not_mistaken_for_a_lost_session(world: World) -> None:
-    write = world.dynamo.put_item
-    calls: list[str] = []
-
-    def put(**request: Any) -> Any:
-        calls.append(request["Item"]["sessionId"]["S"])
-        if len(calls) == 1:
-            raise ClientError({"Error": {"Code": "ThrottlingException"}}, "PutItem")
-        return write(**request)
-
-    world.dynamo.put_item = put  # type: ignore[method-assign]
-    assert world.create().status == 201
-    assert len(calls) == 2

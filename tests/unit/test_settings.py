@@ -14,17 +14,6 @@ def read(**env: str) -> SessionSettings:
     return SessionSettings.from_env({"SESSIONS_TABLE": "t", **env})
 
 
-def test_the_defaults_are_those_of_the_contract() -> None:
-    settings = read()
-    assert settings.session_default_timeout_minutes == 30
-    assert settings.session_min_timeout_minutes == 5
-    assert settings.session_max_timeout_minutes == 1440
-    assert settings.session_max_duration_minutes == 720
-    assert settings.session_warning_threshold_minutes == 5
-    assert settings.session_retention_minutes == 1440
-    assert settings.longest_duration_minutes == 2880
-
-
 def test_an_empty_setting_is_one_that_is_not_set() -> None:
     assert read(SESSION_DEFAULT_TIMEOUT_MINUTES="").session_default_timeout_minutes == 30
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from agent_sessions.sessions.dynamo_item import shard_of
 from agent_sessions.sessions.model import Session
 from agent_sessions.settings import SweepSettings
 from agent_sessions.sweep import claim
@@ -17,7 +16,7 @@ from local.dynamo.refusals import service_model
 from tests.engines import faults
 from tests.engines.faults import Hook
 from tests.template_reader import template
-from tests.unit.sweep_world import SHARDS, SweepWorld, expiries_of, warnings_of
+from tests.unit.sweep_world import SweepWorld, expiries_of, warnings_of
 from tests.unit.world import MINUTE, TABLE
 
 
@@ -152,14 +151,6 @@ def test_threads_share_the_shards_and_tell_the_same() -> None:
     assert 1 < len(seen) <= 5
 
 
-def test_events_name_the_deployment_as_their_source() -> None:
-    world = SweepWorld(EVENT_SOURCE="/somewhere/else")
-    world.to_warn(1)
-    world.sweep()
-    assert [(event["source"], published.topic) for event, published in zip(world.events, world.published, strict=True)]
-    assert world.events[0]["source"] == "/somewhere/else"
-
-
 # --- time -------------------------------------------------------------------------------------------------------------
 
 
@@ -198,19 +189,6 @@ def test_a_backlog_is_worked_off_over_several_runs_oldest_first_and_each_once() 
     lefts = [run["left"] for run in runs]
     assert lefts == sorted(lefts, reverse=True)
     assert world.due == set()
-
-
-def test_what_a_run_never_came_to_is_counted_too() -> None:
-    world = SweepWorld()
-    world.to_warn(40)
-    by_shard = [0] * SHARDS
-    for item in world.dynamo.items(TABLE):
-        by_shard[shard_of(item["sessionId"]["S"], SHARDS)] += 1
-    world.hook(faults.Latency(world.clock, WORK_MS + 1, "batch_get_item"))
-    summary = world.sweep()
-    assert summary["unfinishedShards"] == [1], "the first one was read, and its time was up"
-    assert (summary["due"], summary["failed"], summary["left"]) == (by_shard[0], 0, 40)
-    assert world.events == []
 
 
 def test_what_one_call_a_shard_sees_is_counted_and_no_more() -> None:
@@ -317,6 +295,24 @@ def test_a_permission_that_is_missing_is_not_taken_for_a_busy_service() -> None:
     assert all(isinstance(crash, ClientError) for crash in error.value.exceptions)
 
 
+def test_the_times_of_a_run_fit_into_each_other_and_into_the_function_s() -> None:
+    function = template()["Resources"]["ExpirySweeperFunction"]["Properties"]
+    assert WORK_MS < claim.CLAIM_WAIT_MS, "a run outlasts the one before it"
+    assert claim.RENEW_AFTER_MS + 2 * claim.LONGEST_CALL_MS <= claim.CLAIM_MS, "a claim outlives the call before it"
+    last_call_ms = claim.CLAIM_WAIT_MS + claim.LONGEST_CALL_MS + WORK_MS + claim.COUNT_MS
+    assert function["Timeout"] * 1_000 >= last_call_ms + 2 * claim.LONGEST_CALL_MS
+    assert function["EventInvokeConfig"]["MaximumRetryAttempts"] == 0
+    assert function["EventInvokeConfig"]["MaximumEventAgeInSeconds"] <= 60
+
+
+def test_the_look_ahead_covers_the_longest_time_between_two_sweeps() -> None:
+    """The interval, the scheduler's freedom inside its minute, the longest run, the index; never over three minutes."""
+    ahead = template()["Parameters"]["SweepLookAheadSeconds"]
+    assert 60 + 60 + WORK_MS / 1_000 + 1 < ahead["MinValue"] <= ahead["Default"] <= ahead["MaxValue"] <= 180
+    defaults = SweepSettings.from_env({"SESSIONS_TABLE": "t", "EVENTS_TOPIC_ARN": "t", "EVENT_SOURCE": "/s"})
+    assert defaults.sweep_look_ahead_seconds == ahead["Default"]
+
+
 def test_every_error_of_a_statement_is_known_to_pass_or_to_stay() -> None:
     """Each code that botocore knows of a statement's error: those that pass are tried again within the run."""
     codes = service_model("dynamodb").shape_for("BatchStatementErrorCodeEnum").enum  # type: ignore[attr-defined]
@@ -348,21 +344,3 @@ def test_every_error_of_a_statement_is_known_to_pass_or_to_stay() -> None:
         "ThrottlingError",
         "TransactionConflict",
     }
-
-
-def test_the_times_of_a_run_fit_into_each_other_and_into_the_function_s() -> None:
-    function = template()["Resources"]["ExpirySweeperFunction"]["Properties"]
-    assert WORK_MS < claim.CLAIM_WAIT_MS, "a run outlasts the one before it"
-    assert claim.RENEW_AFTER_MS + 2 * claim.LONGEST_CALL_MS <= claim.CLAIM_MS, "a claim outlives the call before it"
-    last_call_ms = claim.CLAIM_WAIT_MS + claim.LONGEST_CALL_MS + WORK_MS + claim.COUNT_MS
-    assert function["Timeout"] * 1_000 >= last_call_ms + 2 * claim.LONGEST_CALL_MS
-    assert function["EventInvokeConfig"]["MaximumRetryAttempts"] == 0
-    assert function["EventInvokeConfig"]["MaximumEventAgeInSeconds"] <= 60
-
-
-def test_the_look_ahead_covers_the_longest_time_between_two_sweeps() -> None:
-    """The interval, the scheduler's freedom inside its minute, the longest run, the index; never over three minutes."""
-    ahead = template()["Parameters"]["SweepLookAheadSeconds"]
-    assert 60 + 60 + WORK_MS / 1_000 + 1 < ahead["MinValue"] <= ahead["Default"] <= ahead["MaxValue"] <= 180
-    defaults = SweepSettings.from_env({"SESSIONS_TABLE": "t", "EVENTS_TOPIC_ARN": "t", "EVENT_SOURCE": "/s"})
-    assert defaults.sweep_look_ahead_seconds == ahead["Default"]

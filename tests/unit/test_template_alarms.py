@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from agent_sessions.telemetry import metrics
 
-import template_reader
 from tests.template_reader import FUNCTIONS, Deployment
 from tests.unit.rehearsal import Rehearsal
 
@@ -118,26 +117,6 @@ def test_every_table_and_every_index_of_the_sessions_has_an_alarm_for_throttling
     sessions = Deployment().resources["SessionsTable"]["Properties"]
     expected = {("SessionsTable", index["IndexName"]) for index in sessions["GlobalSecondaryIndexes"]}
     assert watched == expected | {(table, None) for table in _TABLES}
-
-
-PARTITIONS = [
-    ("aws", "eu-west-1", "console.aws.amazon.com"),
-    ("aws-cn", "cn-north-1", "console.amazonaws.cn"),
-    ("aws-us-gov", "us-gov-west-1", "console.amazonaws-us-gov.com"),
-]
-
-
-@pytest.mark.parametrize("partition, region, host", PARTITIONS)
-def test_the_link_to_the_dashboard_leads_to_the_console_of_its_partition(
-    partition: str, region: str, host: str
-) -> None:
-    where = template_reader.Deployment(stack="sessions", region=region, partition=partition)
-    deployed = template_reader.Template(deployment=where, as_cloudformation=True)
-    assert deployed.outputs["DashboardUrl"]["Value"] == (
-        f"https://{region}.{host}/cloudwatch/home?region={region}#dashboards/dashboard/Dashboard"
-    )
-    # An account has one set of dashboards for all regions.
-    assert deployed.resources["Dashboard"]["Properties"]["DashboardName"] == f"sessions-{region}"
 
 
 def test_a_trial_can_do_without_alarms_and_dashboard() -> None:

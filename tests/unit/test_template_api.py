@@ -23,6 +23,7 @@ OF_MESSAGES = {
     f"{verb} {path}{slash}"
     for path, verbs in (
         (MESSAGES, ("DELETE", "GET", "HEAD", "POST")),
+        (f"{MESSAGES}/batch", ("POST",)),
         (f"{MESSAGES}/{{messageId}}", ("DELETE", "GET", "HEAD")),
         ("/api/messaging/sessions/{id}/export", ("GET", "HEAD")),
     )
@@ -69,16 +70,6 @@ def test_the_verbs_of_messages_lead_to_a_function_of_their_own_and_all_else_to_t
         assert route["Target"] == f"integrations/{function}Integration"
 
 
-@pytest.mark.parametrize(
-    "function, address", [("SessionApi", "SessionApiFunction:live"), ("SessionMessages", "SessionMessagesFunction")]
-)
-def test_an_integration_calls_its_function_with_events_of_version_two(function: str, address: str) -> None:
-    integration = integration_of(function)
-    assert integration["IntegrationType"] == "AWS_PROXY"
-    assert integration["PayloadFormatVersion"] == "2.0"
-    assert f"function:{address}/invocations" in integration["IntegrationUri"]
-
-
 @pytest.mark.parametrize("function", ["SessionApi", "SessionMessages"])
 def test_the_gateway_waits_a_little_longer_than_the_function_may_take(function: str) -> None:
     timeout_ms = int(Deployment().resources[f"{function}Function"]["Properties"]["Timeout"]) * 1000
@@ -91,15 +82,6 @@ def test_callers_who_wait_for_replies_take_no_capacity_from_heartbeats() -> None
     assert str(reserved["ReservedConcurrentExecutions"]) == "200"
     heartbeat, append = routes()["$default"], routes()[f"POST {MESSAGES}"]
     assert heartbeat["Target"] != append["Target"]
-
-
-def test_the_authorizer_answers_yes_or_no_to_the_header_and_is_remembered_for_less_than_five_minutes() -> None:
-    authorizer = only("AWS::ApiGatewayV2::Authorizer")
-    assert authorizer["IdentitySource"] == ["$request.header.X-API-KEY"]
-    assert authorizer["AuthorizerPayloadFormatVersion"] == "2.0"
-    assert authorizer["EnableSimpleResponses"] is True
-    assert authorizer["AuthorizerResultTtlInSeconds"] == 240
-    assert "function:ApiKeyAuthorizerFunction/invocations" in authorizer["AuthorizerUri"]
 
 
 def test_only_this_gateway_and_this_schedule_may_call_the_functions() -> None:

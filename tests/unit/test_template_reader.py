@@ -74,33 +74,3 @@ Resources:
 def test_intrinsic_functions_say_what_they_say_in_cloudformation(tmp_path: Path, value: str, resolved: object) -> None:
     template = written(tmp_path, RESOURCE.replace("VALUE", value))
     assert template.property_of("Thing", "A") == resolved
-
-
-@pytest.mark.parametrize(
-    "value, said",
-    [
-        ("A: !Ref Nowhere", "refers to Nowhere"),
-        ("A: !Split [',', a]", "Fn::Split is not read"),
-        ("A: !If [Odd, 1, 2]", "no condition"),
-    ],
-)
-def test_what_it_cannot_read_it_refuses(tmp_path: Path, value: str, said: str) -> None:
-    template = written(tmp_path, RESOURCE.replace("VALUE", value))
-    with pytest.raises(TemplateError, match=said):
-        template.property_of("Thing", "A")
-
-
-def test_a_schedule_that_is_no_rate_is_refused(tmp_path: Path) -> None:
-    template = written(
-        tmp_path,
-        """
-Resources:
-  F:
-    Type: AWS::Serverless::Function
-    Properties:
-      Events:
-        E: {Type: Schedule, Properties: {Schedule: "cron(0 * * * ? *)"}}
-""",
-    )
-    with pytest.raises(TemplateError, match="must be a rate in minutes"):
-        template.schedules("F")

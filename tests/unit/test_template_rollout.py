@@ -5,10 +5,9 @@ import json
 from typing import Any, Final
 
 import pytest
-from cfnlint.schema import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untyped]
 
 from template_reader import expand
-from tests.template_reader import REGION, Deployment, template
+from tests.template_reader import Deployment, template
 
 FUNCTION: Final = "SessionApiFunction"
 OTHER_VALUES: Final = {
@@ -78,11 +77,6 @@ def test_a_parameter_makes_a_new_version_exactly_where_it_changes_the_function(p
     assert (description() != description(**changed)) == (before != after)
 
 
-def test_a_version_with_another_description_replaces_the_one_before() -> None:
-    schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema(REGION, "AWS::Lambda::Version").schema
-    assert "/properties/Description" in schema["createOnlyProperties"]
-
-
 def test_the_longest_description_of_a_version_is_one_that_lambda_takes() -> None:
     longest = {
         name: max((str(value) for value in declared["AllowedValues"]), key=len)
@@ -102,15 +96,6 @@ def test_the_gateway_calls_the_alias_and_may() -> None:
     assert f"/functions/{address}/invocations" in integration["IntegrationUri"]
     assert deployment.resources["SessionApiPermission"]["Properties"]["FunctionName"] == address
     assert deployment.resources["SessionApiIntegration"]["DependsOn"] == "SessionApiPermission"
-
-
-def kinds(resources: dict[str, Any]) -> set[str]:
-    return {resource["Type"] for resource in resources.values()}
-
-
-def test_a_rollout_at_once_needs_no_codedeploy() -> None:
-    resources = expand(template())["Resources"]
-    assert not [kind for kind in kinds(resources) if kind.startswith("AWS::CodeDeploy::")]
 
 
 @pytest.mark.parametrize("rollout", template()["Parameters"]["GradualRollout"]["AllowedValues"][1:])

@@ -324,6 +324,11 @@ class World:
     def post_message(self, session_id: str, body: object = None, **changes: Any) -> Answer:
         return self.call("message-post", path=f"{BASE}/{session_id}/messages", body=body, **changes)
 
+    def post_batch(self, session_id: str, messages: object = None, **changes: Any) -> Answer:
+        """Store several messages: the sample's, or others."""
+        body = None if messages is None else {"messages": messages}
+        return self.call("message-batch", path=f"{BASE}/{session_id}/messages/batch", **{"body": body, **changes})
+
     def messages(self, session_id: str, *, tenant: str | None = "acme", **query: object) -> Answer:
         """One page of messages."""
         texts = {name: str(value) for name, value in query.items()}

@@ -19,12 +19,7 @@ _SETTINGS: Final = SessionSettings.model_fields | SweepSettings.model_fields
 
 # A session: active with heartbeats, then it idles out. Its item stays as long as the longest session would, for the
 # retention, for a day, and for some day until TTL removes it.
-ACTIVE, READS, POLICY_READS, TALK = (
-    HOUR,
-    2,
-    1,
-    20,
-)  # a policy's at most, as processes remember it; messages, each within 1 KB and polled for once
+ACTIVE, READS, POLICY_READS, TALK = HOUR, 2, 1, 20  # policies at most; messages, each within 1 KB and polled for once
 _TIMEOUT, _THRESHOLD = (_SETTINGS[f"session_{of}_minutes"].default for of in ("default_timeout", "warning_threshold"))
 LIFETIME: Final = ACTIVE + _TIMEOUT * MINUTE
 HINTED: Final = ((_TIMEOUT - _THRESHOLD) * MINUTE - WARNED_EARLY_MS / 1_000) / 2  # from a heartbeat to its `renewAfter`
@@ -38,8 +33,7 @@ MET: Final = REARMS + WAITS + 2
 # Write units for an item of up to 1 KB. An index entry that moves is deleted and written: two units.
 CREATE_UNITS, DUE_UNITS_OF_CREATE = 4.0, 1.0  # the item, and an entry in each of three indexes, of which one is `due`
 REARM_UNITS = WARN_UNITS = 3.0  # the item, and two units of one index
-UNLIST_UNITS: Final = 5.0  # the item, and an entry that moves in each of two indexes
-ANNOUNCE_UNITS: Final = 2.0  # the item, and its entry in `due`
+UNLIST_UNITS, ANNOUNCE_UNITS = 5.0, 2.0  # the item, and an entry that moves in each of two indexes, or one in `due`
 DUE_UNITS: Final = DUE_UNITS_OF_CREATE + REARMS * REARM_UNITS + WARN_UNITS + ANNOUNCE_UNITS
 READ_UNITS_OF_SCAN: Final = 1 / 8192  # for a byte, eventually consistent; the same in a query
 MET_UNITS: Final = 1 + ENTRY_BYTES * READ_UNITS_OF_SCAN
@@ -59,15 +53,13 @@ PARTITION_WRITES, PARTITION_READS = 1_000, 3_000
 
 
 class Load(NamedTuple):
-    """What live sessions ask of the service in a second on average, what they occupy, and what bears their peak."""
+    """What live sessions ask of the service in a second on average, and what bears their peak."""
 
     created: float
     requests: float
     item_writes: float
     due_writes: float
     reads: float
-    met: float  # sessions that sweeps meet
-    stored_gb: float
     sweeps: int  # runs a minute, over all stacks
     due_shards: int  # over all stacks
     stacks: int
@@ -86,8 +78,6 @@ def load(live: float, heartbeat: float = MINUTE) -> Load:
         item_writes=created * (beats + REARMS + 4),  # created, warned, unlisted, announced
         due_writes=due_writes,
         reads=created * (READS + POLICY_READS + MET * MET_UNITS),
-        met=created * MET,
-        stored_gb=(created * STORED * (ITEM_BYTES + 100 + LISTED_BYTES) + live * (ENTRY_BYTES + 100)) / 1e9,
         sweeps=sweeps,
         due_shards=shards,
         stacks=math.ceil(shards / MOST_SHARDS),
@@ -98,6 +88,7 @@ def components(live: float, heartbeat: float = MINUTE) -> dict[str, float]:
     """Price a month of this design, by component."""
     of = load(live, heartbeat)
     talk = of.created * TALK * MONTH
+    stored_gb = (of.created * STORED * (ITEM_BYTES + 100 + LISTED_BYTES) + live * (ENTRY_BYTES + 100)) / 1e9
     listed = of.created * (CREATE_UNITS - DUE_UNITS_OF_CREATE + UNLIST_UNITS)
     return _answered(of.requests * MONTH) | {
         "heartbeats, a write unit each": prices.WRITE_UNIT.of(of.created * (ACTIVE // heartbeat) * MONTH),
@@ -108,7 +99,7 @@ def components(live: float, heartbeat: float = MINUTE) -> dict[str, float]:
         + _function(talk * CALL_SECONDS, talk)
         + prices.LOGS.of(talk * PUBLISHER_LOG_BYTES / 1e9),
         "finding and announcing what is due": this_design(live),
-        "storage and recovery": prices.STORAGE.of(of.stored_gb) + prices.RECOVERY.of(of.stored_gb),
+        "storage and recovery": prices.STORAGE.of(stored_gb) + prices.RECOVERY.of(stored_gb),
         "metrics, alarms, dashboard": prices.METRIC.of(METRICS * of.stacks)
         + prices.ALARM.of(ALARM_METRICS * of.stacks)
         + prices.DASHBOARD.of(of.stacks),
@@ -133,7 +124,7 @@ def this_design(live: float) -> float:
     """Price finding and announcing what is due: an index entry moves when a sweep meets it."""
     of = load(live)
     written = of.created * DUE_UNITS * MONTH + 2 * of.sweeps * MINUTES  # with each run's claim
-    return prices.WRITE_UNIT.of(written) + _swept(of.created, of.met, of.due_shards)
+    return prices.WRITE_UNIT.of(written) + _swept(of.created, of.created * MET, of.due_shards)
 
 
 def moved_index(live: float) -> float:

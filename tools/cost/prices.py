@@ -18,18 +18,15 @@ class Price(NamedTuple):
 
     def of(self, amount: float) -> float:
         """Return what so much costs in a month."""
-        cost = below = 0.0
-        for up_to, dollars in self.tiers:
-            cost += max(0.0, min(amount, up_to) - below) * dollars / self.per
-            below = up_to
-        return cost
+        starts = [0.0, *(up_to for up_to, _ in self.tiers)]
+        tiers = [(start, *tier) for start, tier in zip(starts, self.tiers, strict=False)]
+        return sum(max(0.0, min(amount, up_to) - start) * dollars / self.per for start, up_to, dollars in tiers)
 
 
 API_CALL: Final = Price("API Gateway, HTTP API", MILLION, "calls", ((300e6, 1.00), (inf, 0.90)))
 LAMBDA_CALL: Final = Price("Lambda, requests", MILLION, "requests", ((inf, 0.20),))
-LAMBDA_TIME: Final = Price(
-    "Lambda, duration on arm64", MILLION, "GB-seconds", ((7.5e9, 13.3334), (18.75e9, 12.0001), (inf, 10.6667))
-)
+_ARM_TIERS: Final = ((7.5e9, 13.3334), (18.75e9, 12.0001), (inf, 10.6667))
+LAMBDA_TIME: Final = Price("Lambda, duration on arm64", MILLION, "GB-seconds", _ARM_TIERS)
 WRITE_UNIT: Final = Price("DynamoDB on demand, writes", MILLION, "units", ((inf, 0.625),))
 READ_UNIT: Final = Price("DynamoDB on demand, reads", MILLION, "units", ((inf, 0.125),))
 STORAGE: Final = Price("DynamoDB, storage", 1, "GB-month", ((inf, 0.25),))

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from agent_sessions_client._caller import Caller, Id, Slice, address_of, given, new_key, query_of
 from agent_sessions_client._steps import Operation, Repeat, Request
 from agent_sessions_client.errors import MessageRedacted
-from agent_sessions_client.models import Json, Message, MessagePage, Role, Sent
+from agent_sessions_client.models import Json, Message, MessagePage, NewMessage, Role, Sent, SentBatch
 
 LONGEST_REPLY_WAIT_SECONDS = 22
 
@@ -66,6 +66,36 @@ class MessageCalls(Caller):
             longest_wait_seconds=LONGEST_REPLY_WAIT_SECONDS if wait_for_reply else 0,
         )
         return Sent.from_json((yield from self.json(request)), key)
+
+    def send_batch(
+        self,
+        session_id: Id,
+        messages: Iterable[NewMessage],
+        *,
+        idempotency_key: str | None = None,
+        if_last_sequence: int | None = None,
+    ) -> Operation[SentBatch]:
+        """Store 1 to 25 messages, all or none, with consecutive numbers, exactly once.
+
+        Each message is a dictionary of what `send_message` takes: `content`, `role`, `author_id`, `in_reply_to`,
+        `parts`, `attachments`, `metadata`. A user's message among them renews the session once. The key and
+        `if_last_sequence` stand for the whole batch, of at most 1 MB.
+
+        Raises:
+            SessionExpired, SessionNotFound: the session has ended.
+            PreconditionFailed: another message came first.
+            MessageLimitReached: the session has no room for all of them.
+
+        """
+        key = idempotency_key or new_key()
+        request = Request(
+            "POST",
+            f"{address_of(session_id)}/messages/batch",
+            Repeat.ALWAYS,
+            headers=_write_headers(key, if_last_sequence),
+            body={"messages": [_message(**each) for each in messages]},
+        )
+        return SentBatch.from_json((yield from self.json(request)), key)
 
     def read_messages(
         self,
@@ -164,12 +194,12 @@ class MessageCalls(Caller):
 def _message(
     content: str,
     *,
-    role: Role | None,
-    author_id: Id | None,
-    in_reply_to: str | None,
-    parts: Iterable[Json] | None,
-    attachments: Iterable[Json] | None,
-    metadata: Json | None,
+    role: Role | None = None,
+    author_id: Id | None = None,
+    in_reply_to: str | None = None,
+    parts: Iterable[Json] | None = None,
+    attachments: Iterable[Json] | None = None,
+    metadata: Json | None = None,
 ) -> dict[str, Any]:
     return given(
         content=content,

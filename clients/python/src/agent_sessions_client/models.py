@@ -3,10 +3,11 @@
 `raw` is the answer as it came, with fields that are newer than this package.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
+from uuid import UUID
 
 from agent_sessions_client.timestamps import parse_time
 
@@ -226,6 +227,47 @@ class Sent:
             message=Message.from_json(body["message"]),
             reply=Reply.from_json(body["agentResponse"]) if body.get("agentResponse") else None,
             pending=bool(body.get("pending")),
+            expires_at=parse_time(status["expiresAt"]),
+            renewal_count=status["renewalCount"],
+            was_renewed=status["wasRenewed"],
+            is_near_expiration=status["isNearExpiration"],
+            last_sequence=status["lastSequence"],
+            idempotency_key=key,
+        )
+
+
+class _Content(TypedDict):
+    content: str
+
+
+class NewMessage(_Content, total=False):
+    """A message of a batch: what `send_message` takes."""
+
+    role: Role
+    author_id: str | UUID
+    in_reply_to: str
+    parts: Iterable[Json]
+    attachments: Iterable[Json]
+    metadata: Json
+
+
+@dataclass(frozen=True)
+class SentBatch:
+    """The messages of a batch as stored, in order, and what their arrival did to the session."""
+
+    messages: tuple[Message, ...]
+    expires_at: datetime
+    renewal_count: int
+    was_renewed: bool
+    is_near_expiration: bool
+    last_sequence: int
+    idempotency_key: str
+
+    @classmethod
+    def from_json(cls, body: Json, key: str) -> "SentBatch":
+        status = body["sessionStatus"]
+        return cls(
+            messages=tuple(Message.from_json(each) for each in body["messages"]),
             expires_at=parse_time(status["expiresAt"]),
             renewal_count=status["renewalCount"],
             was_renewed=status["wasRenewed"],

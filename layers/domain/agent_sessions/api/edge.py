@@ -71,6 +71,7 @@ SCOPES: Final[Mapping[tuple[str, str], frozenset[str]]] = {
     ("/{id}/renew", "POST"): frozenset({"full", "client"}),
     ("/{id}/timeout", "PATCH"): frozenset({"full", "client"}),
     ("/{id}/messages", "POST"): frozenset({"full", "client", "agent"}),
+    ("/{id}/messages/batch", "POST"): frozenset({"full"}),
     ("/{id}/messages", "GET"): frozenset({"full", "client", "agent"}),
     ("/{id}/messages/{messageId}", "GET"): frozenset({"full", "client", "agent"}),
     ("/{id}/messages", "DELETE"): frozenset({"full"}),
@@ -166,6 +167,7 @@ def _elsewhere(_request: Request) -> Answer:
 
 EXPORT_ROUTE: Final = Route("/{id}/export", {"GET": _elsewhere})
 MESSAGES_ROUTE: Final = Route("/{id}/messages", {"GET": _elsewhere, "POST": _elsewhere, "DELETE": _elsewhere})
+BATCH_ROUTE: Final = Route("/{id}/messages/batch", {"POST": _elsewhere})
 MESSAGE_ROUTE: Final = Route("/{id}/messages/{messageId}", {"GET": _elsewhere, "DELETE": _elsewhere})
 """The routes of messages, as the function of the sessions knows them: it answers the verbs that they do not have."""
 

@@ -7,6 +7,7 @@ from agent_sessions.api import responses
 from agent_sessions.api.edge import (
     AGENTS_PATH,
     BASE_PATH,
+    BATCH_ROUTE,
     ERASURES_PATH,
     EXPORT_ROUTE,
     MESSAGE_ROUTE,
@@ -94,8 +95,8 @@ class SessionApi(HttpApi):
                 return self._session._replace(session_id=session_id.lower())
             case ["sessions", session_id, action] if action in self._actions:
                 return self._actions[action]._replace(session_id=session_id.lower())
-            case ["sessions", _, "messages", _]:
-                return MESSAGE_ROUTE
+            case ["sessions", _, "messages", last]:
+                return BATCH_ROUTE if last == "batch" else MESSAGE_ROUTE
             case ["agents", *rest]:
                 return self._agents_route(rest)
             case ["erasures", *rest]:

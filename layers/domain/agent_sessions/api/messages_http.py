@@ -7,6 +7,7 @@ from agent_sessions.api import messages_requests as requests
 from agent_sessions.api import messages_responses as responses
 from agent_sessions.api.edge import (
     BASE_PATH,
+    BATCH_ROUTE,
     EXPORT_ROUTE,
     MESSAGE_ROUTE,
     MESSAGES_ROUTE,
@@ -16,8 +17,10 @@ from agent_sessions.api.edge import (
     Route,
 )
 from agent_sessions.api.json_body import read_object
+from agent_sessions.api.message_batches import MAX_BATCH_BODY_BYTES, new_batch
 from agent_sessions.clock import Clock
 from agent_sessions.errors import InvalidRequest, PayloadTooLarge
+from agent_sessions.messages.batches import MessageBatches
 from agent_sessions.messages.model import Role
 from agent_sessions.messages.pages import MessageReader
 from agent_sessions.messages.redaction import MessageRedaction, Redacted
@@ -55,6 +58,7 @@ class MessageApi(HttpApi):
         self,
         *,
         messages: MessageService,
+        batches: MessageBatches,
         reader: MessageReader,
         wait: MessageWait,
         redaction: MessageRedaction,
@@ -65,6 +69,7 @@ class MessageApi(HttpApi):
         """Wire the routes to the use cases."""
         super().__init__(clock, telemetry)
         self._service = messages
+        self._batches = batches
         self._reader = reader
         self._wait = wait
         self._settings = settings
@@ -73,6 +78,7 @@ class MessageApi(HttpApi):
             verbs={"GET": self._list, "POST": self._post, "DELETE": self._redact_all}
         )
         self._message = MESSAGE_ROUTE._replace(verbs={"GET": self._get, "DELETE": self._redact})
+        self._batch_route = BATCH_ROUTE._replace(verbs={"POST": self._post_batch})
         self._export_route = EXPORT_ROUTE._replace(verbs={"GET": self._export})
 
     def _found(self, parts: list[str]) -> Route | None:
@@ -81,6 +87,8 @@ class MessageApi(HttpApi):
                 return self._export_route._replace(session_id=session_id.lower())
             case ["sessions", session_id, "messages"]:
                 return self._messages._replace(session_id=session_id.lower())
+            case ["sessions", session_id, "messages", "batch"]:
+                return self._batch_route._replace(session_id=session_id.lower())
             case ["sessions", session_id, "messages", message_id]:
                 return self._message._replace(session_id=session_id.lower(), message_id=message_id)
             case _:
@@ -112,6 +120,21 @@ class MessageApi(HttpApi):
             counts=counts,
             facts=facts,
         )
+
+    def _post_batch(self, request: Request) -> Answer:
+        try:
+            body = read_object(request.body, is_base64=request.is_base64, limit=MAX_BATCH_BODY_BYTES)
+            batch = new_batch(body, request.headers, request.scope)
+        except (InvalidRequest, PayloadTooLarge):
+            self._service.check_alive(request.tenant_id, request.session_id)  # as for a single message
+            raise
+        appended = self._batches.append(request.tenant_id, request.session_id, batch)
+        counts: dict[str, float] = {}
+        for message in appended.messages if appended.is_new else ():
+            counts[_APPENDED[message.role]] = counts.get(_APPENDED[message.role], 0) + 1
+        _count_sealed(appended.sealed, counts)
+        facts = {"messages": len(appended.messages), "sequence": appended.messages[-1].sequence}
+        return Answer(201 if appended.is_new else 200, responses.batch_json(appended), counts=counts, facts=facts)
 
     def _list(self, request: Request) -> Answer:
         query, wait_seconds = requests.listing(request.query, self._settings.reply_wait_seconds)

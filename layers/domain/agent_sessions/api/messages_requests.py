@@ -146,7 +146,7 @@ def new_message(body: dict[str, Any], headers: Mapping[str, str], scope: str) ->
         InvalidRequest: with every field and header at fault.
 
     """
-    problems = _header_problems(headers)
+    problems = header_problems(headers)
     waits = _waits(body, problems)
     allowed = ROLES_OF_SCOPE.get(scope, ())
     fields = {name: value for name, value in body.items() if name not in ("transport", "mode")}
@@ -235,7 +235,8 @@ def expired_too(query: Mapping[str, str]) -> bool:
     return wanted
 
 
-def _header_problems(headers: Mapping[str, str]) -> list[FieldProblem]:
+def header_problems(headers: Mapping[str, str]) -> list[FieldProblem]:
+    """Return what is wrong with the headers of a write."""
     problems = []
     key, if_match = headers.get("idempotency-key"), headers.get("if-match")
     if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):

@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from agent_sessions.api.responses import session_json
+from agent_sessions.messages.batches import AppendedBatch
 from agent_sessions.messages.ids import message_id
 from agent_sessions.messages.model import Message, poll_after_ms
 from agent_sessions.messages.pages import FROM_THE_START, MessagePage
@@ -17,7 +18,7 @@ MESSAGE_SERVER_ID: Final = "00000000-0000-0000-0000-000000000000"
 
 def appended_json(appended: Appended, reply: Message | None, *, pending: bool) -> str:
     """Return the answer to a post; `data` repeats it, as the ElizaOS client hands just that to its caller."""
-    message, session = appended.message, appended.session
+    message = appended.message
     members = {"success": "true", "message": message_json(message)}
     if message.role == "user" and not message.redacted:
         members["userMessage"] = _user_message_json(message)
@@ -25,16 +26,18 @@ def appended_json(appended: Appended, reply: Message | None, *, pending: bool) -
         members["agentResponse"] = _agent_response_json(reply)
     if pending:
         members["pending"] = "true"
-    members["sessionStatus"] = compact(
-        {
-            "expiresAt": timestamp(session.expires_at_ms),
-            "renewalCount": session.renewal_count,
-            "wasRenewed": appended.was_renewed,
-            "isNearExpiration": session.is_near_expiration(appended.now_ms),
-            "lastSequence": session.last_sequence,
-        }
-    )
+    members["sessionStatus"] = _status_json(appended)
     body = ",".join(f'"{name}":{text}' for name, text in members.items())
+    return f'{{{body},"data":{{{body}}}}}'
+
+
+def batch_json(appended: AppendedBatch) -> str:
+    """Return the answer to a batch; `data` repeats it, as in every answer with `success`.
+
+    It has up to twice the 1 MB of the request, and Lambda at most twice that, as a JSON string: within its 6 MB.
+    """
+    messages = ",".join(map(message_json, appended.messages))
+    body = f'"success":true,"messages":[{messages}],"sessionStatus":{_status_json(appended)}'
     return f'{{{body},"data":{{{body}}}}}'
 
 
@@ -76,6 +79,19 @@ def export_json(page: MessagePage) -> str:
         rest["nextCursor"] = message_id(session.session_id, session.attempt, read_to) if read_to else FROM_THE_START
     messages = ",".join(map(message_json, page.messages))
     return f'{{"session":{session_json(session, page.now_ms)},"messages":[{messages}],{compact(rest)[1:]}'
+
+
+def _status_json(appended: Appended | AppendedBatch) -> str:
+    session = appended.session
+    return compact(
+        {
+            "expiresAt": timestamp(session.expires_at_ms),
+            "renewalCount": session.renewal_count,
+            "wasRenewed": appended.was_renewed,
+            "isNearExpiration": session.is_near_expiration(appended.now_ms),
+            "lastSequence": session.last_sequence,
+        }
+    )
 
 
 def _user_message_json(message: Message) -> str:

@@ -34,6 +34,9 @@ _BUSY: Final = frozenset(
     }
 )
 
+_UNDONE: Final = frozenset({"None", "ThrottlingError", "ProvisionedThroughputExceeded", "TransactionConflict"})
+"""Why a transaction was cancelled that may succeed later: the codes of its reasons."""
+
 
 class FailedCondition(Exception):
     """A conditional write was refused by its condition; `item` is what it met, where the call asked for that."""
@@ -42,6 +45,15 @@ class FailedCondition(Exception):
         """Carry the item; None where there was none, or the call did not ask for it."""
         self.item = item
         super().__init__("The condition of a write does not hold.")
+
+
+class FailedTransaction(Exception):
+    """A transaction was refused by a condition: `items` is what each of its writes met, None where that was nothing."""
+
+    def __init__(self, items: list[dict[str, Any] | None]) -> None:
+        """Carry the items, in the order of the writes."""
+        self.items = items
+        super().__init__("The condition of a transaction's write does not hold.")
 
 
 def error_code(error: Exception) -> str:
@@ -61,6 +73,7 @@ def translated() -> Iterator[None]:
 
     Raises:
         FailedCondition: a write's condition does not hold.
+        FailedTransaction: a condition of a transaction does not hold.
         ServiceUnavailable: AWS throttles, fails or cannot be reached.
 
     """
@@ -77,6 +90,13 @@ def translated() -> Iterator[None]:
         code = error_code(error)
         if code == "ConditionalCheckFailedException":
             raise FailedCondition(response.get("Item")) from error
+        if code == "TransactionCanceledException":
+            reasons = response.get("CancellationReasons", [])
+            codes = {reason.get("Code") for reason in reasons}
+            if "ConditionalCheckFailed" in codes:
+                raise FailedTransaction([reason.get("Item") for reason in reasons]) from error
+            if codes <= _UNDONE:
+                raise ServiceUnavailable from error
         status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         if is_busy(code) or status >= 500:  # noqa: PLR2004 - HTTP's server errors
             raise ServiceUnavailable from error

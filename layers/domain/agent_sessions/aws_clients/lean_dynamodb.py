@@ -87,6 +87,10 @@ class LeanDynamoDb:
         """Write and delete many items."""
         return self._call("BatchWriteItem", request, self._attempts)
 
+    def transact_write_items(self, **request: Any) -> Json:  # noqa: ANN401 - as above
+        """Write many items, all or none. The call is made once, as that of `put_item` is."""
+        return self._call("TransactWriteItems", request, 1)
+
     def close(self) -> None:
         """Close the connections that are kept."""
         self._connections.close()

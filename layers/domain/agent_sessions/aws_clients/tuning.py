@@ -101,11 +101,12 @@ def _forget_requested_pause(response: tuple[Any, Any] | None = None, **_: object
 
 
 def send_puts_once(client: Any) -> None:  # noqa: ANN401 - clients have no common type
-    """Keep botocore from repeating a PutItem whose answer was lost: a repeat could bring back what was deleted since.
+    """Keep botocore from repeating puts whose answer was lost: a repeat could bring back what was deleted since.
 
     Whoever writes a new item looks for it instead, and decides what to write next.
     """
-    client.meta.events.register_first("needs-retry.dynamodb.PutItem", _never)
+    for operation in ("PutItem", "TransactWriteItems"):
+        client.meta.events.register_first(f"needs-retry.dynamodb.{operation}", _never)
 
 
 def _never(**_: object) -> bool:

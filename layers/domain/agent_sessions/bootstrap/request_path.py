@@ -179,6 +179,7 @@ def session_messages() -> "MessageApi":
     from random import random
 
     from agent_sessions.api.messages_http import MessageApi
+    from agent_sessions.messages.batches import MessageBatches
     from agent_sessions.messages.dynamo_store import DynamoMessageStore
     from agent_sessions.messages.pages import MessageReader
     from agent_sessions.messages.redaction import MessageRedaction
@@ -197,6 +198,9 @@ def session_messages() -> "MessageApi":
             retention_ms=settings.retention_ms,
             limit=settings.messages_per_session,
             jitter=random,
+        ),
+        batches=MessageBatches(
+            store, clock, retention_ms=settings.retention_ms, limit=settings.messages_per_session, jitter=random
         ),
         reader=reader,
         wait=MessageWait(store, reader, clock),

@@ -1,17 +1,19 @@
 """Messages in DynamoDB. The session's item gives the numbers; what stands under a number is written once.
 
-    sessions table   UpdateItem   lastSeq + 1, lastMessageAt later than it was, and a user's renewal: all or nothing
-    messages table   PutItem      (life, number), only where nothing stands there yet
+    sessions table   UpdateItem          lastSeq + 1, lastMessageAt later, and a user's renewal: all or nothing
+    messages table   PutItem             (life, number), only where nothing stands there yet
+                     TransactWriteItems  a batch of such puts, after lastSeq + their count
 
 A message that is late meets a sealed number, a number that is sealed late meets its message: the conditions decide.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from agent_sessions.aws_clients.failures import FailedCondition, translated
+from agent_sessions.aws_clients.failures import FailedCondition, FailedTransaction, translated
 from agent_sessions.messages import dynamo_item as items
-from agent_sessions.messages.model import KeyRecord, Message, Slot, purge_at_seconds
-from agent_sessions.messages.ports import Slots, TakingAttempt
+from agent_sessions.messages.model import KeyRecord, Message, Role, Slot, purge_at_seconds
+from agent_sessions.messages.ports import Refusal, Slots, Taking, TakingAttempt
 from agent_sessions.sessions.attempts import Write
 from agent_sessions.sessions.dynamo_item import (
     LAST_MESSAGE_AT,
@@ -24,12 +26,14 @@ from agent_sessions.sessions.dynamo_item import (
 )
 from agent_sessions.sessions.dynamo_renewal import ALIVE, NOT_CLOSED, OWNED, Update, renewal_update
 from agent_sessions.sessions.dynamo_store import update_session
+from agent_sessions.sessions.ids import new_attempt
 from agent_sessions.sessions.model import Session
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
+    from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
-_NEXT: Final = f"if_not_exists({LAST_SEQUENCE}, :zero) + :one"
+_NEXT: Final = f"if_not_exists({LAST_SEQUENCE}, :zero) + "
 _FREE: Final = f"attribute_not_exists({items.SEQUENCE})"
 
 _STANDS: Final = f"attribute_not_exists({items.SEALED}) AND attribute_not_exists({items.REDACTED})"
@@ -64,7 +68,7 @@ class DynamoMessageStore:
         return session_from_item(item) if item else None
 
     def take_number(self, session_id: str, tenant_id: str, attempt: TakingAttempt, now_ms: int) -> Write:
-        """Give a live session its next number and renew it where the attempt does, in one conditional update."""
+        """Give a live session its next numbers and renew it where the attempt does, in one conditional update."""
         update = _taking_update(tenant_id, attempt, now_ms)
         return update_session(self._client, self._sessions, session_id, update)
 
@@ -72,6 +76,32 @@ class DynamoMessageStore:
         """Store a message under its number; return None, or what stands there already."""
         held = self._put_once(items.message_item(message))
         return None if held is None else items.slot_from_item(held)
+
+    def put_all(self, session: Session, messages: Sequence[Message], record: KeyRecord | None) -> Refusal | None:
+        """Store up to 25 messages, and what stands for their key, in one transaction: two write units for each KB."""
+        stored = [items.message_item(message) for message in messages]
+        if record is not None:
+            stored.append(items.key_item(session.life, record, purge_at_seconds(session)))
+        puts: list[TransactWriteItemTypeDef] = [
+            {
+                "Put": {
+                    "TableName": self._messages,
+                    "Item": item,
+                    "ConditionExpression": _FREE,
+                    "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+                }
+            }
+            for item in stored
+        ]
+        try:
+            with translated():
+                # botocore would make a token where there is none; nobody else's call has this one.
+                self._client.transact_write_items(TransactItems=puts, ClientRequestToken=new_attempt().hex())
+        except FailedTransaction as refused:
+            key = None if record is None else refused.items[-1]
+            slots = [items.slot_from_item(item) for item in refused.items[: len(messages)] if item]
+            return Refusal(slots, items.key_from_item(key) if key else None)
+        return None
 
     def seal(self, session: Session, sequence: int) -> Slot | None:
         """Seal a number under which nothing stands yet; return None, or what stands there already."""
@@ -193,16 +223,31 @@ def _taking_update(tenant_id: str, attempt: TakingAttempt, now_ms: int) -> Updat
         values: Item = {":tenant": {"S": tenant_id}, ":now": number(now_ms)}
     else:
         sets, conditions, values, _ = renewal_update(tenant_id, renewal, now_ms)
-    values |= {":zero": number(0), ":one": number(1), ":limit": number(taking.limit)}
-    if overtaken_ms is None:
-        moment, in_order = ":now", _LATER
-    else:
-        moment, in_order = f"{LAST_MESSAGE_AT} + :one", _OVERTAKEN
+    count = len(taking.roles)
+    step = ":one" if count == 1 else ":count"
+    values |= {":zero": number(0), step: number(count), ":limit": number(taking.limit - count + 1)}
+    if overtaken_ms is not None:
+        moment, in_order = f"{LAST_MESSAGE_AT} + {step}", _OVERTAKEN
         values[":overtakenMessage"] = number(overtaken_ms)
-    sets = [*sets, f"{LAST_SEQUENCE} = {_NEXT}", f"{LAST_MESSAGE_AT} = {moment}"]
+    elif count == 1:
+        moment, in_order = ":now", _LATER
+    else:  # a millisecond each, from now on
+        moment, in_order = ":last", _LATER
+        values[":last"] = number(now_ms + count - 1)
+    sets = [*sets, f"{LAST_SEQUENCE} = {_NEXT}{step}", f"{LAST_MESSAGE_AT} = {moment}"]
     conditions = [*conditions, in_order, _WITHIN_LIMIT]
-    if taking.role == "user":
-        sets.append(f"{OPEN_SEQUENCE} = {_NEXT}")
+    speaker, turn = _last_speaker(taking.roles)
+    if speaker == "user" and turn < count:
+        sets.append(f"{OPEN_SEQUENCE} = {_NEXT}:open")
+        values[":open"] = number(turn)
+    elif speaker == "user":
+        sets.append(f"{OPEN_SEQUENCE} = {_NEXT}{step}")
+    _bind(taking, conditions, values)
+    return Update(sets, conditions, values, (OPEN_SEQUENCE,) if speaker == "agent" else ())
+
+
+def _bind(taking: Taking, conditions: list[str], values: Item) -> None:
+    """Add the conditions that the caller asks for."""
     if taking.expected == 0:
         conditions.append(_NONE_YET)
     elif taking.expected is not None:
@@ -214,4 +259,9 @@ def _taking_update(tenant_id: str, attempt: TakingAttempt, now_ms: int) -> Updat
     if taking.attempt is not None:
         conditions.append(_THIS_LIFE)
         values[":attempt"] = {"B": taking.attempt}
-    return Update(sets, conditions, values, (OPEN_SEQUENCE,) if taking.role == "agent" else ())
+
+
+def _last_speaker(roles: Sequence[Role]) -> tuple[Role | None, int]:
+    """Return which of user and agent speaks last, and in which of the messages, counted from 1."""
+    turns = [(role, at) for at, role in enumerate(roles, 1) if role in ("user", "agent")]
+    return turns[-1] if turns else (None, 0)

@@ -8,7 +8,7 @@ former life is recognised before anything is written.
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -18,6 +18,7 @@ ATTEMPT_BYTES: Final = 8
 REQUEST_PARTS: Final = ("content", "role", "authorId", "inReplyTo", "parts", "attachments", "metadata")
 """The fields by which a repeat of a request is recognised."""
 _PART_BYTES: Final = 6
+BATCH_HASH_BYTES: Final = 32
 
 _MESSAGE_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _CHECK_BITS: Final = 10
@@ -67,8 +68,15 @@ def request_hash(parts: Mapping[str, str]) -> bytes:
     return b"".join(_digest(parts[name].encode())[:_PART_BYTES] for name in REQUEST_PARTS)
 
 
+def batch_hash(hashes: Iterable[bytes]) -> bytes:
+    """Return what stands for a batch of requests, of the `request_hash` of each: never that of a single one."""
+    return _digest(b"".join(hashes))
+
+
 def differing_parts(one: bytes, other: bytes) -> tuple[str, ...]:
-    """Name the parts in which two requests differ, from their hashes."""
+    """Name the parts in which two requests differ, from their hashes; of a batch, that it is one."""
+    if BATCH_HASH_BYTES in (len(one), len(other)):
+        return ("messages",)
     return tuple(
         name
         for part, name in enumerate(REQUEST_PARTS)

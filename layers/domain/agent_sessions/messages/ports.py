@@ -1,5 +1,6 @@
 """What the use cases of messages need of a store."""
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from agent_sessions.messages.model import KeyRecord, Message, Role, Slot
@@ -9,16 +10,18 @@ from agent_sessions.sessions.model import Session
 
 
 class Taking(NamedTuple):
-    """What a write that takes a number asks for.
+    """What a write asks for that takes a number for each of `roles`.
 
     `expected` is what `lastSequence` must be, `answered` the lowest it may be, `attempt` the life that it must be.
+    `answer_field` is where the caller named what is answered.
     """
 
-    role: Role
+    roles: tuple[Role, ...]
     limit: int
     expected: int | None = None
     answered: int | None = None
     attempt: bytes | None = None
+    answer_field: str = "inReplyTo"
 
 
 class TakingAttempt(NamedTuple):
@@ -39,6 +42,13 @@ class Slots(NamedTuple):
     cut: bool
 
 
+class Refusal(NamedTuple):
+    """Why nothing of a batch was stored: what stands under some of its numbers, or what is remembered of its key."""
+
+    slots: list[Slot]
+    key: KeyRecord | None
+
+
 class MessageStore(Protocol):
     """Where messages live. Every method is one call to the store and raises `ServiceUnavailable` when it fails."""
 
@@ -47,11 +57,15 @@ class MessageStore(Protocol):
         ...
 
     def take_number(self, session_id: str, tenant_id: str, attempt: TakingAttempt, now_ms: int) -> Write:
-        """Give a live session its next number, and renew it where the attempt does."""
+        """Give a live session its next numbers, and renew it where the attempt does."""
         ...
 
     def put(self, message: Message) -> Slot | None:
         """Store a message; return None, or what stands under its number already."""
+        ...
+
+    def put_all(self, session: Session, messages: Sequence[Message], record: KeyRecord | None) -> Refusal | None:
+        """Store messages of one session, and remember their key: all or nothing. Return None, or why nothing was."""
         ...
 
     def seal(self, session: Session, sequence: int) -> Slot | None:

@@ -26,7 +26,7 @@ from agent_sessions.messages.ids import differing_parts, number_of_key, read_mes
 from agent_sessions.messages.model import SEALED_AFTER_MS, KeyRecord, Message, NewMessage, Sealed, Slot, message_of
 from agent_sessions.messages.ports import MessageStore, Taking
 from agent_sessions.messages.writer import MessageWriter, Taken, not_answerable
-from agent_sessions.sessions.attempts import MAX_ATTEMPTS, check_id, live_session
+from agent_sessions.sessions.attempts import MAX_ATTEMPTS, check_id
 from agent_sessions.sessions.ids import new_attempt
 from agent_sessions.sessions.model import Session
 
@@ -70,7 +70,6 @@ class MessageService:
         """
         self._store = store
         self._clock = clock
-        self._retention_ms = retention_ms
         self._limit = limit
         self._writes = writes
         self._writer = MessageWriter(store, clock, jitter, retention_ms)
@@ -89,7 +88,7 @@ class MessageService:
 
         """
         check_id(session_id)
-        taking = Taking(new.role, self._limit, new.expected_sequence)
+        taking = Taking((new.role,), self._limit, new.expected_sequence)
         if new.in_reply_to is not None:
             answered = read_message_id(session_id, new.in_reply_to)
             if answered is None:
@@ -102,9 +101,7 @@ class MessageService:
 
     def check_alive(self, tenant_id: str, session_id: str) -> Session:
         """Return the live session, as last written. Raises as `append` does, for want of a session."""
-        check_id(session_id)
-        found = self._store.session(session_id, consistent=True)
-        return live_session(found, tenant_id, self._clock.now_ms(), self._retention_ms)
+        return self._writer.check_alive(tenant_id, session_id)
 
     def _append(self, tenant_id: str, session_id: str, new: NewMessage, taking: Taking) -> Appended:
         write = self._writes()
@@ -122,7 +119,7 @@ class MessageService:
 
     def _append_with_key(self, tenant_id: str, session_id: str, new: NewMessage, taking: Taking) -> Appended:
         """Find what the key stands for, or let it stand for the next number; then see that the message is there."""
-        session = self._read_live(tenant_id, session_id)
+        session = self._writer.read_live(tenant_id, session_id)
         if taking.attempt not in (None, session.attempt):
             raise not_answerable()
         taking = taking._replace(attempt=session.attempt)
@@ -146,13 +143,6 @@ class MessageService:
                 return Appended(session, held, now_ms, is_new, was_renewed=was_renewed, sealed=remembered.sealed)
             remembered = self._remember_anew(tenant_id, session, remembered, taking)
         raise TooManyConflicts
-
-    def _read_live(self, tenant_id: str, session_id: str) -> Session:
-        """Read the live session; some milliseconds old, where that shows one."""
-        session = self._store.session(session_id, consistent=False)
-        if session is None or session.tenant_id != tenant_id or session.is_expired(self._clock.now_ms()):
-            return self.check_alive(tenant_id, session_id)
-        return session
 
     def _remember(self, tenant_id: str, session: Session, new: NewMessage, taking: Taking) -> _Remembered:
         """Return what a key stands for; where it is new, take a number for it."""

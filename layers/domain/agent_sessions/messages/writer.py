@@ -1,6 +1,6 @@
 """The single writes that an append is made of. Knows neither HTTP nor AWS."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, TypeVar
 
 from agent_sessions.clock import Clock
@@ -13,8 +13,8 @@ from agent_sessions.errors import (
     SessionNotFound,
 )
 from agent_sessions.messages.model import LONGEST_WRITE_MS, KeyRecord, Message, Slot
-from agent_sessions.messages.ports import MessageStore, Taking, TakingAttempt
-from agent_sessions.sessions.attempts import Write, live_session, until_accepted
+from agent_sessions.messages.ports import MessageStore, Refusal, Taking, TakingAttempt
+from agent_sessions.sessions.attempts import Write, check_id, live_session, until_accepted
 from agent_sessions.sessions.leases import Renewal, RenewalPath, next_attempt
 from agent_sessions.sessions.model import Session
 
@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 
 
 class Taken(NamedTuple):
-    """A number that was taken: the session that gave it, when, and whether the session was renewed."""
+    """Numbers that were taken: the session that gave them, when, and whether the session was renewed."""
 
     session: Session
     at_ms: int
@@ -43,7 +43,7 @@ class MessageWriter:
         self._retention_ms = retention_ms
 
     def take(self, tenant_id: str, session_id: str, taking: Taking, *, renews: bool) -> Taken:
-        """Take the session's next number, and renew it as a heartbeat would where `renews`.
+        """Take the session's next numbers, and renew it as a heartbeat would where `renews`.
 
         Raises:
             SessionNotFound, SessionExpired: there is no such live session, or this life of it is over.
@@ -78,6 +78,24 @@ class MessageWriter:
         was_renewed = renewal is not None and renewal.path is not RenewalPath.ACTIVITY_ONLY
         return Taken(snapshot.session, snapshot.now_ms, was_renewed)
 
+    def check_alive(self, tenant_id: str, session_id: str) -> Session:
+        """Return the live session, as last written.
+
+        Raises:
+            SessionNotFound, SessionExpired: as `SessionService.get`.
+
+        """
+        check_id(session_id)
+        found = self._store.session(session_id, consistent=True)
+        return live_session(found, tenant_id, self._clock.now_ms(), self._retention_ms)
+
+    def read_live(self, tenant_id: str, session_id: str) -> Session:
+        """Read the live session; some milliseconds old, where that shows one. Raises as `check_alive`."""
+        session = self._store.session(session_id, consistent=False)
+        if session is None or session.tenant_id != tenant_id or session.is_expired(self._clock.now_ms()):
+            return self.check_alive(tenant_id, session_id)
+        return session
+
     def put(self, message: Message, taken: Taken) -> Slot | None:
         """Store a message under its number; return None, or what stands there of others.
 
@@ -87,21 +105,43 @@ class MessageWriter:
             ServiceUnavailable: the writer is late, or the store does not answer.
 
         """
-        if self._clock.now_ms() - taken.at_ms > LONGEST_WRITE_MS:
-            self._store.seal(taken.session, message.sequence)
-            raise ServiceUnavailable
+        self._check_in_time(taken, [message])
         held = self._twice(lambda: self._store.put(message), message)
         # After a lost answer, somebody else may have emptied it already.
         is_ours = isinstance(held, Message) and held.redacted and held.write == message.write
         return None if is_ours else held
 
+    def put_all(self, messages: Sequence[Message], record: KeyRecord | None, taken: Taken) -> Refusal | None:
+        """Store a batch under its numbers, and remember its key: all or nothing. Return None, or why nothing was.
+
+        What stands under a number or is remembered with it is ours, where it is no seal: nobody else has the numbers.
+        Raises as `put` does.
+        """
+        self._check_in_time(taken, messages)
+        refusal = self._twice(lambda: self._store.put_all(taken.session, messages, record), None)
+        is_ours = refusal is not None and any(
+            isinstance(held, Message) and held.write == messages[0].write for held in refusal.slots
+        )
+        return None if is_ours else refusal
+
     def put_key(self, session: Session, record: KeyRecord) -> KeyRecord | None:
         """Remember a key; return None, or what is remembered of it by others."""
         return self._twice(lambda: self._store.put_key(session, record), record)
 
-    def seal_own(self, taken: Taken) -> int:
-        """Seal a number that was taken and is not needed, so that no reader waits for it; return how many were."""
-        return int(self._store.seal(taken.session, taken.session.last_sequence) is None)
+    def seal_own(self, taken: Taken, count: int = 1, *, sealed: Sequence[Slot] = ()) -> int:
+        """Seal the `count` numbers that were taken and are not needed, but for those where `sealed` stands already.
+
+        No reader waits for them then. Return how many this call sealed.
+        """
+        last = taken.session.last_sequence
+        unused = set(range(last - count + 1, last + 1)) - {slot.sequence for slot in sealed}
+        return sum(self._store.seal(taken.session, each) is None for each in sorted(unused))
+
+    def _check_in_time(self, taken: Taken, messages: Sequence[Message]) -> None:
+        if self._clock.now_ms() - taken.at_ms > LONGEST_WRITE_MS:
+            for message in messages:
+                self._store.seal(taken.session, message.sequence)
+            raise ServiceUnavailable
 
     def _twice(self, put: Callable[[], _T], written: object) -> _T | None:
         """Write what is written once; return None, or what stands there of others.
@@ -117,18 +157,19 @@ class MessageWriter:
             return None if held == written else held
 
 
-def not_answerable() -> InvalidRequest:
-    """Return the refusal of an `inReplyTo` that names no earlier message."""
-    return InvalidRequest([FieldProblem("inReplyTo", "must be the id of an earlier message of this session")])
+def not_answerable(*fields: str) -> InvalidRequest:
+    """Return the refusal of fields, each an `inReplyTo` that names no earlier message."""
+    rule = "must be the id of an earlier message of this session"
+    return InvalidRequest([FieldProblem(field, rule) for field in fields or ("inReplyTo",)])
 
 
 def _check(found: Session, taking: Taking) -> None:
     """Refuse what no other attempt could change."""
     if taking.attempt not in (None, found.attempt):
-        raise SessionNotFound if taking.answered is None else not_answerable()
+        raise SessionNotFound if taking.answered is None else not_answerable(taking.answer_field)
     if taking.answered is not None and taking.answered > found.last_sequence:
-        raise not_answerable()
+        raise not_answerable(taking.answer_field)
     if taking.expected is not None and taking.expected != found.last_sequence:
         raise PreconditionFailed("lastSequence", found.last_sequence)
-    if found.last_sequence >= taking.limit:
+    if found.last_sequence + len(taking.roles) > taking.limit:
         raise MessageLimitReached(taking.limit)

@@ -62,6 +62,7 @@ ROUTES: Final = (
     Route("PATCH", "/{id}/timeout", 200, {"timeoutMinutes": 20}),
     Route("PATCH", "/{id}", 200, {"metadata": {"of": None}}),
     Route("POST", "/{id}/messages", 201, {"content": "of acme-only"}),
+    Route("POST", "/{id}/messages/batch", 201, {"messages": [{"content": "of acme-only"}]}),
     Route("GET", "/{id}/messages", 200),
     Route("GET", "/{id}/messages/{message}", 200),
     Route("GET", "/{id}/export", 200),

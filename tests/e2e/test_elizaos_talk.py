@@ -44,7 +44,7 @@ class Agent(threading.Thread):
             "metadata": {"thought": "It wants to be loud.", "actions": ["REPLY"]},
         }
         status, body = self._call("POST", self._path, reply, {"idempotency-key": message["id"]})
-        if status not in (200, 201):
+        if status not in (200, 201, 404):  # 404 where the test has ended the session meanwhile
             self.failure = AssertionError(body)
 
     def _call(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:

@@ -36,7 +36,7 @@ class Deployed(World):
         environ = {
             "SESSIONS_TABLE": table.name,
             "MESSAGES_TABLE": messages_table(table),
-            "AGENT_POLICIES_TABLE": policies_table(table),
+            "AGENT_POLICIES_TABLE": settings.get("AGENT_POLICIES_TABLE") or policies_table(table),
             "ERASER_QUEUE_URL": ERASER_QUEUE,
             **TOPIC,
             **settings,

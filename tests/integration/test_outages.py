@@ -66,7 +66,8 @@ def mute_port() -> Iterator[int]:
 
 def deployed_at(endpoint_url: str, read_seconds: float = READ_TIMEOUT_SECONDS) -> Deployed:
     """The deployed handler with its own client, but for the address."""
-    return Deployed(Table(shipped_client(endpoint_url, read_seconds=read_seconds), "sessions", "dynamodb-local"))
+    table = Table(shipped_client(endpoint_url, read_seconds=read_seconds), "sessions", "dynamodb-local")
+    return Deployed(table, AGENT_POLICIES_TABLE="policies")  # which nobody makes there
 
 
 def check_unavailable(answer: Answer) -> None:

@@ -100,6 +100,22 @@ def test_what_is_left_of_an_item_that_was_not_stored_whole_is_passed() -> None:
     asyncio.run(live())
 
 
+def test_many_items_and_large_ones_lie_in_a_row_in_their_order() -> None:
+    """Twenty-five of these are more than the 1 MB that a request may have."""
+    items: list[Any] = [
+        {"role": "user", "content": f"{number} ".ljust(4_000, "界"), "of": '"' * 8_900} for number in range(60)
+    ]
+
+    async def live() -> None:
+        session = ours()
+        await session.add_items([*items, ITEMS[-1], *items[:30]])
+        assert await session.get_items() == [*items, ITEMS[-1], *items[:30]]
+        assert session._own_id is not None
+        assert SessionsClient(URL).get_session(session._own_id).renewal_count < 15
+
+    asyncio.run(live())
+
+
 def test_each_item_is_popped_by_one_of_several_callers() -> None:
     async def live() -> None:
         name = str(uuid.uuid4())

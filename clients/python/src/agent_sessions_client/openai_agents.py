@@ -1,14 +1,14 @@
 """A session of the OpenAI Agents SDK, kept by agent-sessions: with expiry, warnings and tenants.
 
 Needs the extra `openai-agents`. An item of the SDK is a message, with the item in its parts; an item that is too large
-for one message lies in pieces over several. `pop_item` and `clear_session` empty messages, so the API key needs the
-scope `full`.
+for one message lies in pieces over several. Items are stored in batches, and `pop_item` and `clear_session` empty
+messages, so the API key needs the scope `full`.
 """
 
 import asyncio
 import json
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeVar
 
@@ -16,7 +16,7 @@ from agents.memory.session_settings import SessionSettings, coerce_session_setti
 
 from agent_sessions_client.client import SessionsClient
 from agent_sessions_client.errors import SessionExpired, SessionNotFound
-from agent_sessions_client.models import Message, Role
+from agent_sessions_client.models import Message, NewMessage, Role
 
 T = TypeVar("T")
 
@@ -27,6 +27,9 @@ _LARGEST_ITEM: Final = 30_000
 """Bytes of an item that fits into a message of 32 KB, with its wrapping."""
 _PIECE: Final = 15_000
 """Characters of a piece. Quotes and backslashes in it take two bytes."""
+_LARGEST_BATCH: Final = 25
+_LARGEST_BATCH_BYTES: Final = 1_000_000
+"""Bytes of the messages of one request, which may have 1 MB."""
 _LONGEST_KEY: Final = 255
 _MARK: Final = "openaiAgents"
 
@@ -92,14 +95,17 @@ class AgentSession:
         return await _finished(lambda: self._with_session(read))
 
     async def add_items(self, items: list[Any]) -> None:
-        """Store the items in this order, each exactly once."""
-        messages = [message for item in items for message in _messages(item)]
+        """Store the items in this order, each exactly once; up to 25 messages and 1 MB of them all or none."""
+        batches = _batches(message for item in items for message in _messages(item))
 
         def write(own_id: str) -> None:
-            for message in messages:
-                self._client.send_message(own_id, **message)
+            for batch in batches:
+                if len(batch) == 1:  # a transaction costs twice as much
+                    self._client.send_message(own_id, **batch[0])
+                else:
+                    self._client.send_batch(own_id, batch)
 
-        if messages:
+        if batches:
             await _finished(lambda: self._with_session(write))
 
     async def pop_item(self) -> Any | None:  # noqa: ANN401 - the SDK's items are dictionaries of many kinds
@@ -167,22 +173,37 @@ class AgentSession:
         ).session_id
 
 
-def _messages(item: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - the SDK's items are dictionaries of many kinds
+def _batches(messages: Iterable[NewMessage]) -> list[list[NewMessage]]:
+    """Divide messages into requests, in order: each as full as it may be."""
+    batches: list[list[NewMessage]] = []
+    room = 0
+    for message in messages:
+        size = len(json.dumps(message))
+        if not batches or len(batches[-1]) == _LARGEST_BATCH or size > room:
+            batches.append([])
+            room = _LARGEST_BATCH_BYTES
+        batches[-1].append(message)
+        room -= size
+    return batches
+
+
+def _messages(item: Any) -> list[NewMessage]:  # noqa: ANN401 - the SDK's items are dictionaries of many kinds
     """Return what is sent to store an item: one message, or one for each piece."""
-    common = {"content": _words(item), "role": _role(item)}
+    content, role = _words(item), _role(item)
     try:
         size = len(json.dumps(item, ensure_ascii=False, allow_nan=False).encode())
     except (ValueError, UnicodeEncodeError):  # NaN, half a character: not in JSON, but in the SDK's items
         size = _LARGEST_ITEM + 1
     key = uuid.uuid4().hex
     if size <= _LARGEST_ITEM:
-        return [{**common, "parts": [{"item": item}], "metadata": {_MARK: {"item": key}}}]
+        parts = [{"item": item}]
+        return [{"content": content, "role": role, "parts": parts, "metadata": {_MARK: {"item": key}}}]
     text = json.dumps(item)
     pieces = [text[start : start + _PIECE] for start in range(0, len(text), _PIECE)]
     return [
         {
-            **common,
-            "content": common["content"] if number == 0 else "",
+            "content": content if number == 0 else "",
+            "role": role,
             "parts": [{"piece": piece}],
             "metadata": {_MARK: {"item": key, "piece": number, "of": len(pieces)}},
         }

@@ -127,3 +127,8 @@ def test_gone_and_expired_win_over_a_bad_patch(world: World, raw: str | bytes) -
     assert world.patch(session_id, raw=raw).code == "SESSION_EXPIRED"
     world.delete(session_id)
     assert world.patch(session_id, raw=raw).code == "SESSION_NOT_FOUND"
+
+
+def test_a_byte_order_mark_is_called_what_it_is(world: World) -> None:
+    answer = world.post_raw("\ufeff" + GOOD)
+    assert answer.fault("body")["message"] == "is not valid JSON: it begins with a byte order mark"

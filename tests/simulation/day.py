@@ -111,7 +111,17 @@ class Hot(Hook):
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
         self.session_ids: set[str] = set()
+        self.ever: set[str] = set()
         self.throttled = 0
+
+    def heat(self, session_id: str) -> None:
+        """Throttle the writes to a session from now on."""
+        self.session_ids.add(session_id)
+        self.ever.add(session_id)
+
+    def explains(self, fault: str) -> bool:
+        """Whether an event was repeated because its mark was throttled until the run gave up on it."""
+        return fault.startswith("sent ") and any(session_id in fault for session_id in self.ever)
 
     def before(self, call: str, request: Mapping[str, Any]) -> None:
         if call == "update_item" and self._throttles(request["Key"]["sessionId"]["S"]):
@@ -320,7 +330,7 @@ class HotCaller(Caller):
 
     def _carry_on(self, session: Session) -> None:
         self._session = session
-        self._day.hot.session_ids.add(session.session_id)
+        self._day.hot.heat(session.session_id)
         self._day.timeline.at(self._day.timeline.now_ms() + 5_000, self._act)
 
     def _act(self) -> None:

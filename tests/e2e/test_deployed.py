@@ -30,7 +30,7 @@ from tests.e2e.cloud import (
 from tests.template_reader import FUNCTIONS, REGION, Deployment
 
 BASE = "/api/messaging/sessions"
-AGENT, USER = "b8504bc3-45f8-4a41-a00a-83df46d8555d", "6c6f2d1e-0a3b-4f7d-9e58-1b2c3d4e5f60"
+AGENT, USER = "b8504bc3-45f8-4a41-a00a-83df46d8555d", "2f1d8a64-7b0e-4c55-9a3e-d41c5b6e7f80"  # not whom a sample event erases
 ACCOUNT = "000000000000"
 EXPIRING = "agent-sessions.session.expiring"
 CREATED = "agent-sessions.message.created"

@@ -30,7 +30,8 @@ from tests.e2e.cloud import (
 from tests.template_reader import FUNCTIONS, REGION, Deployment
 
 BASE = "/api/messaging/sessions"
-AGENT, USER = "b8504bc3-45f8-4a41-a00a-83df46d8555d", "2f1d8a64-7b0e-4c55-9a3e-d41c5b6e7f80"  # not whom a sample event erases
+AGENT, USER = "b8504bc3-45f8-4a41-a00a-83df46d8555d", "2f1d8a64-7b0e-4c55-9a3e-d41c5b6e7f80"
+"""The user is not the one whom a sample event erases."""
 ACCOUNT = "000000000000"
 EXPIRING = "agent-sessions.session.expiring"
 CREATED = "agent-sessions.message.created"

@@ -73,10 +73,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 class _Shared(LoadScopeScheduling):  # type: ignore[misc] # it comes without types
-    """Hands out files, whose tests share fixtures that are dear, and the end-to-end tests as one: they share ports."""
+    """Hands out files, whose tests share fixtures that are dear, and most end-to-end tests as one: they share ports."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "tests/e2e" if nodeid.startswith("tests/e2e/") else nodeid.partition("::")[0]
+        file = nodeid.partition("::")[0]
+        return "tests/e2e" if file.startswith("tests/e2e/") and not file.endswith("test_fuzz.py") else file
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -2,11 +2,12 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,  # what it starts ends with it
         )
         self._greeted = threading.Event()
         self._reader = threading.Thread(target=self._read)
@@ -63,7 +65,8 @@ class Process:
         return code
 
     def kill(self) -> None:
-        self._running.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(self._running.pid, signal.SIGKILL)
         self.wait()
 
 

@@ -20,10 +20,10 @@ from functions.expiry_sweeper import app as expiry_sweeper
 from functions.session_api import app as session_api
 from local.dynamodb_local import DynamoDbLocal
 from tests.engines.fake_sns import FakeSns
-from tests.engines.tables import create_sessions_table
+from tests.engines.tables import create_agent_policies_table, create_sessions_table
 from tests.integration.metering import Bill, Meter
 from tests.store_suite.examples import TIMEOUT, a_session
-from tests.unit.world import BASE, gateway_event
+from tests.unit.world import BASE, POLICIES, gateway_event
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -136,12 +136,14 @@ def measure(sessions: int, *, scan: bool = False) -> Cost:
         client, updates = server.client(), server.client()
         meter, marks_meter = Meter(client), Meter(updates)
         create_sessions_table(client, name)
+        create_agent_policies_table(client, POLICIES)
         started = time.perf_counter()
         _load(server, name, _population(sessions))
         load_seconds = time.perf_counter() - started
         priced, sns = PricedStatements(client, updates), FakeSns()
         environ = {
             "SESSIONS_TABLE": name,
+            "AGENT_POLICIES_TABLE": POLICIES,
             "EVENTS_TOPIC_ARN": "topic",
             "EVENT_SOURCE": "/measured",
             "DUE_SHARDS": str(DUE_SHARDS),
@@ -182,6 +184,7 @@ def _requests(meter: Meter) -> Mapping[str, Bill]:
         return json.loads(answer["body"])
 
     ask("first list", gateway_event("list"))  # the process reads the secret of the cursors once
+    ask("first create", gateway_event("create-minimal"))  # and that the agent has no policy
     session_id = ask("create", gateway_event("create-minimal"))["sessionId"]
     ask("get", gateway_event("get", path=f"{BASE}/{session_id}"))
     ask("heartbeat", gateway_event("heartbeat", path=f"{BASE}/{session_id}/heartbeat"))

@@ -32,8 +32,8 @@ def test_every_due_session_costs_one_read_and_its_marks(costs: tuple[Cost, Cost]
         assert cost.marks.table_units == TO_WARN + TO_REARM + 2 * TO_EXPIRE
         assert cost.marks.index_units == {
             "due": 2 * (TO_WARN + TO_REARM) + TO_EXPIRE,
-            "byUser": TO_EXPIRE,
-            "byTenant": TO_EXPIRE,
+            "byUser": 2 * TO_EXPIRE,
+            "byTenant": 2 * TO_EXPIRE,
         }
 
 

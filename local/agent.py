@@ -1,6 +1,6 @@
 """An agent on the other end: a subscriber like any other, which answers each user's message through the HTTP API.
 
-It is told of a message by its event, reads what was said, and posts the answer with the event's id as Idempotency-Key:
+It receives the event of a message, reads the conversation, and posts the answer with the event's id as Idempotency-Key:
 an event that comes twice gives one reply.
 """
 

@@ -87,7 +87,7 @@ class LeanDynamoDb:
         """Write and delete many items."""
         return self._call("BatchWriteItem", request, self._attempts)
 
-    def transact_write_items(self, **request: Any) -> Json:  # noqa: ANN401 - as above
+    def transact_write_items(self, **request: Any) -> Json:  # noqa: ANN401 - DynamoDB's parameters
         """Write many items, all or none. The call is made once, as that of `put_item` is."""
         return self._call("TransactWriteItems", request, 1)
 

@@ -12,8 +12,9 @@ WAIT_SECONDS: Final = 300
 """What takes longer counts as never: the machine may be busy."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[playwright.Browser]:
+    """A browser for a file: while playwright's driver runs, the thread counts as inside an event loop."""
     program, node = shutil.which("chromium"), shutil.which("node")
     assert program, "make test-needs"
     assert node, "make test-needs"

@@ -56,11 +56,14 @@ def test_every_function_gets_an_environment_without_a_gap() -> None:
 
 def test_the_api_has_its_routes_and_asks_for_keys_where_the_gateway_does() -> None:
     routes = {path: authorizer for path, _, _, authorizer in resolved()["routes"]}
-    health = "/api/messaging/sessions/health"
-    messages = "/api/messaging/sessions/{id}/messages"
-    open_to_all = dict.fromkeys([health, f"{health}/", "/{proxy+}"])
-    with_keys = ["$default", messages, f"{messages}/", f"{messages}/{{messageId}}", f"{messages}/{{messageId}}/"]
-    assert routes == open_to_all | dict.fromkeys(with_keys, "ApiKeyAuthorizer")
+    sessions = "/api/messaging/sessions"
+    of_the_messages_function = ["messages", "messages/{messageId}", "messages/batch", "export"]
+    open_to_all = [f"{sessions}/health", f"{sessions}/health/", "/{proxy+}"]
+    with_keys = [
+        "$default",
+        *(f"{sessions}/{{id}}/{path}{end}" for path in of_the_messages_function for end in ("", "/")),
+    ]
+    assert routes == dict.fromkeys(open_to_all) | dict.fromkeys(with_keys, "ApiKeyAuthorizer")
 
 
 def test_the_flags_of_the_documented_commands_exist() -> None:

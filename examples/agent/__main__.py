@@ -1,9 +1,10 @@
-"""Runs the agent against a local stack of its own: `python -m examples.agent`. Ctrl-C ends both."""
+"""Runs the agent against a local stack of its own: `python -m examples.agent`. Ctrl-C and SIGTERM end both."""
 
 # ruff: noqa: INP001 - a function's folder is a deployment unit, not a package
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -39,6 +40,8 @@ class Subscriber(BaseHTTPRequestHandler):
 
 def main() -> int:
     """Run until the stack ends; return its exit code."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # a script's background jobs start with SIGINT ignored
+        signal.signal(number, signal.default_int_handler)
     port = os.environ.get("PORT", "3000")
     os.environ |= {"API_URL": f"http://127.0.0.1:{port}", "API_KEY_PARAMETER": ""}
     os.environ.setdefault("MODEL_ID", "")

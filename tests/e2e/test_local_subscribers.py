@@ -181,7 +181,8 @@ def test_an_agent_that_fails_is_shown_and_stops_no_other_answer(tmp_path: Path) 
     assert "answered 500" in shown
 
 
-def test_the_example_of_an_agent_answers_on_a_stack_of_its_own() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_example_of_an_agent_answers_on_a_stack_of_its_own_and_ends_with_it(number: int) -> None:
     with started({"PORT": str(free_port()), "MODEL_ID": ""}, "examples.agent") as process:
         host = process.url.removeprefix("http://")
 
@@ -200,6 +201,6 @@ def test_the_example_of_an_agent_answers_on_a_stack_of_its_own() -> None:
             session_id = call("", {"agentId": AGENT, "userId": USER})["sessionId"]
             answer = call(f"/{session_id}/messages", {"content": "hello", "transport": "http"})
         finally:
-            code = process.signal(signal.SIGINT)
+            code = process.signal(number)
         assert answer["agentResponse"]["text"] == "You said: hello"
         assert code == 0

@@ -30,13 +30,13 @@ def test_in_a_day_of_twenty_thousand_sessions_nothing_is_missed_late_early_stale
 
 def test_in_a_day_of_failing_calls_and_hot_sessions_nothing_is_missed_late_early_or_stale() -> None:
     """Each run has eight shards and one thread: all wait for others. Only a hot session's event may come twice."""
-    day = Day(Plan(seed=20_261_126, sessions=20_000, failing=0.01, hot=5))
+    day = Day(Plan(seed=20_261_126, sessions=10_000, failing=0.01, hot=5))
     day.live()
     verdict = Judge(day.witness, INDEX_LAG_MS).judge()
     print(summary(day), verdict, day.trouble.failed, day.trouble.left, sep="\n")  # noqa: T201 - shown where it fails
     assert [fault for fault in verdict.faults if not day.hot.explains(fault)] == []
-    assert verdict.ended > 15_000
-    assert day.trouble.failed > 1_000
-    assert day.trouble.left > 500
+    assert verdict.ended > 7_500
+    assert day.trouble.failed > 500
+    assert day.trouble.left > 250
     assert sum(run.summary["passedOver"] > 0 for run in day.witness.runs) > 100
     assert max(run.summary["passedOver"] for run in day.witness.runs) <= day.plan.hot

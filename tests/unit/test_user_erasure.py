@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import pytest
 from agent_sessions.bootstrap import wiring
+from agent_sessions.erasure import users
 from agent_sessions.erasure.service import DELETE_MS
 from agent_sessions.erasure.users import SETTLED_MS
 
@@ -232,6 +233,29 @@ def test_a_large_erasure_goes_on_in_turns(world: Erasing) -> None:
     assert world.erasure(running["erasureId"]).json["status"] == "done"
     assert world.kept({other}) == kept
     assert world.left({other}) == []
+
+
+def test_all_sessions_have_ended_before_the_first_message_is_removed(world: Erasing) -> None:
+    mine, _ = a_crowd(world, pairs=120)
+    answers: set[int] = set()
+    first = faults.Meanwhile(
+        "batch_write_item", "before", lambda: answers.update(world.renew(each).status for each in mine)
+    )
+    world.dynamo.add_hook(first)
+    assert world.erase().json["sessions"] == len(mine)
+    assert answers == {404}
+
+
+def test_a_record_that_is_full_of_lives_is_emptied_first(world: Erasing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(users, "MOST_LIVES", 30)
+    mine, others = a_crowd(world, pairs=130)
+    slow = world.dynamo.add_hook(faults.Latency(world.clock, DELETE_MS / 20, "batch_write_item"))
+    erasure_id = world.erase().json["erasureId"]
+    [record] = [each for each in world.dynamo.items(TABLE) if each["sessionId"]["S"] == f"erasure#{erasure_id}"]
+    assert 30 - 20 <= len(json.loads(record["lives"]["S"])) < 30 + 100
+    assert 0 < int(record["removedSessions"]["N"]) < len(mine)
+    world.dynamo.remove_hook(slow)
+    in_the_end(world, erasure_id, mine, others)
 
 
 def test_another_tenants_erasure_and_an_unknown_one_are_the_same_404(world: Erasing) -> None:

@@ -145,6 +145,7 @@ def _record_item(erasure: Erasure) -> Item:
         "digest": {"S": erasure.digest_hex},
         "batch": {"S": json.dumps(batch, separators=(",", ":"))},
         "after": {"S": erasure.after},
+        "lives": {"S": json.dumps(erasure.lives, separators=(",", ":"))},
         items.TTL: number((erasure.requested_at_ms + KEPT_DAYS * MS_PER_DAY) // 1000),
     }
     if erasure.finished_at_ms is not None:
@@ -168,5 +169,6 @@ def _erasure(item: Any) -> Erasure:  # noqa: ANN401 - an item, as botocore has i
             for session_id, attempt, talked_in in json.loads(item["batch"]["S"])
         ),
         after=item["after"]["S"],
+        lives=tuple(json.loads(item["lives"]["S"])),
         finished_at_ms=int(item["finishedAt"]["N"]) if "finishedAt" in item else None,
     )

@@ -35,9 +35,10 @@ class UserOrder(NamedTuple):
 class Erasure(NamedTuple):
     """The record of one erasure.
 
-    `batch` are sessions that are being removed and are not counted yet, `after` is the place behind the last batch of
-    the present pass. `digest` is the sum, modulo 2**256, of the SHA-256 of each removed session's id: the order of the
-    removals does not change it. `user_id` is in lower case, and empty once the erasure is done.
+    `batch` are sessions that are being ended and are not counted yet, `after` is the place behind the last batch of the
+    present pass, `lives` are what is yet to be emptied of messages. `digest` is the sum, modulo 2**256, of the SHA-256
+    of each removed session's id: the order of the removals does not change it. `user_id` is in lower case, and empty
+    once the erasure is done.
     """
 
     erasure_id: str
@@ -51,6 +52,7 @@ class Erasure(NamedTuple):
     digest: int = 0
     batch: tuple[FoundSession, ...] = ()
     after: str = START
+    lives: tuple[str, ...] = ()
     finished_at_ms: int | None = None
 
     @property
@@ -58,10 +60,19 @@ class Erasure(NamedTuple):
         """The digest as 64 hexadecimal digits."""
         return f"{self.digest:064x}"
 
-    def with_removed(self, session_id: str) -> "Erasure":
-        """Count a session that was removed."""
+    def with_ended(self, session_id: str, life: str | None) -> "Erasure":
+        """Count the first session of the batch, which has ended; `life` is named where it may hold messages."""
         added = int.from_bytes(hashlib.sha256(session_id.encode()).digest())
-        return self._replace(sessions=self.sessions + 1, digest=(self.digest + added) % (1 << _DIGEST_BITS))
+        return self._replace(
+            batch=self.batch[1:],
+            lives=self.lives if life is None else (*self.lives, life),
+            sessions=self.sessions + 1,
+            digest=(self.digest + added) % (1 << _DIGEST_BITS),
+        )
+
+    def with_removed(self, messages: int, *, emptied: bool) -> "Erasure":
+        """Count messages of the first life; `emptied` where it holds none any more."""
+        return self._replace(messages=self.messages + messages, lives=self.lives[emptied:])
 
 
 def user_hash(user_id: str) -> str:

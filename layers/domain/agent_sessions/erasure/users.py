@@ -4,12 +4,15 @@ Knows neither HTTP nor AWS. The work is done in turns, and the record of the era
 
     request    order a turn, 60 s ahead  →  write the record  →  work for five seconds
     a turn     find a page of sessions   →  write it into the record as the batch
-               remove each one: order the removal of its life, delete the session, remove its messages
-               write the counts into the record, with the next batch
+               end each one: order the removal of its life, delete the session
+               write the counts into the record, with the next batch and the lives that were talked in
+               all sessions have ended, or the record is full of lives: remove the messages of each life
     done       a pass over all sessions of the user began 60 s after the request or later, and found nothing
 
-A process may die anywhere: the batch is removed once more, and counted once. A session is deleted only in the life in
-which it was found, so that no session is removed that was created after the request.
+Sessions end before any message is removed: a session that waits can be renewed and talked in, a message that waits can
+only be removed. A process may die anywhere: the batch is ended once more and counted once, the lives are emptied once
+more. A session is deleted only in the life in which it was found, so that no session is removed that was created after
+the request.
 """
 
 from collections.abc import Callable
@@ -34,7 +37,6 @@ from agent_sessions.erasure.service import (
     EraserQueue,
     LifeOrder,
     MessagePages,
-    Removal,
 )
 from agent_sessions.errors import ErasureNotFound, ServiceUnavailable
 from agent_sessions.events.cloud_events import EventPublisher, PublishOutcome
@@ -45,6 +47,8 @@ from agent_sessions.sessions.service import SessionStore
 SETTLED_MS: Final = 60_000
 """How long after the request the last pass begins at the earliest: longer than an index can lag, or a create can be in
 flight."""
+MOST_LIVES: Final = 2_000
+"""How many lives a record holds at most before their messages are removed: some 140 KB of DynamoDB's 400 KB an item."""
 _FIRST_PAUSE_SECONDS: Final = 0.1
 _LONGEST_PAUSE_SECONDS: Final = 2.0
 
@@ -103,53 +107,62 @@ class UserRemoval:
 
         """
         began_ms = self._clock.now_ms()
-        settled = not erasure.batch and erasure.after == START and began_ms >= erasure.requested_at_ms + SETTLED_MS
-        after, ended = erasure.after, False
+        nothing_begun = not erasure.batch and not erasure.lives and erasure.after == START
+        settled = nothing_begun and began_ms >= erasure.requested_at_ms + SETTLED_MS
+        after, passed = erasure.after, False
         while self._clock.now_ms() < stop_at_ms:
             if erasure.batch:
-                erasure = self._remove(erasure, stop_at_ms)
+                erasure = self._end_sessions(erasure, stop_at_ms)
                 if erasure.batch:
                     break
-            if ended:
+            if erasure.lives and (passed or len(erasure.lives) >= MOST_LIVES):
+                erasure = self._remove_messages(erasure, stop_at_ms)
+                if erasure.lives:
+                    break
+            if passed:
                 return Advance(self._save(erasure, stop_at_ms), Stage.SETTLED if settled else Stage.PASSED)
             page = self._patiently(
                 lambda: self._found.page(erasure.tenant_id, erasure.user_id, erasure.requested_at_ms, after),  # noqa: B023 - called at once
                 stop_at_ms,
             )
-            after, ended = page.next or START, page.next is None
+            after, passed = page.next or START, page.next is None
             if page.found:
                 settled = False
                 erasure = self._save(erasure._replace(batch=tuple(page.found), after=after), stop_at_ms)
-            elif ended:
+            elif passed:
                 erasure = erasure._replace(after=START)
         return Advance(self._save(erasure, stop_at_ms), Stage.UNDER_WAY)
 
-    def _remove(self, erasure: Erasure, stop_at_ms: int) -> Erasure:
-        """Remove the sessions of the batch; what is left of it when the time is up stays in it."""
-        left = list(erasure.batch)
-        messages = 0
-        while left and self._clock.now_ms() < stop_at_ms:
-            session = left[0]
-            removal = self._patiently(lambda: self._remove_one(erasure.tenant_id, session, stop_at_ms), stop_at_ms)  # noqa: B023 - called at once
-            messages += removal.messages
-            if removal.more:
+    def _end_sessions(self, erasure: Erasure, stop_at_ms: int) -> Erasure:
+        """End the sessions of the batch; what is left of it when the time is up stays in it."""
+        for session in erasure.batch:
+            if self._clock.now_ms() >= stop_at_ms:
                 break
-            left.pop(0)
-            erasure = erasure.with_removed(session.session_id)
-        return erasure._replace(batch=tuple(left), messages=erasure.messages + messages)
+            life = self._patiently(lambda: self._end(erasure.tenant_id, session), stop_at_ms)  # noqa: B023 - called at once
+            erasure = erasure.with_ended(session.session_id, life)
+        return erasure
 
-    def _remove_one(self, tenant_id: str, session: FoundSession, stop_at_ms: int) -> Removal:
-        """Remove one session in the life in which it was found; whatever became of it meanwhile."""
+    def _end(self, tenant_id: str, session: FoundSession) -> str | None:
+        """End one session in the life in which it was found; return that life where it may hold messages."""
         session_id, attempt, talked_in = session
         if not talked_in:
             deletion = self._store.delete(session_id, tenant_id, attempt, silent=True)
             talked_in = deletion is not None and not deletion.done and deletion.attempt == attempt
         if not talked_in:
-            return Removal(0, more=False)
+            return None
         life = life_of(session_id, attempt)
         self._queue.send(LifeOrder(session_id, life), ORDER_DELAY_SECONDS)
         self._store.delete(session_id, tenant_id, attempt)
-        return self._pages.remove(life, stop_at_ms)
+        return life
+
+    def _remove_messages(self, erasure: Erasure, stop_at_ms: int) -> Erasure:
+        """Remove the messages of sessions that have ended; lives that are left when the time is up stay."""
+        for life in erasure.lives:
+            if self._clock.now_ms() >= stop_at_ms:
+                break
+            removal = self._patiently(lambda: self._pages.remove(life, stop_at_ms), stop_at_ms)  # noqa: B023 - called at once
+            erasure = erasure.with_removed(removal.messages, emptied=not removal.more)
+        return erasure
 
     def _save(self, erasure: Erasure, stop_at_ms: int) -> Erasure:
         saved = self._patiently(lambda: self._records.save(erasure), stop_at_ms)

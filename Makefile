@@ -203,6 +203,15 @@ NEEDS := $(BIN)/python -m tools.needs
 	@.venv-frameworks/bin/python $(PIP_INSTALL) requirements/frameworks.lock
 	@touch $@
 
+# The SDK's own tests come with its sdist alone.
+.cache/openai-agents/.fetched: .venv-frameworks/.installed
+	@echo "fetching the tests of OpenAI Agents (once)"
+	@rm -rf $(@D) && mkdir -p $(@D)
+	@sed -n '/^openai-agents==/,/# via/p' requirements/frameworks.lock >$(@D).lock
+	@.venv-frameworks/bin/python -m pip download -qq --disable-pip-version-check --require-hashes --no-deps --no-build-isolation --no-binary :all: -d $(@D) -r $(@D).lock
+	@tar -xzf $(@D)/openai_agents-*.tar.gz -C $(@D) --strip-components=1
+	@touch $@
+
 # The checker of the template has a place of its own: it pins an older boto3.
 .venv-audit/.installed: requirements/audit.lock | .venv/bin/python
 	@echo "installing checkov into .venv-audit (once)"
@@ -253,4 +262,4 @@ test-needs: | .venv/bin/python
 with-java: .cache/dynamodb-local/.fetched
 with-node: .cache/npm/api-client/dist/index.js .cache/npm/sns-validator/index.js
 with-chromium: ;
-with-python3.13: .venv-frameworks/.installed .venv-ministack/.installed .cache/lambda-runtime/.installed build
+with-python3.13: .cache/openai-agents/.fetched .venv-ministack/.installed .cache/lambda-runtime/.installed build

@@ -25,7 +25,7 @@ LACKING: Final = ROOT / ".cache" / "lacking.txt"
 os.environ["PATH"] = os.pathsep.join([str(ROOT / ".cache" / "bin"), os.environ.get("PATH", os.defpath)])
 
 NEEDED: Final = {
-    "java": ("tests/integration",),
+    "java": ("tests/integration", "tests/client/test_frameworks.py"),
     "node": (
         "tests/e2e/test_elizaos_client.py",
         "tests/e2e/test_local_subscribers.py",

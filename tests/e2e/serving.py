@@ -47,11 +47,6 @@ class Serving:
     def __init__(self, stack: LocalStack, port: int) -> None:
         self.stack = stack
         self.port = port
-        self.calls: Counter[str] = Counter()
-        """Calls to DynamoDB that requests made so far, as `table operation`."""
-        engine = wiring._wiring.clients["dynamodb"]
-        self._answer = engine._answer
-        engine._answer = self._counted
 
     def send(
         self,
@@ -95,20 +90,22 @@ class Serving:
 
     @contextmanager
     def counted(self) -> Iterator[Counter[str]]:
-        """Count the calls to DynamoDB that are made meanwhile."""
-        before = Counter(self.calls)
+        """Count the calls to DynamoDB that requests make meanwhile, as `table operation`."""
         calls: Counter[str] = Counter()
-        yield calls
-        calls.update(self.calls - before)
+        engine = wiring._wiring.clients["dynamodb"]
+        answer = engine._answer
 
-    def _counted(self, name: str, request: Mapping[str, Any], do: Any) -> Any:
-        if threading.current_thread().name.startswith(
-            ("api", "messages")
-        ):  # not the sweeper, whose minute may come at any time
-            tables = list(request.get("RequestItems", [request.get("TableName", "several")]))
-            operation = "".join(word.capitalize() for word in name.split("_"))
-            self.calls[f"{tables[0].removeprefix('local-')} {operation}"] += 1
-        return self._answer(name, request, do)
+        def count(name: str, request: Mapping[str, Any], do: Any) -> Any:
+            if threading.current_thread().name.startswith(
+                ("api", "messages")
+            ):  # not the sweeper, whose minute may come at any time
+                tables = list(request.get("RequestItems", [request.get("TableName", "several")]))
+                operation = "".join(word.capitalize() for word in name.split("_"))
+                calls[f"{tables[0].removeprefix('local-')} {operation}"] += 1
+            return answer(name, request, do)
+
+        with mock.patch.object(engine, "_answer", count):
+            yield calls
 
 
 @contextmanager

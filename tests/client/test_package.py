@@ -7,7 +7,7 @@ import sys
 import tarfile
 import zipfile
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -42,19 +42,24 @@ def test_the_sdist_has_all_that_the_wheel_is_made_of(tmp_path: Path) -> None:
     assert {"pyproject.toml", "README.md", "LICENSE", "src/agent_sessions_client/py.typed"} <= names
 
 
-def test_an_import_loads_no_http_no_event_loop_and_no_framework_and_is_quick() -> None:
+def test_an_import_loads_no_http_no_event_loop_and_no_framework(record_property: Any) -> None:
     script = """
 import resource, sys
-before = resource.getrusage(resource.RUSAGE_SELF)
+loaded, before = set(sys.modules), resource.getrusage(resource.RUSAGE_SELF)
 import agent_sessions_client
 after = resource.getrusage(resource.RUSAGE_SELF)
 spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 import json
-print(json.dumps([spent, sorted({name.partition(".")[0] for name in sys.modules})]))
+print(json.dumps([spent, sorted(set(sys.modules) - loaded)]))
 """
     runs = [json.loads(python("-c", script)) for _ in range(5)]
-    assert min(spent for spent, _ in runs) < 0.1
-    assert not {"httpx", "asyncio", "ssl", "cryptography", "boto3", "agents", "google"} & set(runs[0][1])
+    modules = set(runs[0][1])
+    assert not {"httpx", "asyncio", "ssl", "cryptography", "boto3", "agents", "google"} & modules
+    assert len(modules) <= 110
+    least = min(spent for spent, _ in runs)
+    record_property(
+        "measured", f"import agent_sessions_client: {least * 1000:.0f} ms of a processor, the least of five"
+    )
 
 
 def test_the_package_needs_no_python_newer_than_it_promises_and_users_get_types(tmp_path: Path) -> None:

@@ -11,10 +11,11 @@ import sys
 import uuid
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import httpx
 import pytest
-from agent_sessions_client import SessionsClient
+from agent_sessions_client import SessionsClient, adk
 from agent_sessions_client.adk import AgentSessionsService
 from google.adk.agents import LlmAgent
 from google.adk.errors import StaleSessionError
@@ -132,8 +133,11 @@ VALUES = [None, True, 7, 2**53 + 1, 0.1, 1e300, "", "text", "\u2603", [1, [None]
 KEYS = ["a", "b", "user:name", "app:theme", "temp:draft"]
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_a_random_life_is_the_same_on_every_service(trial: Trial, seed: int) -> None:
+@pytest.mark.parametrize("seed, snapshot_every", [(0, 2), (1, adk.SNAPSHOT_EVERY)])
+def test_a_random_life_is_the_same_on_every_service(
+    trial: Trial, seed: int, snapshot_every: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adk, "SNAPSHOT_EVERY", snapshot_every)
     chance = random.Random(seed)
 
     async def live() -> None:
@@ -157,6 +161,71 @@ def test_a_random_life_is_the_same_on_every_service(trial: Trial, seed: int) -> 
                 await trial.same(trial.delete(session_id))
         for session_id in ids:
             await trial.same(trial.read(session_id))
+
+    asyncio.run(live())
+
+
+def test_behind_a_snapshot_a_reader_of_recent_events_reads_no_older_ones() -> None:
+    async def live() -> None:
+        client, names = SessionsClient(URL), names_of_nobody()
+        service = AgentSessionsService(client)
+        session = await service.create_session(session_id="s", state={"first": None}, **names)
+        for number in range(adk.SNAPSHOT_EVERY):
+            await service.append_event(session, said("x", state_delta={"n": number, "nothing": None}))
+        whole = await service.get_session(session_id="s", **names)
+        assert whole is not None
+        assert whole.state == {"first": None, "n": adk.SNAPSHOT_EVERY - 1, "nothing": None}
+        await service.append_event(whole, said("y", state_delta={"n": -1}))
+        read: list[int] = []
+        with mock.patch.object(client, "list_messages", _noting(client.list_messages, read)):
+            config = GetSessionConfig(num_recent_events=2)
+            recent = await service.get_session(session_id="s", config=config, **names)
+        assert recent is not None
+        assert (recent.state, recent.events) == (whole.state, whole.events[-2:])
+        assert len(read) == 3, "the two, and the one that shows that this is enough"
+
+    asyncio.run(live())
+
+
+def _noting(listed: Any, read: list[int]) -> Any:
+    """Iterate over the same messages, and note which were read."""
+
+    def list_messages(*arguments: Any, **options: Any) -> Any:
+        for message in listed(*arguments, **options):
+            read.append(message.sequence)
+            yield message
+
+    return list_messages
+
+
+@pytest.mark.parametrize("meanwhile", ["patched", "too large"])
+def test_a_snapshot_that_is_refused_or_has_no_room_loses_no_state(
+    meanwhile: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adk, "SNAPSHOT_EVERY", 1)
+
+    async def live() -> None:
+        client, names = SessionsClient(URL), names_of_nobody()
+        service = AgentSessionsService(client)
+        state = {"a": None, "large": "x" * (20_000 if meanwhile == "too large" else 1)}
+        session = await service.create_session(session_id="s", state=state, **names)
+        own_id = session._storage_update_marker.split()[0]
+
+        def listed(*arguments: Any, **options: Any) -> Any:
+            if meanwhile == "patched":
+                client.update_metadata(own_id, {"theirs": 1})
+            return list_messages(*arguments, **options)
+
+        list_messages = client.list_messages
+        with mock.patch.object(client, "list_messages", listed):
+            found = await service.get_session(session_id="s", **names)
+        assert found is not None
+        assert found.state == state
+        assert "snapshot" not in client.get_session(own_id).metadata["adk"]
+        await service.append_event(found, said("x", state_delta={"b": 1}))
+        again = await service.get_session(session_id="s", **names)
+        assert again is not None
+        assert again.state == state | {"b": 1}
 
     asyncio.run(live())
 

@@ -27,4 +27,5 @@ class InPlaceOfSqlite(AgentSession):
         """There is no file to close."""
 
 
-agents.SQLiteSession = agents.memory.SQLiteSession = InPlaceOfSqlite  # type: ignore[misc,assignment]
+for package in (agents, agents.memory):
+    vars(package)["SQLiteSession"] = InPlaceOfSqlite

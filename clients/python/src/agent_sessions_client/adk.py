@@ -7,9 +7,10 @@ by which it is found again. So the API key needs the scope `full`.
 
 import asyncio
 import contextlib
+import json
 import uuid
 from collections.abc import Mapping
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from google.adk.errors import StaleSessionError
 from google.adk.errors.already_exists_error import AlreadyExistsError
@@ -23,6 +24,7 @@ from pydantic_core import to_jsonable_python
 from agent_sessions_client import models
 from agent_sessions_client.client import SessionsClient
 from agent_sessions_client.errors import (
+    ClientError,
     IdempotencyKeyReused,
     PreconditionFailed,
     SessionExpired,
@@ -34,7 +36,18 @@ T = TypeVar("T")
 NAMES: Final = uuid.UUID("7f1f6d7e-0f0c-5f0b-9a51-7d6a1f3f5f10")
 """The space in which names become UUIDs. It never changes: the ids of all users would."""
 LONGEST_CONTENT: Final = 4_000
+SNAPSHOT_EVERY: Final = 25
+"""How many messages may lie behind a snapshot of the state before a reader writes a new one."""
+LARGEST_SNAPSHOT: Final = 8_000
+"""Bytes of a snapshot: the metadata has room for 10 KB."""
 _LONGEST_KEY: Final = 255
+
+
+class Snapshot(NamedTuple):
+    """The state of a session as the messages up to number `sequence` have made it."""
+
+    sequence: int
+    state: Mapping[str, Any]
 
 
 class ScopedState(Protocol):
@@ -53,7 +66,8 @@ class ScopedState(Protocol):
 class AgentSessionsService(BaseSessionService):
     """A session service of ADK on top of agent-sessions.
 
-    The state is folded from the first state and the deltas of the events. It differs from ADK's own services in this:
+    The state is folded from the first state and the deltas of the events; a snapshot of it in the session's metadata
+    spares readers of a few recent events the older ones. It differs from ADK's own services in this:
     a session expires, and then it is not there any more; `list_sessions` returns sessions without their states; `user:`
     and `app:` state needs a `scoped_state`; an event must fit into a message of 32 KB.
     """
@@ -96,7 +110,7 @@ class AgentSessionsService(BaseSessionService):
             message = f"Session with id {session_id} already exists."
             raise AlreadyExistsError(message) from error
         await self._update_scoped(app_name, user_id, app, user)
-        return await self._session(found, [first])
+        return await self._session(found, own, [first], [])
 
     async def get_session(
         self, *, app_name: str, user_id: str, session_id: str, config: GetSessionConfig | None = None
@@ -105,11 +119,17 @@ class AgentSessionsService(BaseSessionService):
         found = await self._found(app_name, user_id, session_id)
         if found is None:
             return None
+        snapshot = _snapshot(found)
+        recent = config.num_recent_events if config else None
         try:
-            messages = await asyncio.to_thread(lambda: list(self._client.list_messages(found.session_id)))
+            messages = await asyncio.to_thread(self._messages, found.session_id, snapshot, recent)
         except (SessionExpired, SessionNotFound):
             return None
-        session = await self._session(found, messages)
+        state, events = _folded(snapshot, messages)
+        last = messages[-1].sequence if messages else 0
+        if last - snapshot.sequence >= SNAPSHOT_EVERY:
+            await asyncio.to_thread(self._keep, found, Snapshot(last, state))
+        session = await self._session(found, state, messages, events)
         if config and config.num_recent_events is not None:
             session.events = session.events[-config.num_recent_events :] if config.num_recent_events else []
         if config and config.after_timestamp is not None:
@@ -186,6 +206,32 @@ class AgentSessionsService(BaseSessionService):
         session.last_update_time = event.timestamp
         return self._commit_event_to_session(session, event)
 
+    def _messages(self, own_id: str, snapshot: Snapshot, recent: int | None) -> list[models.Message]:
+        """Return the messages, oldest first: all, or those behind the snapshot and of `recent` events, at least one."""
+        if recent is None:
+            return list(self._client.list_messages(own_id))
+        found: list[models.Message] = []
+        events = 0
+        for message in self._client.list_messages(own_id, newest_first=True):
+            if message.sequence <= snapshot.sequence and events >= max(recent, 1):
+                break
+            found.append(message)
+            events += message.metadata.get("adk") == "event"
+        return found[::-1]
+
+    def _keep(self, found: models.Session, snapshot: Snapshot) -> None:
+        """Write a snapshot over the one that was read, unless somebody else has. It saves reading, and may fail.
+
+        It is a list, so that the merge patch takes it whole: in an object it would drop what is None.
+        """
+        held = [snapshot.sequence, dict(snapshot.state)]
+        if len(json.dumps(held, ensure_ascii=False).encode("utf-8", "surrogatepass")) > LARGEST_SNAPSHOT:
+            return
+        with contextlib.suppress(ClientError):
+            self._client.update_metadata(
+                found.session_id, {"adk": {"snapshot": held}}, if_version=found.metadata_version
+            )
+
     def _append(self, own_id: str, sequence: int, event: Event) -> models.Sent:
         body = event.model_dump(mode="json", exclude_none=True)
         is_users = event.author == "user"
@@ -249,17 +295,11 @@ class AgentSessionsService(BaseSessionService):
             raise SessionNotFoundError(message)
         return found.session_id, found.last_sequence
 
-    async def _session(self, found: models.Session, messages: list[models.Message]) -> Session:
+    async def _session(
+        self, found: models.Session, own: Mapping[str, Any], messages: list[models.Message], events: list[Event]
+    ) -> Session:
         names = found.metadata["adk"]
-        state: dict[str, Any] = {}
-        events: list[Event] = []
-        for message in messages:
-            if message.metadata.get("adk") == "state":
-                state |= message.parts[0]["state"]
-            elif message.metadata.get("adk") == "event":
-                event = Event.model_validate(message.parts[0])
-                state |= _split(event.actions.state_delta if event.actions else {})[0]
-                events.append(event)
+        state = dict(own)
         if self._scoped_state is not None:
             app, user = await self._scoped_state.read(names["app"], names["user"])
             state |= {State.APP_PREFIX + name: value for name, value in app.items()}
@@ -288,6 +328,28 @@ class AgentSessionsService(BaseSessionService):
         self._check_scoped(app, user)
         if self._scoped_state is not None and (app or user):
             await self._scoped_state.update(app_name, user_id, app, user)
+
+
+def _snapshot(found: models.Session) -> Snapshot:
+    """Return the snapshot in the metadata; without one, the state before the first message."""
+    sequence, state = found.metadata["adk"].get("snapshot", (0, {}))
+    return Snapshot(sequence, state)
+
+
+def _folded(snapshot: Snapshot, messages: list[models.Message]) -> tuple[dict[str, Any], list[Event]]:
+    """Return the session's own state after the messages, and their events."""
+    state = dict(snapshot.state)
+    events: list[Event] = []
+    for message in messages:
+        delta: Mapping[str, Any] = {}
+        if message.metadata.get("adk") == "state":
+            delta = message.parts[0]["state"]
+        elif message.metadata.get("adk") == "event":
+            events.append(Event.model_validate(message.parts[0]))
+            delta = _split(events[-1].actions.state_delta if events[-1].actions else {})[0]
+        if message.sequence > snapshot.sequence:
+            state |= delta
+    return state, events
 
 
 def _split(state: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:

@@ -69,7 +69,7 @@ def leave_out_client() -> None:
     known: dict[str, Any] = {}
 
     def call(client: Any, operation: str, parameters: Any, *more: Any, **named: Any) -> Any:
-        kind = f"{operation} {'lastSeq' in parameters.get('UpdateExpression', '')}"
+        kind = f"{operation} {parameters.get('TableName')} {'lastSeq' in parameters.get('UpdateExpression', '')}"
         if kind not in known:
             known[kind] = whole(client, operation, parameters, *more, **named)
         return known[kind]

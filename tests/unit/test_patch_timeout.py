@@ -70,6 +70,29 @@ def test_a_refusal_names_the_bound_that_really_holds(world: World, sent: dict[st
     assert rule in fault["message"]
 
 
+@pytest.mark.parametrize(
+    "sent, refusal",
+    [
+        ({"timeoutMinutes": 60}, None),
+        ({"timeoutMinutes": 61}, "must be at most the session's maxDurationMinutes of 60"),
+        ({"timeoutMinutes": 61, "maxDurationMinutes": 61}, None),
+        ({"timeoutMinutes": 10}, None),
+        ({"timeoutMinutes": 9}, "must be at least the session's warningThresholdMinutes of 10"),
+        ({"timeoutMinutes": 9, "warningThresholdMinutes": 9}, None),
+    ],
+)
+def test_a_timeout_fits_the_settings_that_the_session_keeps(
+    world: World, sent: dict[str, Any], refusal: str | None
+) -> None:
+    kept = {"timeoutMinutes": 30, "maxDurationMinutes": 60, "warningThresholdMinutes": 10}
+    answer = world.patch(world.new(**kept)["sessionId"], sent)
+    if refusal is None:
+        assert answer.json["timeoutConfig"] == kept | sent | {"autoRenew": True}
+    else:
+        assert (answer.status, answer.fields) == (400, ["timeoutMinutes"])
+        assert refusal in answer.fault("timeoutMinutes")["message"]
+
+
 @pytest.mark.parametrize("field", SETTINGS)
 @pytest.mark.parametrize("text", ["null", '"30"', "[]", "{}", "1e999", "1" * 1001])
 def test_a_setting_of_the_wrong_type_is_named_without_a_prefix(world: World, field: str, text: str) -> None:

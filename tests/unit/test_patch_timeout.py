@@ -84,7 +84,7 @@ def test_a_refusal_names_the_bound_that_really_holds(world: World, sent: dict[st
 def test_a_timeout_fits_the_settings_that_the_session_keeps(
     world: World, sent: dict[str, Any], refusal: str | None
 ) -> None:
-    kept = {"timeoutMinutes": 30, "maxDurationMinutes": 60, "warningThresholdMinutes": 10}
+    kept: dict[str, Any] = {"timeoutMinutes": 30, "maxDurationMinutes": 60, "warningThresholdMinutes": 10}
     answer = world.patch(world.new(**kept)["sessionId"], sent)
     if refusal is None:
         assert answer.json["timeoutConfig"] == kept | sent | {"autoRenew": True}

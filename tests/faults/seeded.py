@@ -274,7 +274,6 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("        self._queue.send(LifeOrder(session_id, life), ORDER_DELAY_SECONDS)\n", ""),
         ("if before is None or before.finished_at_ms is not None:", "if before is None:"),
         ("if found is None or found.tenant_id != tenant_id:", "if found is None:"),
-        ("tenant_id, user_id.lower(), user_hash", "tenant_id, user_id, user_hash"),
         ('erasure._replace(user_id="", finished', "erasure._replace(finished"),
     ],
     ("erasure/dynamo_users.py", "user_erasure"): [

@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 from agent_sessions.bootstrap import wiring
 from agent_sessions.erasure import users
-from agent_sessions.erasure.service import DELETE_MS
+from agent_sessions.erasure.service import DELETE_MS, ORDER_MS
 from agent_sessions.erasure.users import SETTLED_MS
 
 from functions.eraser import app as eraser
@@ -256,6 +256,42 @@ def test_a_record_that_is_full_of_lives_is_emptied_first(world: Erasing, monkeyp
     assert 0 < int(record["removedSessions"]["N"]) < len(mine)
     world.dynamo.remove_hook(slow)
     in_the_end(world, erasure_id, mine, others)
+
+
+def test_a_turn_soon_after_the_request_is_not_the_last_even_if_it_finds_nothing() -> None:
+    world = Erasing(index_lag_ms=50_000)
+    mine = {world.session_of(talk=1)}
+    slow = world.dynamo.add_hook(faults.Latency(world.clock, DELETE_MS, "query"))
+    erasure_id = world.erase().json["erasureId"]
+    world.dynamo.remove_hook(slow)
+    assert world.queue.deliver(eraser.handler) == 1, "the request had no time to finish"
+    assert world.erasure(erasure_id).json["status"] == "running"
+    in_the_end(world, erasure_id, mine, set())
+
+
+def test_a_turn_that_ends_what_another_began_is_not_the_last() -> None:
+    world = Erasing(index_lag_ms=50_000)
+    mine = {world.session_of() for _ in range(60)}
+    erasure_id = world.erase().json["erasureId"]
+    world.clock.advance(SETTLED_MS)
+    slow = world.dynamo.add_hook(faults.Latency(world.clock, ORDER_MS / 40, "delete_item"))
+    assert world.queue.deliver(eraser.handler) == 1
+    assert 0 < world.erasure(erasure_id).json["sessions"] < 60
+    world.dynamo.remove_hook(slow)
+    assert world.queue.deliver(eraser.handler) == 1
+    halfway = world.erasure(erasure_id).json
+    assert (halfway["sessions"], halfway["status"]) == (60, "running")
+    in_the_end(world, erasure_id, mine, set())
+
+
+def test_an_order_that_comes_after_the_end_changes_and_publishes_nothing(world: Erasing) -> None:
+    erasure_id = world.erase().json["erasureId"]
+    [(_, order)] = world.queue.waiting
+    world.pass_orders(1)
+    done, published = world.erasure(erasure_id).json, len(world.events)
+    world.clock.advance(minutes=5)
+    eraser.handler({"Records": [{"messageId": "2", "body": order}]}, None)
+    assert (world.erasure(erasure_id).json, len(world.events)) == (done, published)
 
 
 def test_another_tenants_erasure_and_an_unknown_one_are_the_same_404(world: Erasing) -> None:

@@ -37,8 +37,8 @@ class Erasure(NamedTuple):
 
     `batch` are sessions that are being ended and are not counted yet, `after` is the place behind the last batch of the
     present pass, `lives` are what is yet to be emptied of messages. `digest` is the sum, modulo 2**256, of the SHA-256
-    of each removed session's id: the order of the removals does not change it. `user_id` is in lower case, and empty
-    once the erasure is done.
+    of each removed session's id: the order of the removals does not change it. `user_id` is empty once the erasure is
+    done.
     """
 
     erasure_id: str

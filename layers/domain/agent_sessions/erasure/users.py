@@ -212,7 +212,7 @@ class UserErasures:
         erasure_id = self._new_id()
         order = UserOrder(erasure_id)
         self._queue.send(order, SETTLED_MS // 1000)
-        new = Erasure(erasure_id, tenant_id, user_id.lower(), user_hash(user_id), now_ms)
+        new = Erasure(erasure_id, tenant_id, user_id, user_hash(user_id), now_ms)
         erasure = self._records.save(new)
         if erasure is None:
             raise ServiceUnavailable

@@ -1,6 +1,7 @@
 """A virtual hour on the local stack's clock: who is active is never warned, and who leaves expires on time."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -264,6 +265,25 @@ def test_the_thread_and_the_task_of_a_conversation_deliver_and_end(service: Serv
         return got
 
     assert asyncio.run(scenario()) == ["hello"]
+
+
+def test_a_callback_that_swallows_its_cancellation_does_not_keep_a_conversation_open(service: Service) -> None:
+    session_id = service.client().create_session(AGENT, USER).session_id
+    service.client().send_message(session_id, "hello", role="agent")
+
+    async def scenario() -> None:
+        called = asyncio.Event()
+
+        async def stubborn(_message: Message) -> None:
+            called.set()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+
+        async with async_client_of(service.answer) as client:
+            async with client.conversation(session_id, after_sequence=0, on_message=stubborn):
+                await called.wait()
+
+    asyncio.run(scenario())
 
 
 def test_the_async_conversation_follows_the_same_rules(service: Service) -> None:

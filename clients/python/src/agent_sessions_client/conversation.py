@@ -173,6 +173,7 @@ class AsyncConversation:
         self._events: asyncio.Queue[Event | None]
         self._wake: asyncio.Event
         self._task: asyncio.Task[None] | None = None
+        self._closed = False
 
     @property
     def session(self) -> Session:
@@ -203,6 +204,7 @@ class AsyncConversation:
         """Stop keeping the session alive. The session itself lives on until it expires."""
         import asyncio  # noqa: PLC0415 - whoever comes here has loaded it
 
+        self._closed = True  # a callback may swallow the cancellation, and so may Python 3.11's `asyncio.wait_for`
         self._events.put_nowait(None)
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
@@ -258,7 +260,7 @@ class AsyncConversation:
     async def _keep(self) -> None:
         import asyncio  # noqa: PLC0415 - whoever comes here has loaded it
 
-        while self.keeper.ended is None:
+        while self.keeper.ended is None and not self._closed:
             try:
                 rest = await self.step()
             except Exception:

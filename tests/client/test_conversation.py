@@ -279,9 +279,11 @@ def test_a_callback_that_swallows_its_cancellation_does_not_keep_a_conversation_
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.Event().wait()
 
-        async with async_client_of(service.answer) as client:
-            async with client.conversation(session_id, after_sequence=0, on_message=stubborn):
-                await called.wait()
+        async with (
+            async_client_of(service.answer) as client,
+            client.conversation(session_id, after_sequence=0, on_message=stubborn),
+        ):
+            await called.wait()
 
     asyncio.run(scenario())
 

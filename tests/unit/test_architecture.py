@@ -25,6 +25,7 @@ TYPES = {"types_boto3_dynamodb", "types_boto3_lambda", "types_boto3_sns", "types
 ALLOWED_HTTP = {
     "api.edge": {"urllib"},
     "aws_clients.lean_access": {"urllib"},
+    "aws_clients.tuning": {"urllib"},
     "aws_clients.lean_http": {"http", "socket"},
 }
 PYDANTIC = {"pydantic", "pydantic_core"}

@@ -1,13 +1,21 @@
 """Events to SNS: what is sent, and what each answer of SNS means for each event."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, cast
+from unittest import mock
 
+import botocore.auth
+import botocore.awsrequest
 import pytest
+from agent_sessions.aws_clients.tuning import client_config, lean_session
 from agent_sessions.errors import ServiceUnavailable
 from agent_sessions.events.cloud_events import BatchRefused, Event, PublishOutcome
 from agent_sessions.events.sns_topic import SnsPublisher
+from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
+from botocore.session import Session
 
 from local.dynamo.refusals import service_model
 from tests.engines import faults
@@ -116,3 +124,39 @@ def test_every_error_of_sns_is_either_busy_or_a_fault_that_stays() -> None:
         if outcome is BUSY:
             passing.add(code)
     assert passing == {"Throttled", "KMSThrottling", "InternalError"}
+
+
+class Raw(BytesIO):
+    """What botocore reads of urllib3's answer."""
+
+    def __init__(self) -> None:
+        super().__init__(b"<PublishBatchResponse><PublishBatchResult/></PublishBatchResponse>")
+
+    def stream(self) -> Iterator[bytes]:
+        yield self.read()
+
+
+def test_what_is_sent_is_botocores_own_and_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda: datetime(2026, 1, 1, tzinfo=UTC))
+    body = '{"text": "a+b & 50 % \u2603 \U0001f600 \\n~"}'
+    entries = [Event(f"id-{number}", body, {"type": "expiring", "tenantId": "t/1"}) for number in range(10)]
+    sent: list[Any] = []
+    requests: list[Any] = []
+
+    def answer(request: Any, **_: Any) -> AWSResponse:
+        requests.append(request)
+        return AWSResponse("", 200, {}, Raw())  # type: ignore[arg-type]
+
+    for session in (lean_session(), Session()):
+        session.set_credentials("key", "secret", "token")
+        client: Any = session.create_client("sns", region_name="eu-central-1", config=client_config())
+        encoded = mock.Mock(wraps=botocore.awsrequest.urlencode)
+        client.meta.events.register("before-send.sns", answer)
+        with mock.patch("botocore.awsrequest.urlencode", encoded):
+            SnsPublisher(client, TOPIC).publish(entries)
+        request = requests.pop()
+        content = request.body if isinstance(request.body, bytes) else request.body.encode()
+        headers = {name: value for name, value in request.headers.items() if not name.startswith("amz-sdk")}
+        sent.append((content, headers, encoded.call_count))
+    assert sent[0][:2] == sent[1][:2]
+    assert (sent[0][2], sent[1][2]) == (0, 2)

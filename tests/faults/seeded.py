@@ -279,7 +279,7 @@ _BY_FILE: dict[tuple[str, str], list[tuple[str, str]]] = {
     ("erasure/dynamo_users.py", "user_erasure"): [
         ("return items.moment(item, items.CREATED_AT) <= until_ms", "return True"),
         ("if item.get(items.TENANT_USER) != tenant_user:", "if False:"),
-        ("after if unread else behind", "behind"),
+        ("if unread and not found:", "if False:"),
         ('"version = :version"', '"version >= :version"'),
         ("_erasure(refused.item) == written", "_erasure(refused.item)"),
         ("and items.LAST_SEQ in item", ""),

@@ -407,10 +407,60 @@ def test_lost_answers_are_not_mistaken_for_another_turn(world: Erasing) -> None:
     in_the_end(world, world.erase().json["erasureId"], mine, others)
 
 
-def test_keys_that_the_store_leaves_unread_are_read_again(world: Erasing) -> None:
+@pytest.mark.parametrize("index_lag_ms", [0, 50_000])
+def test_keys_that_the_store_leaves_unread_are_read_again(index_lag_ms: int) -> None:
+    world = Erasing(index_lag_ms=index_lag_ms)
     mine, others = a_crowd(world)
     world.dynamo.add_hook(faults.unprocessed_keys(times=20))
     in_the_end(world, world.erase().json["erasureId"], mine, others)
+
+
+def test_a_page_of_which_nothing_was_read_is_not_the_end() -> None:
+    world = Erasing(index_lag_ms=50_000)
+    mine = {world.session_of()}
+    erasure_id = world.erase().json["erasureId"]
+    world.dynamo.add_hook(faults.unprocessed_keys(times=2))
+    in_the_end(world, erasure_id, mine, set())
+
+
+def test_a_turn_that_was_overtaken_takes_nothing_back() -> None:
+    world = Erasing(index_lag_ms=50_000)
+    mine, others = a_crowd(world)
+    erasure_id = world.erase().json["erasureId"]
+    world.clock.advance(SETTLED_MS)
+    [(_, order)] = world.queue.waiting
+    world.dynamo.add_hook(faults.Meanwhile("delete_item", "before", lambda: world.pass_orders(3), skip=1))
+    eraser.handler({"Records": [{"messageId": "2", "body": order}]}, None)
+    assert world.erasure(erasure_id).json["status"] == "done"
+    in_the_end(world, erasure_id, mine, others)
+    assert len(world.events) == 1
+
+
+@pytest.mark.parametrize("next_user", [USER, OTHER_USER])
+def test_what_the_index_shows_of_a_life_before_brings_the_next_life_into_no_danger(next_user: str) -> None:
+    world = Erasing(index_lag_ms=50_000)
+    session_id = world.session_of(key="again")
+    world.clock.advance(50_000)
+    slow = world.dynamo.add_hook(faults.Latency(world.clock, DELETE_MS, "query"))
+    if next_user == USER:  # created after the request
+        world.erase()
+    world.delete(session_id)
+    assert world.session_of(next_user, key="again") == session_id
+    world.clock.advance(1)
+    if next_user == OTHER_USER:  # created before it, under a key that had made a session of the user
+        world.erase()
+    world.dynamo.remove_hook(slow)
+    kept = world.kept({session_id})
+    for _ in range(3):
+        world.queue.deliver(eraser.handler)
+    world.pass_orders(3)
+    assert world.kept({session_id}) == kept
+
+
+def test_a_session_that_was_never_talked_in_costs_no_order(world: Erasing) -> None:
+    world.session_of()
+    world.erase()
+    assert len(world.queue.waiting) == 1, "the erasure's own"
 
 
 def test_two_turns_at_the_same_time_count_each_session_once(world: Erasing) -> None:

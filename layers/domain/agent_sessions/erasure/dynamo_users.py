@@ -32,8 +32,8 @@ class DynamoUserSessions:
     def page(self, tenant_id: str, user_id: str, until_ms: int, after: str) -> UserPage:
         """Find up to 100 sessions: one query of the index, and one consistent read of what it names.
 
-        A session that is closed has minus its creation time in the index. Where the store leaves some unread, the page
-        has the others, and is read once more.
+        A session that is closed has minus its creation time in the index. What the store leaves unread beside others is
+        left to the next pass.
         """
         tenant_user = {"S": items.tenant_user_key(tenant_id, user_id)}
         query: dict[str, Any] = {
@@ -55,10 +55,10 @@ class DynamoUserSessions:
         if not ids:
             return UserPage([], behind)
         read, unread = self._read(ids)
-        if unread and not read:
-            raise ServiceUnavailable
         found = [_found(item) for item in read if _is_covered(item, tenant_user, until_ms)]
-        return UserPage(found, after if unread else behind)
+        if unread and not found:  # a pass that finds nothing is the last one
+            raise ServiceUnavailable
+        return UserPage(found, behind)
 
     def _read(self, ids: list[str]) -> tuple[list[Item], bool]:
         request: Any = {

@@ -431,6 +431,7 @@ def test_a_turn_that_was_overtaken_takes_nothing_back() -> None:
     [(_, order)] = world.queue.waiting
     world.dynamo.add_hook(faults.Meanwhile("delete_item", "before", lambda: world.pass_orders(3), skip=1))
     eraser.handler({"Records": [{"messageId": "2", "body": order}]}, None)
+    assert world.queue.waiting == [], "a turn that was overtaken orders no other"
     assert world.erasure(erasure_id).json["status"] == "done"
     in_the_end(world, erasure_id, mine, others)
     assert len(world.events) == 1

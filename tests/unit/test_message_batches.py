@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from agent_sessions.messages.ids import message_id
 from agent_sessions.sessions.model import life_of
 
 from tests.engines.faults import Kill, Killed, Meanwhile, connection_lost, fail
@@ -138,6 +139,33 @@ def test_an_earlier_message_can_be_answered_and_none_of_the_batch_itself(world: 
     refused = post(world, session_id, [{"content": "x", "inReplyTo": each} for each in ("no", question, strange)])
     fields = [field["field"] for field in refused.json["error"]["details"]["fields"]]
     assert (refused.status, fields) == (400, ["messages[0].inReplyTo", "messages[2].inReplyTo"])
+
+
+def test_a_message_of_an_earlier_life_or_of_a_number_to_come_cannot_be_answered(world: World) -> None:
+    def new() -> str:
+        return str(world.post({"agentId": AGENT, "userId": USER}, key="again").json["sessionId"])
+
+    session_id = new()
+    earlier = world.say(session_id).json["message"]["id"]
+    world.delete(session_id)
+    assert new() == session_id
+    world.say(session_id)
+    attempt = world.item(session_id)["attempt"]["B"]
+    for reference in (earlier, message_id(session_id, attempt, 2)):
+        answer = post(world, session_id, [{"content": "A", "role": "agent", "inReplyTo": reference}])
+        assert (answer.status, answer.fields) == (400, ["messages[0].inReplyTo"])
+    assert len(read(world, session_id)["messages"]) == 1
+
+
+def test_a_batch_whose_key_is_used_meanwhile_is_answered_with_what_was_stored(world: World) -> None:
+    session_id = world.new()["sessionId"]
+    first: list[Any] = []
+    world.dynamo.add_hook(
+        Meanwhile("update_item", "before", lambda: first.append(post(world, session_id, if_match='"0"', **KEY)))
+    )
+    second = post(world, session_id, if_match='"0"', **KEY)
+    assert (first[0].status, second.status) == (201, 200)
+    assert second.json["messages"] == first[0].json["messages"]
 
 
 def test_everything_at_fault_is_named_with_its_place(world: World) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from agent_sessions.bootstrap import request_path
-from agent_sessions.policies.service import MOST_REMEMBERED
+from agent_sessions.policies.service import MOST_REMEMBERED, REMEMBERED_MS
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -246,6 +246,7 @@ def test_whatever_a_policy_says_a_session_has_what_it_asked_for_within_all_bound
 
 def test_a_policy_that_was_taken_away_holds_no_more(world: World) -> None:
     world.put_policy({"timeoutMinutes": 15})
+    assert config(world)["timeoutMinutes"] == 15
     assert world.delete_policy().json["data"] == {"success": True, "agentId": AGENT}
     assert config(world)["timeoutMinutes"] == 30
     for answer in (world.policy(), world.delete_policy()):
@@ -318,6 +319,22 @@ def test_a_change_is_in_force_in_every_process_within_a_minute(world: World, lat
         assert config(world)["timeoutMinutes"] == expected, "at once where it was changed"
         world.clock.advance(IN_FORCE_MS)
         assert create_elsewhere().json["timeoutConfig"]["timeoutMinutes"] == expected
+
+
+@pytest.mark.parametrize("later_ms, reads", [(REMEMBERED_MS - 1, 0), (REMEMBERED_MS, 1)])
+def test_a_process_remembers_a_policy_for_55_seconds(world: World, later_ms: int, reads: int) -> None:
+    world.create()
+    world.clock.advance(later_ms)
+    with world.counted() as calls:
+        world.create()
+    assert calls["get_item"] == reads
+
+
+@pytest.mark.parametrize("timeout, status", [(9, 400), (10, 201), (400, 201), (401, 400)])
+def test_the_services_bounds_hold_for_a_policy_that_is_older_than_they(world: World, timeout: int, status: int) -> None:
+    world.put_policy({"timeoutMinutes": {"min": 6, "max": 1400}})
+    world.restart(SESSION_MIN_TIMEOUT_MINUTES="10", SESSION_MAX_TIMEOUT_MINUTES="400")
+    assert world.create(timeoutMinutes=timeout).status == status
 
 
 def test_a_clock_that_goes_back_makes_no_policy_last(world: World) -> None:

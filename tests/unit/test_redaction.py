@@ -68,6 +68,15 @@ def test_emptying_costs_one_read_and_one_write_a_message(world: World) -> None:
     assert calls == {"get_item": 1, "query": 1, "update_item": 2}
 
 
+def test_more_than_a_page_is_emptied_without_a_gap(world: World) -> None:
+    session_id = world.new()["sessionId"]
+    for _ in range(40):
+        posted(world, session_id, content="x" * 30_000, role="agent")
+    with world.counted() as calls:
+        assert data(world.redact(session_id))["redacted"] == 40
+    assert calls["query"] == 2
+
+
 def test_what_has_no_time_left_is_pending_and_goes_with_the_next_call(world: World) -> None:
     session_id = world.new()["sessionId"]
     for _ in range(5):

@@ -334,7 +334,7 @@ def test_a_process_remembers_a_policy_for_55_seconds(world: World, later_ms: int
 def test_the_services_bounds_hold_for_a_policy_that_is_older_than_they(world: World, timeout: int, status: int) -> None:
     world.put_policy({"timeoutMinutes": {"min": 6, "max": 1400}})
     world.restart(SESSION_MIN_TIMEOUT_MINUTES="10", SESSION_MAX_TIMEOUT_MINUTES="400")
-    assert world.create(timeoutMinutes=timeout).status == status
+    assert world.create(timeoutConfig={"timeoutMinutes": timeout}).status == status
 
 
 def test_a_clock_that_goes_back_makes_no_policy_last(world: World) -> None:

@@ -83,6 +83,7 @@ class _Shared(LoadScopeScheduling):  # type: ignore[misc] # it comes without typ
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
     """Hand tests out by what they share; the marks of `--dist loadgroup` do not reach the workers of pytest 9.2."""
+    config.option.loadscopereorder = False  # the files with the most tests are the quickest: they fill the end up
     return _Shared(config, log)
 
 

@@ -205,6 +205,7 @@ class AsyncConversation:
         import asyncio  # noqa: PLC0415 - whoever comes here has loaded it
 
         self._closed = True  # a callback may swallow the cancellation, and so may Python 3.11's `asyncio.wait_for`
+        self._wake.set()
         self._events.put_nowait(None)
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()

@@ -204,7 +204,31 @@ class Reply:
 
 
 @dataclass(frozen=True)
-class Sent:
+class _Arrival:
+    """What the arrival of messages did to the session."""
+
+    expires_at: datetime
+    renewal_count: int
+    was_renewed: bool
+    is_near_expiration: bool
+    last_sequence: int
+    idempotency_key: str
+
+
+def _arrival(body: Json, key: str) -> dict[str, Any]:
+    status = body["sessionStatus"]
+    return {
+        "expires_at": parse_time(status["expiresAt"]),
+        "renewal_count": status["renewalCount"],
+        "was_renewed": status["wasRenewed"],
+        "is_near_expiration": status["isNearExpiration"],
+        "last_sequence": status["lastSequence"],
+        "idempotency_key": key,
+    }
+
+
+@dataclass(frozen=True)
+class Sent(_Arrival):
     """A stored message, and what its arrival did to the session.
 
     `reply` and `pending` are for those who asked to wait: `pending` means that no reply came in time.
@@ -213,26 +237,14 @@ class Sent:
     message: Message
     reply: Reply | None
     pending: bool
-    expires_at: datetime
-    renewal_count: int
-    was_renewed: bool
-    is_near_expiration: bool
-    last_sequence: int
-    idempotency_key: str
 
     @classmethod
     def from_json(cls, body: Json, key: str) -> "Sent":
-        status = body["sessionStatus"]
         return cls(
             message=Message.from_json(body["message"]),
             reply=Reply.from_json(body["agentResponse"]) if body.get("agentResponse") else None,
             pending=bool(body.get("pending")),
-            expires_at=parse_time(status["expiresAt"]),
-            renewal_count=status["renewalCount"],
-            was_renewed=status["wasRenewed"],
-            is_near_expiration=status["isNearExpiration"],
-            last_sequence=status["lastSequence"],
-            idempotency_key=key,
+            **_arrival(body, key),
         )
 
 
@@ -252,29 +264,14 @@ class NewMessage(_Content, total=False):
 
 
 @dataclass(frozen=True)
-class SentBatch:
+class SentBatch(_Arrival):
     """The messages of a batch as stored, in order, and what their arrival did to the session."""
 
     messages: tuple[Message, ...]
-    expires_at: datetime
-    renewal_count: int
-    was_renewed: bool
-    is_near_expiration: bool
-    last_sequence: int
-    idempotency_key: str
 
     @classmethod
     def from_json(cls, body: Json, key: str) -> "SentBatch":
-        status = body["sessionStatus"]
-        return cls(
-            messages=tuple(Message.from_json(each) for each in body["messages"]),
-            expires_at=parse_time(status["expiresAt"]),
-            renewal_count=status["renewalCount"],
-            was_renewed=status["wasRenewed"],
-            is_near_expiration=status["isNearExpiration"],
-            last_sequence=status["lastSequence"],
-            idempotency_key=key,
-        )
+        return cls(messages=tuple(Message.from_json(each) for each in body["messages"]), **_arrival(body, key))
 
 
 @dataclass(frozen=True)

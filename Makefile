@@ -43,7 +43,7 @@ help: ## list what can be made
 # --- what a person wants ---------------------------------------------------------------------------------------------
 
 .PHONY: run
-run: .venv/.run $(if $(filter dynamodb-local,$(STORE)),.cache/dynamodb-local/.fetched) ## the local stack (PORT=3000 STORE=memory|dynamodb-local AUTH=1 AGENT=echo|none|URL FORWARD_TO=URL; docs/local-stack.md)
+run: .venv/.run $(if $(filter dynamodb-local,$(STORE)),with-java .cache/dynamodb-local/.fetched) ## the local stack (PORT=3000 STORE=memory|dynamodb-local AUTH=1 AGENT=echo|none|URL FORWARD_TO=URL; docs/local-stack.md)
 	@PORT='$(PORT)' HOST='$(HOST)' STORE='$(STORE)' AUTH='$(AUTH)' ALLOW_HOSTS='$(ALLOW_HOSTS)' AGENT='$(AGENT)' \
 	  FORWARD_TO='$(FORWARD_TO)' FORWARD_FILTER='$(FORWARD_FILTER)' exec $(BIN)/python -m local
 
@@ -62,7 +62,7 @@ test-unit: .venv/.dev ## the unit tests: no network, no other program
 	$(PYTEST) tests/unit -n auto $(ARGS)
 
 .PHONY: test-integration
-test-integration: .venv/.dev .cache/dynamodb-local/.fetched ## the tests against DynamoDB Local
+test-integration: .venv/.dev with-java .cache/dynamodb-local/.fetched ## the tests against DynamoDB Local
 	$(PYTEST) tests/integration -n auto $(ARGS)
 
 .PHONY: test-e2e
@@ -70,7 +70,7 @@ test-e2e: test-needs ## the tests over HTTP: the local stack, a browser, a real 
 	$(PYTEST) tests/e2e $(ARGS)
 
 .PHONY: bench
-bench: .venv/.dev .cache/dynamodb-local/.fetched .cache/lambda-runtime/.installed build ## measure beside peers, write docs/benchmarks.md: half an hour, needs valgrind (ARGS="cold warm" prints those alone)
+bench: .venv/.dev with-java .cache/dynamodb-local/.fetched .cache/lambda-runtime/.installed build ## measure beside peers, write docs/benchmarks.md: half an hour, needs valgrind (ARGS="cold warm" prints those alone)
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 .PHONY: build
@@ -197,9 +197,8 @@ NEEDS := $(BIN)/python -m tools.needs
 
 # The frameworks that the Python client has adapters for.
 .venv-frameworks/.installed: requirements/frameworks.lock | .venv/bin/python
-	@$(NEEDS) python3.13
 	@echo "installing OpenAI Agents and ADK into .venv-frameworks (once)"
-	@python3.13 -m venv --clear .venv-frameworks
+	@$(BIN)/python -m venv --clear .venv-frameworks
 	@.venv-frameworks/bin/python $(PIP_INSTALL) requirements/frameworks.lock
 	@touch $@
 
@@ -240,7 +239,7 @@ $(BUILT_FOR):
 	ARCHITECTURE='$(ARCHITECTURE)' PATH="$(CURDIR)/.venv-sam/bin:$$PATH" .venv-sam/bin/sam build
 
 .cache/dynamodb-local/.fetched: local/dynamodb_local.py .venv/.run
-	@$(NEEDS) java node
+	@$(NEEDS) node
 	$(BIN)/python -m local.dynamodb_local --fetch
 	@touch $@
 
@@ -258,8 +257,9 @@ $(BUILT_FOR):
 # All programs are checked first. Then comes what the tests need with each of those that are there.
 .PHONY: test-needs with-java with-node with-chromium with-python3.13
 test-needs: | .venv/bin/python
-	@there="$$($(NEEDS) --tests java node chromium python3.13)" && $(MAKE) --silent --no-print-directory .venv/.dev $${there:+$$(printf 'with-%s ' $$there)}
-with-java: .cache/dynamodb-local/.fetched
-with-node: .cache/npm/api-client/dist/index.js .cache/npm/sns-validator/index.js
+	@there="$$($(NEEDS) --tests java node chromium python3.13)" && $(MAKE) --silent --no-print-directory .venv/.dev .cache/openai-agents/.fetched $${there:+$$(printf 'with-%s ' $$there)}
+with-java: | .venv/bin/python
+	@$(NEEDS) java
+with-node: .cache/dynamodb-local/.fetched .cache/npm/api-client/dist/index.js .cache/npm/sns-validator/index.js
 with-chromium: ;
-with-python3.13: .cache/openai-agents/.fetched .venv-ministack/.installed .cache/lambda-runtime/.installed build
+with-python3.13: .venv-ministack/.installed .cache/lambda-runtime/.installed build

@@ -318,8 +318,9 @@ class Template:
             case "Fn::Join":
                 return argument[0].join(_text(part) for part in self._resolve(argument[1]))
             case "Fn::FindInMap":
-                mapping, first, second = map(_text, self._resolve(argument))
-                return self._section("Mappings")[mapping][first][second]
+                mapping, first, second, *options = self._resolve(argument)
+                row = self._section("Mappings")[mapping].get(_text(first), {})
+                return row[_text(second)] if second in row or not options else options[0]["DefaultValue"]
             case _:
                 message = f"{name} is not read here"
                 raise TemplateError(message)

@@ -18,7 +18,7 @@ POLICY: Final = {"type": [MESSAGE_CREATED], "role": ["user"]}
 """What an agent subscribes to."""
 _HISTORY: Final = 50
 _ANSWERS_AT_A_TIME: Final = 8
-_API_SECONDS: Final = 30
+_API_SECONDS: Final = 300
 _THINK_SECONDS: Final = 120
 _TAKEN_OVER: Final = ("parts", "attachments", "metadata")
 

@@ -20,7 +20,7 @@ from local.options import Options
 from local.server import Server, listen, url_of
 from local.stack import LocalStack
 
-_TIMEOUT_SECONDS: Final = 60
+_TIMEOUT_SECONDS: Final = 300
 _PAUSE_SECONDS: Final = 0.05
 AGENT: Final = "5f0c7a1e-3b5d-4c59-9d5e-0b7a52e3a001"
 USER: Final = "8d2f6b90-1c34-4e0a-8f11-6a3b9d4c7002"

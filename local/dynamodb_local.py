@@ -35,6 +35,8 @@ LICENCE_NOTE = (
 
 _JAR = "DynamoDBLocal.jar"
 _STOP_SECONDS = 10
+_PATIENCE_SECONDS = 300
+"""A server on this machine that is slower than this counts as dead: the machine may be busy."""
 _ANSWER_SECONDS = 5
 _POLL_SECONDS = 0.05
 
@@ -200,8 +202,8 @@ def client(
     defaults = Config(
         retries={"total_max_attempts": 1, "mode": "standard"},
         max_pool_connections=50,
-        connect_timeout=5,
-        read_timeout=30,
+        connect_timeout=_PATIENCE_SECONDS,
+        read_timeout=_PATIENCE_SECONDS,
         proxies={},
     )
     session = boto3.session.Session(

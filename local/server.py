@@ -35,7 +35,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from local import forward
 from local.clock import LATEST_MS
@@ -136,12 +136,21 @@ def application(stack: LocalStack) -> ASGIApp:
         if not stack.options.answers_to(host):
             await _other_host(host)(scope, receive, send)
             return
+        begun = False
+
+        async def send_on(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
         try:
-            await (own if is_own or is_page else api)(scope, receive, send)
-        except asyncio.CancelledError:  # the server ends, and has waited long enough for a sweep or a move
+            await (own if is_own or is_page else api)(scope, receive, send_on)
+        except asyncio.CancelledError:  # the server ends, and has waited long enough for a sweep, a move or a stream
             if not stack.ending.is_set():
                 raise
-            await JSONResponse({"message": "Service Unavailable"}, HTTPStatus.SERVICE_UNAVAILABLE)(scope, receive, send)
+            if not begun:
+                unavailable = JSONResponse({"message": "Service Unavailable"}, HTTPStatus.SERVICE_UNAVAILABLE)
+                await unavailable(scope, receive, send)
 
     return dispatch
 

@@ -24,17 +24,19 @@ LACKING: Final = ROOT / ".cache" / "lacking.txt"
 # Programs that this machine lacked are there (tools/needs.py).
 os.environ["PATH"] = os.pathsep.join([str(ROOT / ".cache" / "bin"), os.environ.get("PATH", os.defpath)])
 
+_DYNAMODB_LOCAL: Final = ("tests/integration", "tests/client/test_frameworks.py", "tests/e2e/test_local_kept.py")
+_PAGES: Final = ("tests/e2e/test_page.py", "tests/e2e/test_web_chat.py")
 NEEDED: Final = {
-    "java": ("tests/integration", "tests/client/test_frameworks.py"),
-    "node": (
+    "java": _DYNAMODB_LOCAL,
+    "node": (  # npm fetches DynamoDB Local
+        *_DYNAMODB_LOCAL,
         "tests/e2e/test_elizaos_client.py",
+        "tests/e2e/test_elizaos_talk.py",
         "tests/e2e/test_local_subscribers.py",
-        "tests/e2e/test_page.py",
-        "tests/e2e/test_web_chat.py",
+        *_PAGES,
     ),
-    "chromium": ("tests/e2e/test_page.py", "tests/e2e/test_web_chat.py"),
+    "chromium": _PAGES,
     "python3.13": (
-        "tests/client/test_frameworks.py",
         "tests/e2e/test_build.py",
         "tests/e2e/test_deployed.py",
         "tests/e2e/test_sam_local.py",

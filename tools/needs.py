@@ -28,7 +28,7 @@ STARTERS: Final = CACHE / "bin"
 LACKING: Final = CACHE / "lacking.txt"
 """A line for each program that was asked for in vain: name, colon, reason. tests/conftest.py reads it."""
 
-_ASK_SECONDS: Final = 60
+_ASK_SECONDS: Final = 300
 _INSTALL_SECONDS: Final = 600
 
 

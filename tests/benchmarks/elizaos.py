@@ -18,7 +18,7 @@ from tests.benchmarks.emulator import emulated, stubbed_dynamodb
 from tests.benchmarks.requests import ROUTES, events, of_session
 from tests.benchmarks.section import Bars, Ratio, Section
 from tests.benchmarks.trees import CACHE, OURS, PEERS, Tree
-from tests.e2e.cloud import free_port
+from tests.e2e.serving import free_port
 from tests.unit.world import BASE
 
 BATCHES, BATCH, FIRST = 5, 50, 30

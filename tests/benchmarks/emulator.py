@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from tests.benchmarks.certificates import HOST
 from tests.benchmarks.trees import PYTHON, ROOT, Tree
-from tests.e2e.cloud import free_port
+from tests.e2e.serving import free_port
 
 START_SECONDS: Final = 30
 INVOKE_SECONDS: Final = 600  # valgrind takes its time

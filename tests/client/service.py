@@ -86,6 +86,8 @@ class Service:
             stdout = sys.stdout
             try:
                 with stack.running():
+                    now_ms = stack.clock._real_time_ms()
+                    stack.clock._real_time_ms = lambda: now_ms  # time passes where somebody sleeps, and only there
                     yield cls(stack)
             finally:
                 sys.stdout = stdout

@@ -1,4 +1,4 @@
-"""The examples of docs/client.md and of the README run as they are printed, against the local stack."""
+"""The examples of docs/client.md and of the client's README run as they are printed, against the local stack."""
 
 import re
 from collections.abc import Iterator
@@ -50,7 +50,7 @@ def agent(service: Service) -> Iterator[Answering]:
         yield answering
 
 
-@pytest.mark.parametrize("page", ["docs/client.md", "README.md", "clients/python/README.md"])
+@pytest.mark.parametrize("page", ["docs/client.md", "clients/python/README.md"])
 def test_the_examples_of_a_page_run_one_after_the_other(
     page: str, capsys: pytest.CaptureFixture[str], service: Service, agent: Answering
 ) -> None:

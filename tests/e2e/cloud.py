@@ -1,22 +1,26 @@
 """An AWS on this machine (ministack), the built template deployed to it with `sam deploy`, and ways to reach both."""
 
+import itertools
 import json
 import os
 import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 from urllib.parse import urlsplit
 
 import boto3
+from botocore.config import Config
 
+from tests.e2e.serving import free_port
 from tests.template_reader import PATH, REGION
 
 ROOT: Final = PATH.parent
@@ -26,14 +30,22 @@ SAM: Final = ROOT / ".venv-sam" / "bin"
 LAMBDA_RUNTIME: Final = ROOT / ".cache" / "lambda-runtime"
 STACK: Final = "agent-sessions"
 BUCKET: Final = "packages"
+SECONDS: Final = 300
+"""What takes longer counts as never: the machine may be busy."""
+
+_T = TypeVar("_T")
 
 
-def free_port() -> int:
-    """A port that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def patiently(ask: Callable[[], _T], is_refusal: Callable[[_T], bool]) -> _T:
+    """Ask again while the answer is a refusal that the contract allows; return the last answer.
+
+    The built functions wait a second for DynamoDB, and have some seconds for their own answer, as in Lambda. A machine
+    that stands still for so long makes a 503 of it, or the gateway gives them up: then a client repeats its request.
+    """
+    give_up, pause = time.monotonic() + SECONDS, threading.Event()
+    while is_refusal(answer := ask()) and time.monotonic() < give_up:
+        pause.wait(1)
+    return answer
 
 
 @contextmanager
@@ -50,11 +62,11 @@ def running(command: list[str | Path], port: int, environment: Mapping[str, str]
             yield
         finally:
             process.terminate()
-            process.wait(300)
+            process.wait(SECONDS)
 
 
 def _listens(port: int, process: subprocess.Popen[bytes]) -> bool:
-    give_up, pause = time.monotonic() + 300, threading.Event()
+    give_up, pause = time.monotonic() + SECONDS, threading.Event()
     while process.poll() is None and time.monotonic() < give_up:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -70,6 +82,8 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     text: str
+    is_repeat: bool = False
+    """Whether the request was sent more than once: then it may have been carried out before."""
 
     @classmethod
     def of(cls, response: HTTPResponse) -> Self:
@@ -79,6 +93,11 @@ class Answer:
     @property
     def json(self) -> Any:
         return json.loads(self.text)
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the service was unavailable, or the gateway gave the function up: only the service names an error."""
+        return self.status == 503 or (self.status >= 500 and "error" not in self.json)
 
 
 @dataclass(frozen=True)
@@ -105,7 +124,8 @@ class Cloud:
         }
 
     def client(self, service: str) -> Any:
-        return boto3.client(service, endpoint_url=self.url, region_name=REGION)  # type: ignore[call-overload]
+        patient = Config(connect_timeout=SECONDS, read_timeout=SECONDS)
+        return boto3.client(service, endpoint_url=self.url, region_name=REGION, config=patient)  # type: ignore[call-overload]
 
 
 @contextmanager
@@ -143,16 +163,24 @@ class Stack:
         body: Any = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Send a request to the API."""
-        connection = HTTPConnection("127.0.0.1", self.cloud.port, timeout=300)
+        """Send a request to the API, and repeat it as clients do: a POST has a key, so that it is carried out once."""
         sent = {"host": urlsplit(self.outputs["ApiUrl"]).netloc, "content-type": "application/json", **(headers or {})}
         if key is not None:
             sent["x-api-key"] = key
-        try:
-            connection.request(method, path, None if body is None else json.dumps(body), sent)
-            return Answer.of(connection.getresponse())
-        finally:
-            connection.close()
+        if method == "POST":
+            sent["idempotency-key"] = uuid.uuid4().hex
+
+        sendings = itertools.count()
+
+        def send() -> Answer:
+            connection = HTTPConnection("127.0.0.1", self.cloud.port, timeout=SECONDS)
+            try:
+                connection.request(method, path, None if body is None else json.dumps(body), sent)
+                return replace(Answer.of(connection.getresponse()), is_repeat=next(sendings) > 0)
+            finally:
+                connection.close()
+
+        return patiently(send, lambda answer: answer.is_refusal)
 
     def function(self, logical_id: str) -> str:
         """The name of a function."""
@@ -163,13 +191,20 @@ class Stack:
         return name
 
     def invoke(self, logical_id: str, event: Any) -> Any:
-        """What a function answers to an event; it must not fail."""
-        answer = self.cloud.client("lambda").invoke(
-            FunctionName=self.function(logical_id), Payload=json.dumps(event).encode()
-        )
-        payload = json.loads(answer["Payload"].read())
-        assert "FunctionError" not in answer, payload
-        return payload
+        """What a function answers to an event; it must not fail, but for want of a store that answers."""
+        client, name = self.cloud.client("lambda"), self.function(logical_id)
+
+        def invoke() -> Any:
+            return json.loads(client.invoke(FunctionName=name, Payload=json.dumps(event).encode())["Payload"].read())
+
+        return patiently(invoke, refuses)
+
+
+def refuses(payload: Any) -> bool:
+    """Whether a function that was invoked is to be invoked again: it met no store, or did not end in its time."""
+    if "errorMessage" in payload:
+        return payload.get("errorType") == "ServiceUnavailable" or "timed out" in payload["errorMessage"]
+    return payload.get("statusCode") == 503 or bool(payload.get("batchItemFailures"))
 
 
 def deploy(here: Cloud, folder: Path, **parameters: str) -> Stack:

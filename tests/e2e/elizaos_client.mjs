@@ -9,7 +9,7 @@ const [, , clientFile, baseUrl] = process.argv;
 const { ElizaClient, ApiError } = await import(pathToFileURL(clientFile).href);
 
 async function answer({ key, call, arguments: values }) {
-  const { sessions } = ElizaClient.create({ baseUrl, ...(key ? { apiKey: key } : {}) });
+  const { sessions } = ElizaClient.create({ baseUrl, timeout: 300_000, ...(key ? { apiKey: key } : {}) });
   try {
     return { value: await sessions[call](...values) };
   } catch (error) {

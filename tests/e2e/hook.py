@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import Queue
 from typing import Any, Final, NamedTuple
 
-SECONDS: Final = 60
+SECONDS: Final = 300
 
 
 class Posted(NamedTuple):

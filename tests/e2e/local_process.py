@@ -16,7 +16,7 @@ START_SECONDS: Final = 300
 
 
 class Process:
-    """A stack in a process of its own, and what it has said so far."""
+    """A stack in a process of its own, and what has been read so far of what it prints."""
 
     def __init__(self, environ: Mapping[str, str], module: str = "local") -> None:
         self.said: list[str] = []
@@ -29,7 +29,8 @@ class Process:
             text=True,
             start_new_session=True,  # what it starts ends with it
         )
-        self._greeted = threading.Event()
+        self._heard = threading.Condition()
+        self._ended = False
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
@@ -37,10 +38,15 @@ class Process:
         assert self._running.stdout
         with self._running.stdout as lines:
             for line in lines:
-                self.said.append(line)
-                if line.startswith("Ctrl-C"):
-                    self._greeted.set()
-        self._greeted.set()
+                self._hear(line)
+        self._hear(None)
+
+    def _hear(self, line: str | None) -> None:
+        """Take the next line, or None for the end."""
+        with self._heard:
+            self._ended = line is None
+            self.said.append(line or "")
+            self._heard.notify_all()
 
     @property
     def text(self) -> str:
@@ -49,10 +55,19 @@ class Process:
     @property
     def url(self) -> str:
         """Where the page is, by its own words."""
-        assert self._greeted.wait(START_SECONDS)
-        found = re.search(r"page +(http://\S+?)/", self.text)
-        assert found, self.text
-        return found.group(1)
+        self.until("Ctrl-C")
+        return self.until(r"page +(http://\S+?)/")[0]
+
+    def until(self, pattern: str, times: int = 1) -> list[str]:
+        """Wait until what it prints has come in and matches so often; return what was found.
+
+        It prints a line before it answers a request. The answer may be here before the line has been read.
+        """
+        with self._heard:
+            self._heard.wait_for(lambda: self._ended or len(re.findall(pattern, self.text)) >= times, START_SECONDS)
+            found = re.findall(pattern, self.text)
+        assert len(found) >= times, self.text
+        return found
 
     def signal(self, number: int) -> int:
         """Send a signal, return the exit code."""

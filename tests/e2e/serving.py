@@ -18,6 +18,7 @@ from unittest import mock
 from agent_sessions.bootstrap import wiring
 from agent_sessions.bootstrap.wiring import Wiring
 
+from local import agent, forward
 from local.options import Options
 from local.server import Server, listen, url_of
 from local.stack import LocalStack
@@ -26,6 +27,14 @@ BASE: Final = "/api/messaging/sessions"
 ERASURES: Final = "/api/messaging/erasures"
 TIMEOUT_SECONDS: Final = 300
 """An answer that takes longer counts as none. Nothing here waits for anything, but the machine may be busy."""
+
+
+def free_port() -> int:
+    """A port that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 @dataclass(frozen=True)
@@ -70,6 +79,11 @@ class Serving:
             return Reply(response.status, names, response.read())
         finally:
             connection.close()
+
+    def stand_still(self) -> None:
+        """Let the stack's time stand still but for moves: no wait ends by itself, however slow the machine is."""
+        now_ms = self.stack.clock._real_time_ms()
+        self.stack.clock._real_time_ms = lambda: now_ms
 
     def raw(self, data: bytes, *, close: bool = True) -> bytes:
         """Send bytes as they are, then end the sending side if `close` is set, and read until the other side ends."""
@@ -116,6 +130,8 @@ def serving(folder: Path, *, auth: bool, **options: Any) -> Iterator[Serving]:
         (folder / "terminal.log").open("w", encoding="utf-8") as terminal,
         listen("127.0.0.1", 0) as listener,
         mock.patch.dict(os.environ),  # the stack sets it up for a process of its own
+        mock.patch.object(agent, "_THINK_SECONDS", TIMEOUT_SECONDS),
+        mock.patch.object(forward, "_ANSWER_SECONDS", TIMEOUT_SECONDS),
     ):
         stack = LocalStack(
             Options(port=0, auth=auth, **options),

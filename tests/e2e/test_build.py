@@ -15,11 +15,10 @@ from pathlib import Path
 
 import botocore.session
 import pytest
-from cfnlint.api import lint  # type: ignore[import-untyped]
-from cfnlint.config import ManualArgs  # type: ignore[import-untyped]
 from samtranslator.yaml_helper import yaml_parse
 
 from template_reader import expand
+from tests.e2e.test_lint import faults_in
 from tests.template_reader import FUNCTIONS, PATH, REGION, Deployment
 
 ROOT = PATH.parent
@@ -203,5 +202,4 @@ def test_the_domain_layer_is_the_package_and_a_function_its_one_file() -> None:
 
 def test_the_linter_for_cloudformation_finds_nothing_in_what_the_built_template_expands_to() -> None:
     built = yaml_parse((BUILD / "template.yaml").read_text(encoding="utf-8"))
-    matches = lint(json.dumps(expand(built, region=REGION)), config=ManualArgs(regions=[REGION]))
-    assert [f"{match.rule.id} {match.path}: {match.message}" for match in matches] == []
+    assert faults_in(expand(built, region=REGION)) == []

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,18 @@ from tests.e2e.cloud import (
     LAMBDA_RUNTIME,
     ROOT,
     SAM,
+    SECONDS,
     STACK,
     Answer,
     Cloud,
     Stack,
     cloud,
     deploy,
-    free_port,
+    patiently,
+    refuses,
     running,
 )
+from tests.e2e.serving import free_port
 from tests.template_reader import FUNCTIONS, REGION, Deployment
 
 BASE = "/api/messaging/sessions"
@@ -81,14 +85,13 @@ def stack(here: Cloud, queue: str, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def make_key(stack: Stack, tenant: str) -> str:
-    made = subprocess.run(
-        [sys.executable, "-m", "tools.keys", "--stack", STACK, "create", "--tenant", tenant],
-        cwd=ROOT,
-        env=stack.cloud.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    def make() -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "tools.keys", "--stack", STACK, "create", "--tenant", tenant]
+        return subprocess.run(
+            command, cwd=ROOT, env=stack.cloud.environment, capture_output=True, text=True, check=False
+        )
+
+    made = patiently(make, lambda made: "busy" in made.stderr)
     assert made.returncode == 0, made.stderr
     return made.stdout.strip()
 
@@ -123,17 +126,18 @@ def test_the_gateway_turns_away_who_has_no_key_or_a_wrong_one(stack: Stack) -> N
 
 def test_a_session_lives_its_life_over_http(stack: Stack, key: str) -> None:
     created = create(stack, key)
-    assert created.status == 201, created.text
+    assert created.status == 201 or created.is_repeat, created.text
     path = f"{BASE}/{created.json['sessionId']}"
     assert created.headers["location"].endswith(path)
     assert stack.request("GET", path, key=key).json["sessionId"] == created.json["sessionId"]
-    assert stack.request("POST", f"{path}/heartbeat", key=key).json["renewalCount"] == 1
-    assert stack.request("POST", f"{path}/renew", key=key).json["renewalCount"] == 2
+    renewed = [stack.request("POST", f"{path}/{route}", key=key) for route in ("heartbeat", "renew")]
+    assert [each.json["renewalCount"] for each in renewed] == [1, 2] or any(each.is_repeat for each in renewed)
     patched = stack.request("PATCH", f"{path}/timeout", key=key, body={"timeoutMinutes": 60})
     assert patched.json["timeoutConfig"]["timeoutMinutes"] == 60
     listed = stack.request("GET", BASE, key=key).json["sessions"]
     assert created.json["sessionId"] in [session["sessionId"] for session in listed]
-    assert stack.request("DELETE", path, key=key).status == 200
+    deleted = stack.request("DELETE", path, key=key)
+    assert deleted.status == 200 or deleted.is_repeat
     gone = stack.request("GET", path, key=key)
     assert (gone.status, gone.json["error"]["code"]) == (404, "SESSION_NOT_FOUND")
 
@@ -155,15 +159,16 @@ def test_a_message_posted_over_http_becomes_an_event_in_a_subscribed_queue_throu
     session_id = create(stack, key).json["sessionId"]
     path = f"{BASE}/{session_id}/messages"
     posted = stack.request("POST", path, key=key, body={"content": "hello"})
-    assert posted.status == 201, posted.text
-    reply = {"content": "not for an agent", "role": "agent"}
-    assert stack.request("POST", path, key=key, body=reply).status == 201
+    assert posted.status == 201 or posted.is_repeat, posted.text
+    reply = stack.request("POST", path, key=key, body={"content": "not for an agent", "role": "agent"})
+    assert reply.status == 201 or reply.is_repeat
     arrived: list[dict[str, Any]] = []
-    give_up = time.monotonic() + 300
+    give_up = time.monotonic() + SECONDS
     while session_id not in [event["subject"] for event in arrived] and time.monotonic() < give_up:
         messages = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=10, MaxNumberOfMessages=10).get("Messages", [])
         arrived += [json.loads(message["Body"]) for message in messages]
-    [event] = [event for event in arrived if event["subject"] == session_id]
+    event, *repeats = [event for event in arrived if event["subject"] == session_id]
+    assert all(repeat == event for repeat in repeats)
     assert event["type"] == CREATED
     assert event["data"]["message"]["id"] == posted.json["message"]["id"]
     assert "content" not in event["data"]["message"]
@@ -174,19 +179,29 @@ class Ended:
 
     def __init__(self, stack: Stack, key: str) -> None:
         self._stack = stack
+        self._key = key
         self._dynamodb = stack.cloud.client("dynamodb")
-        deleted, self.kept = (f"{BASE}/{create(stack, key).json['sessionId']}" for _ in range(2))
-        for path in (deleted, self.kept):
-            for text in ("first", "second"):
-                said = stack.request("POST", f"{path}/messages", key=key, body={"content": text})
-                assert said.status == 201, said.text
-        [self.life] = [life for life in self.lives() if life.startswith(deleted.rpartition("/")[2])]
-        self.answer = stack.request("DELETE", path := deleted, key=key)
-        self.left_at_once = self.lives()
-        self.read_later = stack.request("GET", f"{path}/messages", key=key)
+        self.kept = self._talked_in()
+        # Where the machine stands still during a DELETE, the eraser does the rest: then another session is deleted.
+        self.answer = patiently(self._delete, lambda answer: answer.is_repeat or answer.json["data"]["pending"])
         # What a writer in flight stores after the DELETE.
         late: Any = {"life": {"S": self.life}, "seq": {"N": "3"}, "content": {"S": "late"}}
         self._dynamodb.put_item(TableName=stack.outputs["MessagesTableName"], Item=late)
+
+    def _talked_in(self) -> str:
+        path = f"{BASE}/{create(self._stack, self._key).json['sessionId']}"
+        for text in ("first", "second"):
+            said = self._stack.request("POST", f"{path}/messages", key=self._key, body={"content": text})
+            assert said.status == 201 or said.is_repeat, said.text
+        return path
+
+    def _delete(self) -> Answer:
+        path = self._talked_in()
+        [self.life] = [life for life in self.lives() if life.startswith(path.rpartition("/")[2])]
+        answer = self._stack.request("DELETE", path, key=self._key)
+        self.left_at_once = self.lives()
+        self.read_later = self._stack.request("GET", f"{path}/messages", key=self._key)
+        return answer
 
     def lives(self) -> set[str]:
         """What has messages stored."""
@@ -231,8 +246,9 @@ def test_the_schedule_fires_by_itself_and_the_warning_arrives_in_the_subscribed_
     stack: Stack, key: str, queue: str
 ) -> None:
     quiet = create(stack, key, timeoutMinutes=600, warningThresholdMinutes=5).json["sessionId"]
-    elsewhere = create(stack, make_key(stack, "other"), timeoutMinutes=5, warningThresholdMinutes=5).json["sessionId"]
-    near = create(stack, key, timeoutMinutes=5, warningThresholdMinutes=5).json["sessionId"]
+    soon = {"timeoutMinutes": 600, "warningThresholdMinutes": 599}
+    elsewhere = create(stack, make_key(stack, "other"), **soon).json["sessionId"]
+    near = create(stack, key, **soon).json["sessionId"]
     sqs = stack.cloud.client("sqs")
     arrived: list[dict[str, Any]] = []
     give_up = time.monotonic() + 600
@@ -240,20 +256,23 @@ def test_the_schedule_fires_by_itself_and_the_warning_arrives_in_the_subscribed_
         messages = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=10, MaxNumberOfMessages=10).get("Messages", [])
         arrived += [json.loads(message["Body"]) for message in messages]
     subjects = [event["subject"] for event in arrived]
-    assert subjects.count(near) == 1
     assert not {quiet, elsewhere} & set(subjects)
-    (warning,) = [event for event in arrived if event["subject"] == near]
+    warning, *repeats = [event for event in arrived if event["subject"] == near]
+    assert {repeat["id"] for repeat in repeats} <= {warning["id"]}, "an event may come more than once"
     assert warning["specversion"] == "1.0"
     assert warning["type"] == EXPIRING
     assert warning["source"] == f"/agent-sessions/{REGION}/{STACK}"
     assert warning["data"]["tenantId"] == "acme"
-    assert stack.request("GET", f"{BASE}/health").json["status"] == "healthy"
+    health = patiently(
+        lambda: stack.request("GET", f"{BASE}/health").json, lambda health: health["status"] != "healthy"
+    )
+    assert health["status"] == "healthy", "the last sweep may have been held up, the next ones are not"
 
 
 def test_what_came_late_goes_by_the_order_that_the_delete_put_into_the_queue(
     stack: Stack, key: str, ended: Ended
 ) -> None:
-    give_up, pause = time.monotonic() + 600, threading.Event()
+    give_up, pause = time.monotonic() + 840, threading.Event()  # five tries, six minutes after each that failed
     while ended.life in ended.lives() and time.monotonic() < give_up:
         pause.wait(1)  # the order comes after a minute
     assert ended.life not in ended.lives()
@@ -293,7 +312,7 @@ def runtime(request: pytest.FixtureRequest, stack: Stack, tmp_path_factory: pyte
     with running(command, port, stack.cloud.environment | settings, folder):
 
         def invoke(event: Any) -> Any:
-            connection = HTTPConnection("127.0.0.1", port, timeout=300)
+            connection = HTTPConnection("127.0.0.1", port, timeout=SECONDS)
             try:
                 connection.request("POST", "/2015-03-31/functions/function/invocations", json.dumps(event))
                 return Answer.of(connection.getresponse()).json
@@ -311,6 +330,6 @@ def test_the_built_function_answers_its_sample_events_under_lambdas_own_runtime_
     function, invoke = runtime
     meant = [name for name in EVENTS if function_of(name) == function]
     for name in meant:
-        check(name, invoke(EVENTS[name]))
+        check(name, patiently(partial(invoke, EVENTS[name]), refuses))
     if function == "ExpirySweeperFunction":
-        check("sweep", invoke({}))
+        check("sweep", patiently(partial(invoke, {}), refuses))

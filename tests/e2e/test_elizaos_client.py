@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import ROOT, LocalServer
+from tests.e2e.serving import serving
 
 CLIENT = ROOT / ".cache" / "npm" / "api-client" / "dist" / "index.js"
 DRIVER = Path(__file__).with_name("elizaos_client.mjs")
@@ -162,3 +163,17 @@ def test_an_unknown_session_a_wrong_verb_and_a_wrong_path(client: Client) -> Non
 def test_without_a_key_and_with_a_bad_one_the_gateways_answer_is_an_error_of_the_client_too(client: Client) -> None:
     assert refused(client.with_key(None), "listSessions") == ("HTTP_ERROR", 401)
     assert refused(client.with_key("as_" + "q" * 32), "listSessions") == ("HTTP_ERROR", 403)
+
+
+# --- the stack's own agent
+
+
+def test_the_stacks_echo_agent_answers_a_client_that_waits(tmp_path: Path) -> None:
+    with (
+        serving(tmp_path, auth=False, agent="echo") as running,
+        client_of(f"http://127.0.0.1:{running.port}", None) as talker,
+    ):
+        running.stand_still()
+        answer = talker("sendMessageSync", talker.new()["sessionId"], {"content": "hello"})
+    assert answer["agentResponse"]["text"] == "You said: hello"
+    assert "pending" not in answer

@@ -52,10 +52,9 @@ def test_the_curl_line_that_it_prints_works(stack: Process) -> None:
 
 def test_it_shows_a_line_for_each_request_and_keeps_the_functions_log_in_a_file(stack: Process) -> None:
     Client(stack.url).call("GET", f"{BASE}/health")
-    assert re.search(rf"\d\d:\d\d:\d\d  GET    {BASE}/health  200\n", stack.text)
-    found = re.search(r"log +(\S+)", stack.text)
-    assert found
-    assert '"route":"GET /health"' in Path(found.group(1)).read_text("utf-8")
+    assert stack.until(rf"\d\d:\d\d:\d\d  GET    {BASE}/health  200\n")
+    [log_file] = stack.until(r"log +(\S+)")
+    assert '"route":"GET /health"' in Path(log_file).read_text("utf-8")
     assert "_aws" not in stack.text
 
 

@@ -18,6 +18,7 @@ MINIMAL = {"agentId": AGENT, "userId": USER}
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     with serving(tmp_path_factory.mktemp("stack"), auth=False) as running:
+        running.stand_still()
         yield running
 
 

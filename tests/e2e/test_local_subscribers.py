@@ -7,16 +7,16 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from tests.e2e.cloud import free_port
-from tests.e2e.hook import Posted, hook
+from local.demo import Client
+from local.forward import Forwarder
+from tests.e2e.hook import SECONDS, Posted, hook
 from tests.e2e.local_process import started
-from tests.e2e.serving import BASE, Serving, serving
+from tests.e2e.serving import BASE, Serving, free_port, serving
 from tests.unit.world import AGENT, USER
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -36,6 +36,19 @@ def say(stack: Serving, session_id: str, content: str, **more: Any) -> Any:
     answer = stack.send("POST", f"{BASE}/{session_id}/messages", body, key=stack.stack.key)
     assert answer.status == 201, answer.body
     return answer.json
+
+
+def reply_to(content: str, session_id: str, client: Client) -> Any:
+    """Post a user's message to a stack in a process of its own; return the agent's reply, waited for."""
+    path = f"{BASE}/{session_id}/messages"
+    asked = client.call("POST", path, {"content": content}, expected=201)["message"]
+    give_up = time.monotonic() + SECONDS
+    while time.monotonic() < give_up:
+        page = client.call("GET", f"{path}?afterSequence={asked['sequence']}&waitSeconds=20")
+        for message in page["messages"]:
+            if message["inReplyTo"] == asked["id"]:
+                return message
+    raise AssertionError(f"no reply to {content!r} within {SECONDS} seconds")
 
 
 def visit(stack: Serving, url: str) -> bytes:
@@ -91,7 +104,7 @@ def test_awss_own_validator_accepts_what_is_posted_and_refuses_it_with_one_lette
     script = Path(__file__).with_name("sns_validator.cjs")
     ran = subprocess.run(
         [node, str(script), str(VALIDATOR), f"http://127.0.0.1:{stack.port}"],
-        input=lines, capture_output=True, text=True, check=True, timeout=60,
+        input=lines, capture_output=True, text=True, check=True, timeout=SECONDS,
     )  # fmt: skip
     said = ran.stdout.splitlines()
     assert sorted(said) == sorted(["valid"] * 3 + ["The message signature is invalid."] * 3)
@@ -103,14 +116,22 @@ def _with_another_letter(text: str) -> str:
 
 
 def test_an_endpoint_gets_nothing_before_it_confirms_and_after_it_unsubscribes_and_what_its_filter_lets_through(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     only_warnings = {"type": ["agent-sessions.session.expiring"]}
+    answered, real = threading.Event(), Forwarder._asked
+
+    def asked(forwarder: Forwarder) -> None:
+        real(forwarder)
+        answered.set()
+
+    monkeypatch.setattr(Forwarder, "_asked", asked)
     with (
         hook() as found,
         serving(tmp_path, auth=False, forward_to=found.url, forward_filter=only_warnings) as stack,
     ):
         confirmation = found.next()
+        assert answered.wait(SECONDS), "the stack asks once more only when the endpoint has answered"
         say(stack, new_session(stack), "not delivered", transport="websocket")
         stack.send("POST", "/_local/clock", {"toNextEvent": True})
         again = found.next()
@@ -133,6 +154,7 @@ def test_an_endpoint_gets_nothing_before_it_confirms_and_after_it_unsubscribes_a
 @pytest.mark.parametrize("auth", [False, True])
 def test_the_echo_agent_answers_each_users_message_once(tmp_path: Path, *, auth: bool) -> None:
     with serving(tmp_path, auth=auth, agent="echo") as stack:
+        stack.stand_still()
         session_id = new_session(stack, stack.stack.key)
         answer = say(stack, session_id, "hello")
         assert answer["agentResponse"]["text"] == "You said: hello"
@@ -147,6 +169,7 @@ def test_an_agent_of_ones_own_gets_message_session_and_history_and_its_answer_is
         return 200, {"text": posted.json["message"]["content"].upper(), "metadata": {"thought": "Loud."}}
 
     with hook(reply) as found, serving(tmp_path, auth=False, agent=found.url) as stack:
+        stack.stand_still()
         session_id = new_session(stack)
         answer = say(stack, session_id, "hello")
         assert (answer["agentResponse"]["text"], answer["agentResponse"]["thought"]) == ("HELLO", "Loud.")
@@ -159,7 +182,7 @@ def test_an_agent_of_ones_own_gets_message_session_and_history_and_its_answer_is
         assert asked["event"]["type"] == MESSAGE
 
 
-def test_an_agent_that_fails_is_shown_and_stops_no_other_answer(tmp_path: Path) -> None:
+def test_an_agent_that_fails_is_shown_and_stops_no_other_answer() -> None:
     answers: Mapping[str, tuple[int, Any]] = {
         "crash": (500, {"oops": True}),
         "garbage": (200, b"no json"),
@@ -170,37 +193,24 @@ def test_an_agent_that_fails_is_shown_and_stops_no_other_answer(tmp_path: Path) 
     }
     with (
         hook(lambda posted: answers[posted.json["message"]["content"]]) as found,
-        serving(tmp_path, auth=False, agent=found.url) as stack,
+        started({"AGENT": found.url}) as process,
     ):
-        session_id = new_session(stack)
+        client = Client(process.url)
+        session_id = client.call("POST", BASE, {"agentId": AGENT, "userId": USER}, expected=201)["sessionId"]
         for content in list(answers)[:-1]:
-            say(stack, session_id, content, transport="websocket")
-        assert say(stack, session_id, "good")["agentResponse"]["text"] == "fine"
-    shown = (tmp_path / "terminal.log").read_text("utf-8")
-    assert shown.count("no answer in") == 4
-    assert "answered 500" in shown
+            client.call("POST", f"{BASE}/{session_id}/messages", {"content": content}, expected=201)
+        assert reply_to("good", session_id, client)["content"] == "fine"
+        process.until("no answer in", times=4)
+        assert process.signal(signal.SIGINT) == 0
+        assert process.text.count("no answer in") == 4
+        assert "answered 500" in process.text
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_example_of_an_agent_answers_on_a_stack_of_its_own_and_ends_with_it(number: int) -> None:
     with started({"PORT": str(free_port()), "MODEL_ID": ""}, "examples.agent") as process:
-        host = process.url.removeprefix("http://")
-
-        def call(path: str, body: Any) -> Any:
-            connection = HTTPConnection(host, timeout=300)
-            try:
-                connection.request("POST", BASE + path, json.dumps(body), {"content-type": "application/json"})
-                return json.load(connection.getresponse())
-            finally:
-                connection.close()
-
-        try:
-            give_up, pause = time.monotonic() + 60, threading.Event()
-            while "has confirmed" not in process.text and time.monotonic() < give_up:
-                pause.wait(0.05)
-            session_id = call("", {"agentId": AGENT, "userId": USER})["sessionId"]
-            answer = call(f"/{session_id}/messages", {"content": "hello", "transport": "http"})
-        finally:
-            code = process.signal(number)
-        assert answer["agentResponse"]["text"] == "You said: hello"
-        assert code == 0
+        client = Client(process.url)
+        process.until("has confirmed")
+        session_id = client.call("POST", BASE, {"agentId": AGENT, "userId": USER}, expected=201)["sessionId"]
+        assert reply_to("hello", session_id, client)["content"] == "You said: hello"
+        assert process.signal(number) == 0

@@ -1,8 +1,11 @@
 """What `sam local` makes of the template and of local/env.json, by the SAM CLI's own code; no container is started."""
 
 import json
+import os
 import re
+import shutil
 import subprocess
+import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -72,3 +75,38 @@ def test_the_flags_of_the_documented_commands_exist() -> None:
     assert {verb for verb, _ in commands} == resolved()["flags"].keys()
     for verb, rest in commands:
         assert set(re.findall(r"--[a-z-]+", rest.partition("#")[0])) <= set(resolved()["flags"][verb])
+
+
+def deploy(folder: Path) -> str:
+    """What `sam deploy` says in a checkout of these files, with credentials and no region. It must fail."""
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "SAM_CLI_TELEMETRY": "0"}
+    done = subprocess.run(
+        [SAM / "sam", "deploy", "--config-env", "dev"],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder)} | keys,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    return done.stdout + done.stderr
+
+
+def test_a_deployment_without_a_build_or_a_region_stops(tmp_path: Path) -> None:
+    for name in ("samconfig.toml", "template.yaml"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    told = " ".join(deploy(tmp_path).split())
+    assert "not found" in told
+    assert ".aws-sam/build/template.yaml" in told
+    built = tmp_path / ".aws-sam" / "build" / "template.yaml"
+    built.parent.mkdir(parents=True)
+    shutil.copy(ROOT / "template.yaml", built)
+    assert "region" in deploy(tmp_path)
+
+
+def test_every_deployment_that_is_configured_takes_what_was_built() -> None:
+    configured = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
+    deployments = [each["deploy"]["parameters"] for name, each in configured.items() if name != "version"]
+    assert len(deployments) == 3
+    assert {each["template_file"] for each in deployments} == {".aws-sam/build/template.yaml"}

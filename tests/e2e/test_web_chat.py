@@ -1,7 +1,7 @@
 """`examples/web_chat` in Chromium, against the local stack."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,9 +16,9 @@ from tests.unit.world import BASE
 CHAT: Final = Path(__file__).resolve().parents[2] / "examples" / "web_chat"
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    with serving(tmp_path_factory.mktemp("stack"), auth=False, agent="echo") as running:
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Serving]:
+    with serving(tmp_path, auth=False, agent="echo") as running:
         yield running
 
 
@@ -33,7 +33,49 @@ def address(stack: Serving) -> Iterator[str]:
         thread.join()
 
 
-def test_a_visitor_talks_returns_stays_and_leaves(tab: playwright.Page, address: str, stack: Serving) -> None:
+def hold(tab: playwright.Page, matches: Callable[[str], bool]) -> list[playwright.Route]:
+    """Keep requests to these addresses back; each goes on with `continue_`."""
+    held: list[playwright.Route] = []
+
+    def keep(route: playwright.Route) -> None:
+        held.append(route)
+
+    tab.route(matches, keep)
+    return held
+
+
+def test_a_visitor_who_writes_before_there_is_a_session_is_heard_once(
+    stack: Serving, address: str, tab: playwright.Page
+) -> None:
+    held = hold(tab, lambda url: url.endswith(BASE))
+    with tab.expect_request(lambda request: request.method == "POST"):
+        tab.goto(address)
+    tab.fill("#words", "early")
+    tab.press("#words", "Enter")
+    tab.press("#words", "Enter")
+    for route in held:
+        route.continue_()
+    playwright.expect(tab.locator("#log li")).to_have_text(["early", "You said: early"])
+    playwright.expect(tab.locator("#words")).to_have_value("")
+    [session] = stack.send("GET", BASE).json["sessions"]
+    messages = stack.send("GET", f"{BASE}/{session['sessionId']}/messages?afterSequence=0").json["messages"]
+    assert [message["content"] for message in messages] == ["early", "You said: early"]
+
+
+def test_a_visitor_whose_earlier_session_is_gone_is_heard_in_a_new_one(address: str, tab: playwright.Page) -> None:
+    tab.goto(address)
+    tab.evaluate("localStorage.setItem('session', '4b1d3c52-0000-4000-8000-000000000000')")
+    held = hold(tab, lambda url: "/4b1d3c52" in url and not url.endswith("/messages"))
+    tab.reload()
+    tab.fill("#words", "back again")
+    tab.press("#words", "Enter")
+    playwright.expect(tab.locator("#log li")).to_have_text(["back again", "You said: back again"])
+    for route in held:
+        route.continue_()
+    playwright.expect(tab.locator("#problem")).to_be_empty()
+
+
+def test_a_visitor_talks_returns_stays_and_leaves(stack: Serving, address: str, tab: playwright.Page) -> None:
     problems: list[str] = []
     tab.on("pageerror", lambda error: problems.append(str(error)))
     tab.goto(address)

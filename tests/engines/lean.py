@@ -9,7 +9,7 @@ from agent_sessions.aws_clients.lean_http import Limits
 from agent_sessions.clock import SystemClock
 
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "eu-west-1"}
-PATIENT = Limits(connect=30, answer=30)
+PATIENT = Limits(connect=300, answer=300)
 
 
 class NotedPauses(SystemClock):

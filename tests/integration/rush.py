@@ -1,10 +1,11 @@
 """Sixteen callers at once on the same sessions, through the deployed handler, and what each of their calls wrote.
 
-The clocks of the callers differ by some milliseconds and go on as the machine's does. Between rounds, while nobody
-calls, time jumps by two and a half minutes. Timeouts and caps are multiples of that and a round is shorter: so sessions
-expire between rounds and never in one, and in a round it is certain which are alive.
+The clocks of the callers differ by some milliseconds and go on whenever one is read, however fast the machine is.
+Between rounds, while nobody calls, time jumps by two and a half minutes. Timeouts and caps are multiples of that and a
+round is shorter: so sessions expire between rounds and never in one, and in a round it is certain which are alive.
 """
 
+import itertools
 import random
 import threading
 import time
@@ -36,11 +37,12 @@ CAPS: Final = (20, 30, 720)
 
 
 class SkewedClock:
-    """The machine's pace from a made-up start; each caller's own, wrong by so much."""
+    """Every look takes some time, from a made-up start; each caller's own clock is wrong by some milliseconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, ms_a_look: float = 0.5) -> None:
         self.jumped_ms = 0
-        self._started = time.monotonic_ns()
+        self._looks = itertools.count()
+        self._ms_a_look = ms_a_look
         self._own = threading.local()
 
     def set_wrong_by(self, milliseconds: int) -> None:
@@ -48,8 +50,7 @@ class SkewedClock:
         self._own.skew_ms = milliseconds
 
     def now_ms(self) -> int:
-        passed = (time.monotonic_ns() - self._started) // 1_000_000
-        return START_MS + self.jumped_ms + passed + getattr(self._own, "skew_ms", 0)
+        return START_MS + self.jumped_ms + int(next(self._looks) * self._ms_a_look) + getattr(self._own, "skew_ms", 0)
 
     def sleep(self, seconds: float) -> None:
         threading.Event().wait(seconds)  # a patch that has lost twice lets its rivals pass
@@ -78,6 +79,7 @@ class Round:
 
     began_ms: int
     before: Mapping[str, Session | None]
+    ended_ms: int = 0
     done: list[Done] = field(default_factory=list)
     after: Mapping[str, Session | None] = field(default_factory=dict)
 
@@ -119,6 +121,7 @@ class Rush:
         with redirect_stdout(StringIO()):  # metrics, which would bury what a failed test has to say
             did = at_once(lambda number: self._caller(number, used, chances[number], calls, shares), CALLERS)
         this.done = [done for of_one in did for done in of_one]
+        this.ended_ms = self.clock.now_ms()
         this.after = self._read()
         self.rounds.append(this)
         self.clock.jumped_ms += JUMP_MS

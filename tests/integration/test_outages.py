@@ -147,7 +147,7 @@ class Losing(Deployed):
 
 @pytest.fixture
 def losing(dynamo_local: DynamoDbLocal, engine: Table) -> Iterator[Losing]:
-    dynamo = shipped_client(dynamo_local.endpoint_url, read_seconds=30)
+    dynamo = shipped_client(dynamo_local.endpoint_url, connect_seconds=300, read_seconds=300)
     yield Losing(Table(dynamo, engine.name, engine.engine))
     dynamo.close()
 

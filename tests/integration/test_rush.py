@@ -17,6 +17,7 @@ from tests.integration.shipped import patient_client
 from tests.unit.world import at
 
 ROUNDS: Final = 10
+MOST_ROUNDS: Final = 100
 CALLS: Final = 25
 ALLOWED: Final = {
     "get": {200, 404, 410},
@@ -26,6 +27,10 @@ ALLOWED: Final = {
     "patch": {200, 400, 404, 410},
     "delete": {200, 404},
 }
+TO_MEET: Final = {(action, status) for action in ALLOWED for status in (200, 404)} | {
+    *(("get", 410), ("heartbeat", 410), ("renew", 410), ("patch", 410), ("renew", 422)),
+}
+"""The answers that the rush is for."""
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +42,12 @@ def table(dynamo_local: DynamoDbLocal) -> Iterator[Table]:
 
 @pytest.fixture(scope="module")
 def rush(table: Table) -> Rush:
-    """Twelve sessions, 4,000 calls in ten rounds: warnings, caps, patches, deletes and expiries among them."""
+    """Twelve sessions, 400 calls a round: warnings, caps, patches, deletes and expiries among them.
+
+    Ten rounds, and more if need be: who meets whom is the scheduler's choice.
+    """
     rush = Rush(table, sessions=12, seed=20_260_627)
-    for _ in range(ROUNDS):
+    while len(rush.rounds) < ROUNDS or (not met(rush) >= TO_MEET and len(rush.rounds) < MOST_ROUNDS):
         rush.round(CALLS)
     return rush
 
@@ -47,6 +55,10 @@ def rush(table: Table) -> Rush:
 def done(rush: Rush, session_id: str | None = None) -> Iterable[Done]:
     for this in rush.rounds:
         yield from (call for call in this.done if session_id in (None, call.session_id))
+
+
+def met(rush: Rush) -> set[tuple[str, int]]:
+    return {(call.action, call.answer.status) for call in done(rush)}
 
 
 def gave_up(call: Done) -> bool:
@@ -66,11 +78,9 @@ def out_of_place(calls: Iterable[Done]) -> dict[str, int]:
 
 
 def test_the_rush_has_met_all_that_can_happen(rush: Rush) -> None:
-    met = {(call.action, call.answer.status) for call in done(rush)}
-    assert met >= {(action, status) for action in ALLOWED for status in (200, 404)}
-    assert met >= {("get", 410), ("heartbeat", 410), ("renew", 410), ("patch", 410), ("renew", 422)}
-    assert sum(len(this.done) for this in rush.rounds) == ROUNDS * CALLERS * CALLS
-    assert all(call.ended - this.done[0].began < JUMP_MS * 1_000_000 for this in rush.rounds for call in this.done)
+    assert met(rush) >= TO_MEET
+    assert {len(this.done) for this in rush.rounds} == {CALLERS * CALLS}
+    assert all(this.ended_ms - this.began_ms < JUMP_MS for this in rush.rounds)
 
 
 def test_no_call_fails_and_no_status_is_out_of_place(rush: Rush) -> None:

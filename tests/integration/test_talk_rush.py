@@ -4,7 +4,6 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from agent_sessions.clock import SystemClock
 from agent_sessions.messages.dynamo_item import slot_from_item
 from agent_sessions.messages.dynamo_store import DynamoMessageStore
 from agent_sessions.sessions.dynamo_store import DynamoSessionStore
@@ -15,6 +14,7 @@ from local.dynamo.client import MemoryDynamo
 from tests.engines.fixtures import Table
 from tests.engines.tables import create_messages_table, create_sessions_table
 from tests.integration.deployed import messages_table
+from tests.integration.rush import SkewedClock
 from tests.integration.talk_rush import WRITERS, History, Renewals, check, rush
 from tests.store_suite.examples import TIMEOUT
 from tests.unit.world import AGENT, USER
@@ -24,6 +24,7 @@ class Talk:
     """One session and its tables."""
 
     def __init__(self, client: Any, sessions: str, messages: str) -> None:
+        self.clock = SkewedClock(ms_a_look=5)
         from agent_sessions.sessions.service import NewSession  # noqa: PLC0415
 
         self.client = client
@@ -31,13 +32,13 @@ class Talk:
         self.sessions = DynamoSessionStore(client, sessions, retention_ms=3_600_000, due_shards=1, tenant_shards=1)
         self.store = DynamoMessageStore(client, sessions, messages)
         service = SessionService(
-            self.sessions, SystemClock(), new_session_id, retention_ms=3_600_000, longest_ms=172_800_000
+            self.sessions, self.clock, new_session_id, retention_ms=3_600_000, longest_ms=172_800_000
         )
         request = NewSession(AGENT, USER, "{}", TIMEOUT, b"hash", None)
         self.session_id = service.create("acme", request).snapshot.session.session_id
 
     def run(self, *, each: int, seed: int, death_rate: float) -> tuple[History, Renewals]:
-        history, counted = rush(self.store, SystemClock(), self.session_id, each=each, seed=seed, death_rate=death_rate)
+        history, counted = rush(self.store, self.clock, self.session_id, each=each, seed=seed, death_rate=death_rate)
         check(history, counted, self.sessions.get(self.session_id), self.slots)
         return history, counted
 
@@ -76,7 +77,7 @@ def test_nothing_is_lost_repeated_or_late_on_dynamodb_local(engine: Table) -> No
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_nothing_is_lost_repeated_or_late_in_memory(seed: int) -> None:
-    client = MemoryDynamo(SystemClock()).as_client()
+    client = MemoryDynamo(SkewedClock()).as_client()
     talk = Talk(client, create_sessions_table(client), create_messages_table(client))
     history, _ = talk.run(each=600, seed=seed, death_rate=0.01)
     assert_met(history, deaths=150)

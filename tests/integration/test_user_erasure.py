@@ -80,7 +80,7 @@ def test_a_thousand_sessions_go_and_those_of_another_user_stay_byte_for_byte(dep
     write(table, names[1], [*messages_of(mine), *messages_of(others)])
     kept = {session["sessionId"]["S"]: session for session in others}
     renewed: Counter[int] = Counter()
-    over = threading.Event()
+    begun, over = threading.Event(), threading.Event()
     background.eraser()  # built before threads ask for it
 
     def renew() -> None:
@@ -89,17 +89,20 @@ def test_a_thousand_sessions_go_and_those_of_another_user_stay_byte_for_byte(dep
         while answers != {404} and not over.is_set():
             answers = {deployment.renew(session["sessionId"]["S"]).status for session in mine[1::50]}
             renewed.update(answers)
+            begun.set()
 
     renewer = threading.Thread(target=renew)
     with redirect_stdout(StringIO()):
         renewer.start()
         try:
+            assert begun.wait(300)
             erasure_id = deployment.erase().json["erasureId"]
             deployment.clock.advance(1)
             while deployment.erasure(erasure_id).json["status"] == "running":
                 assert deployment.queue.waiting
                 deployment.queue.deliver(eraser.handler)
                 deployment.clock.advance(minutes=1)
+            renewer.join(300)  # it ends once it finds none of them
         finally:
             over.set()
             renewer.join()

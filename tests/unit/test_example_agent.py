@@ -1,6 +1,7 @@
 """The example of an agent answers each user's message once, whatever is repeated, and holds up nobody."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,8 @@ from tests.unit.test_message_events import Publishing
 from tests.unit.world import AGENT, BASE, gateway_event
 
 TEMPLATE: Final = Path(app.__file__).parent / "template.yaml"
+EXAMPLES: Final = TEMPLATE.parents[1]
+PAGE: Final = (EXAMPLES.parent / "docs" / "events.md").read_text("utf-8")
 
 
 class WorldApi(app.SessionsApi):
@@ -167,3 +170,38 @@ def test_the_subscription_lets_through_what_users_say_to_this_agent() -> None:
     assert made is not None
     for name, allowed in policy.items():
         assert made.attributes[name] in json.loads(json.dumps(allowed).replace('{"Ref": "AgentId"}', f'"{AGENT}"'))
+
+
+def test_the_sample_event_holds_the_event_on_the_page_and_is_passed_over_without_its_session(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = json.loads((TEMPLATE.parent / "events" / "message.json").read_text("utf-8"))
+    [record] = batch["Records"]
+    documented = [json.loads(block) for block in re.findall(r"^```json\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)]
+    assert json.loads(record["body"]) in documented
+    monkeypatch.setattr(app, "_api", lambda: agent.api)
+    monkeypatch.setattr(app, "_answer", lambda: app.echo)
+    assert app.handler(batch, None) == {"batchItemFailures": []}
+
+
+def test_the_sample_event_is_answered_with_the_ids_that_the_pages_command_puts_into_it(agent: Agent) -> None:
+    session_id = agent.world.new()["sessionId"]
+    message_id = agent.world.say(session_id, "hello").json["message"]["id"]
+    text = (TEMPLATE.parent / "events" / "message.json").read_text("utf-8")
+    for sample_id, name in re.findall(r"s/([0-9a-f-]{36})/\$(ID|MESSAGE)/g", PAGE):
+        text = text.replace(sample_id, {"ID": session_id, "MESSAGE": message_id}[name])
+    [record] = json.loads(text)["Records"]
+    assert agent.receive(record["body"]) == []
+    assert agent.said(session_id) == [("user", "hello"), ("agent", "answer 1")]
+
+
+@pytest.mark.parametrize("command", re.findall(r"sam local invoke (.*?)\n(?!  )", PAGE, re.DOTALL))
+def test_the_commands_for_sam_local_name_functions_and_files_and_set_variables_that_there_are(command: str) -> None:
+    function = command.split(maxsplit=1)[0]
+    given = dict(re.findall(r"--(template|event|env-vars) (\S+)", command))
+    template = read(EXAMPLES.parent / given["template"])
+    variables = template["Resources"][function]["Properties"]["Environment"]["Variables"]
+    env = json.loads((EXAMPLES.parent / given["env-vars"]).read_text("utf-8"))
+    assert env[function].keys() <= variables.keys(), "sam local sets no others"
+    event = given["event"]
+    assert (EXAMPLES.parent / event).exists() or f"> {event}\n" in PAGE

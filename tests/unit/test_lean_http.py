@@ -143,10 +143,10 @@ def test_what_is_no_http_is_no_answer(server: DynamoServer, client: Any, answer:
 def test_an_answer_that_comes_byte_by_byte_is_given_up_when_its_time_is_over(
     server: DynamoServer, new_client: Callable[..., Any]
 ) -> None:
-    """A tenth of a second passes with each byte: the whole answer has ten bytes' time."""
+    """Half a minute passes with each byte: the whole answer has ten bytes' time."""
     clock = NotedPauses()
-    clock.seconds_a_look = 0.1
-    client = new_client(f"http://127.0.0.1:{server.port}", clock=clock, limits=Limits(connect=30, answer=1))
+    clock.seconds_a_look = 30
+    client = new_client(f"http://127.0.0.1:{server.port}", clock=clock, limits=Limits(connect=300, answer=300))
     server.faults = [drip(clock.looks)] * 2
     with pytest.raises(TimeoutError):
         client.get_item(**GET)
@@ -158,7 +158,7 @@ def test_an_answer_that_comes_byte_by_byte_is_given_up_when_its_time_is_over(
 def test_a_server_that_does_not_answer_costs_two_attempts(
     server: DynamoServer, new_client: Callable[..., Any], faults: list[Fault]
 ) -> None:
-    client = new_client(f"http://127.0.0.1:{server.port}", limits=Limits(connect=30, answer=0.02))
+    client = new_client(f"http://127.0.0.1:{server.port}", limits=Limits(connect=300, answer=0.02))
     server.faults = faults
     with pytest.raises((TimeoutError, ConnectionError)):
         client.get_item(**GET)
@@ -189,8 +189,8 @@ def test_every_address_of_the_host_is_tried_within_one_limit(
         assert client._clock.pauses == []
 
         clock = NotedPauses()
-        clock.seconds_a_look = 0.4
-        hurried = new_client("http://somewhere", clock=clock, limits=Limits(connect=0.6, answer=30))
+        clock.seconds_a_look = 200
+        hurried = new_client("http://somewhere", clock=clock, limits=Limits(connect=300, answer=300))
         with pytest.raises(TimeoutError):
             hurried.get_item(**GET)
 
@@ -266,9 +266,12 @@ def test_a_certificate_for_another_host_is_refused(secure_client: Callable[..., 
 def test_a_handshake_that_drags_on_is_given_up_when_the_time_for_connecting_is_over(
     trusted: tuple[ssl.SSLContext, Path], secure_client: Callable[..., Any]
 ) -> None:
-    """The server says something all the time, and never gets to the point."""
+    """The server says something all the time, and never gets to the point.
+
+    Where it gets to say nothing before the time is over, the machine was busy: then there is more time.
+    """
     with ExitStack() as ends, socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(30)
+        listener.settimeout(300)
         threads = ends.enter_context(ThreadPoolExecutor())
 
         def drag_on() -> int:
@@ -287,8 +290,11 @@ def test_a_handshake_that_drags_on_is_given_up_when_the_time_for_connecting_is_o
                     except ConnectionError:
                         return sent
 
-        server = threads.submit(drag_on)
-        client = secure_client(listener.getsockname()[1], trusted[1], limits=Limits(connect=0.1, answer=30))
-        with pytest.raises(TimeoutError):
-            client.put_item(**GET)
-        assert server.result() > 1
+        sent, limit = 0, 0.1
+        while sent < 2 and limit < 300:
+            server = threads.submit(drag_on)
+            client = secure_client(listener.getsockname()[1], trusted[1], limits=Limits(connect=limit, answer=300))
+            with pytest.raises(TimeoutError):
+                client.put_item(**GET)
+            sent, limit = server.result(), 4 * limit
+        assert sent > 1

@@ -1,11 +1,14 @@
 """The programs that tests start: this machine's where they suit, installed ones otherwise, one report of all."""
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import pytest
 
+from tests.conftest import NEEDED
 from tools import needs
 from tools.needs import NEEDS, CannotInstallError, main
 
@@ -167,3 +170,30 @@ def test_a_package_that_does_not_start_here_is_no_program(
     monkeypatch.setattr(needs.Java, "install", lambda need: needs.start(need.name, [str(broken)], pin=need.pin))
     assert main(["--tests", "java"]) == 0
     assert "does not start" in (cache / "lacking.txt").read_text()
+
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+STARTS: Final = {
+    "java": r'store="dynamodb-local"',
+    "node": r'store="dynamodb-local"|which\("node"\)|\btab: ',
+    "chromium": r"\btab: ",
+    "python3.13": r'"\.venv-(sam|ministack)"',
+}
+"""What stands in a test, or in a module of tests that it imports, where a program is started."""
+
+
+def read(file: Path) -> str:
+    """A test's text, with that of the modules of tests that it takes more from than a fixture for others."""
+    text = file.read_text("utf-8")
+    imported = re.findall(r"^from (tests\.[\w.]*(?:test_\w+|cloud)) import", text, re.MULTILINE)
+    return "\n".join(
+        [text, *(ROOT.joinpath(*name.split(".")).with_suffix(".py").read_text("utf-8") for name in imported)]
+    )
+
+
+@pytest.mark.parametrize("program", NEEDS)
+def test_a_test_is_left_out_exactly_where_it_starts_a_program_that_cannot_be_had(program: str) -> None:
+    files = [file for folder in ("client", "e2e") for file in (ROOT / "tests" / folder).glob("test_*.py")]
+    starting = {str(file.relative_to(ROOT)) for file in files if re.search(STARTS[program], read(file))}
+    assert starting == set(NEEDED[program]) - {"tests/integration"}
+    assert ("tests/integration" in NEEDED[program]) == (program in {"java", "node"})

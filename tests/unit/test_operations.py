@@ -1,16 +1,25 @@
-"""The documentation speaks of what there is: alarms, widgets, parameters, settings, targets, files."""
+"""The documentation speaks of what there is: alarms, widgets, parameters, settings, targets, files, sample events."""
 
 import importlib.util
 import json
 import re
+import shlex
+import tomllib
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
+from unittest import mock
 
+import jmespath  # type: ignore[import-untyped] # it comes without types
 import pytest
 
+from local import sam_local
+from tests.engines.fake_dynamo import FakeDynamo
 from tests.template_reader import FUNCTIONS, Deployment, expanded, template
+from tests.unit.test_session_events import Living
+from tests.unit.world import EVENTS, World, sample
 from tools.cost import page
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -115,6 +124,57 @@ def test_commands_ask_for_outputs_and_resources_that_there_are() -> None:
     assert set(re.findall(r"\$\(part (\w+)\)", commands)) <= expanded()["Resources"].keys()
 
 
+def test_what_a_production_stack_leaves_behind_is_on_the_page_and_its_commands_find_all_of_it() -> None:
+    resources = Deployment(Stage="prod").resources
+    # A function's versions go with the function.
+    retained = [
+        name
+        for name, resource in resources.items()
+        if resource.get("DeletionPolicy") == "Retain" and resource["Type"] != "AWS::Lambda::Version"
+    ]
+    section = sections(OPERATIONS, "##")["A first deployment that fails"]
+    assert set(re.findall(r"`(\w+Table)`", section)) == set(retained)
+    [query] = re.findall(r'--query "(StackResourceSummaries.+?)"', section)
+    listed = [{"ResourceType": each["Type"], "PhysicalResourceId": name} for name, each in resources.items()]
+    assert jmespath.search(query, {"StackResourceSummaries": listed}) == retained
+
+
+def test_every_table_has_the_recovery_that_the_page_promises() -> None:
+    for table in Deployment().of_type("AWS::DynamoDB::Table").values():
+        assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+
+
+def test_the_queries_of_the_commands_can_be_parsed() -> None:
+    words = shlex.split(code_blocks(OPERATIONS).replace("\\\n", " "), comments=True)
+    queries = [after for word, after in pairwise(words) if word == "--query"]
+    assert queries
+    for query in queries:
+        jmespath.compile(query.replace("$1", "ApiUrl"))
+
+
+def test_the_parameters_in_samconfigs_form_are_the_templates_with_values_that_it_takes() -> None:
+    [block] = re.findall(r"^```toml\n(.*?)^```", text_of(OPERATIONS), re.DOTALL | re.MULTILINE)
+    documented = tomllib.loads(block)["parameter_overrides"]
+    stages = tomllib.loads(text_of(ROOT / "samconfig.toml"))
+    ours = [
+        override
+        for stage in stages.values()
+        if isinstance(stage, dict)
+        for override in stage["deploy"]["parameters"].get("parameter_overrides", [])
+    ]
+    assert {override.partition("=")[0] for override in ours} == {"Stage", "LogLevel", "LogRetentionDays"}
+    for override in [*documented, *ours]:
+        [split] = shlex.split(override)
+        name, _, value = split.partition("=")
+        declared = template()["Parameters"][name]
+        assert re.fullmatch(declared.get("AllowedPattern", ".*"), value), name
+        assert value in map(str, declared.get("AllowedValues", [value])), name
+    [command] = re.findall(
+        r"sam deploy --config-env prod --parameter-overrides (.*?)^```", text_of(OPERATIONS), re.DOTALL | re.MULTILINE
+    )
+    assert shlex.split(command.replace("\\\n", " ")) == documented
+
+
 # --- the tables of tools/cost -----------------------------------------------------------------------------------------
 
 
@@ -141,6 +201,62 @@ def test_the_env_file_of_sam_local_names_whatever_the_template_takes_from_a_reso
             if isinstance(value, dict) and (value.get("Ref") in {*resources, "AWS::NoValue"} or "Fn::If" in value)
         }
         assert open_ones - {"EVENT_SOURCE"} == {*told["Parameters"], *told[function]}
+
+
+def test_the_command_for_sam_local_makes_what_the_page_says() -> None:
+    sns = mock.Mock()
+    sns.create_topic.return_value = {"TopicArn": sam_local.names()[1]}
+    made = sam_local.make(FakeDynamo().as_client(), sns, mock.Mock())
+    assert f"`made {', '.join(made)}`" in text_of(OPERATIONS)
+
+
+def events_that_need() -> dict[str, list[str]]:
+    """The rows of the page's table: what events need, and their names."""
+    rows = re.findall(r"^\| events \| need \|\n\|[-|]+\n((?:\|.*\n)+)", text_of(OPERATIONS), re.MULTILINE)
+    cells = [row.strip("| ").split(" | ") for row in rows[0].splitlines()]
+    return {need: re.findall(r"`([a-z-]+)`", names) for names, need in cells}
+
+
+def of_the_api() -> dict[str, dict[str, Any]]:
+    events = {path.stem: sample(path.stem) for path in EVENTS.glob("*.json")}
+    return {
+        name: event
+        for name, event in events.items()
+        if "http" in event.get("requestContext", {}) and "type" not in event
+    }
+
+
+def test_the_sample_events_that_find_nothing_in_an_empty_stack_are_those_on_the_page() -> None:
+    unfound = {name for name, event in of_the_api().items() if World().send(event).status == 404}
+    assert unfound == {name for names in events_that_need().values() for name in names}
+
+
+def test_each_sample_event_succeeds_once_it_has_what_the_page_says_it_needs() -> None:
+    of_session, of_message, of_policy, of_erasure = events_that_need().values()
+    [sessions_id] = re.findall(r'^sed "s/([0-9a-f-]+)/\$ID/" events/', code_blocks(OPERATIONS), re.MULTILINE)
+    world = World()
+    for name in (*of_session, *of_message):
+        session_id = world.new()["sessionId"]
+        message_id = world.say(session_id).json["message"]["id"]
+        event = json.dumps(sample(name)).replace(sessions_id, session_id)
+        if name in of_message:
+            path = sample(name)["rawPath"]
+            event = event.replace(path.rpartition("/")[2], message_id)
+        assert world.send(json.loads(event)).status < 300, name
+    for name in of_policy:
+        assert world.call("policy-put").status == 200
+        assert world.call(name).status < 300
+    for name in of_erasure:
+        path = world.call("erasure").headers["location"]
+        assert world.call(name, path=path).status == 200
+
+
+def test_the_sample_of_the_sessions_stream_passes_the_mappings_filter_and_is_published() -> None:
+    world = Living()
+    records = sample("stream-sessions")["Records"]
+    assert all(world.mapping._lets_through(record) for record in records)
+    assert world.start({"Records": records}) == {"batchItemFailures": []}
+    assert [kind for kind, _ in world.events()] == ["created", "ended"]
 
 
 # --- every page -------------------------------------------------------------------------------------------------------

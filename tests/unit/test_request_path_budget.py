@@ -88,7 +88,7 @@ def first_answer(program: str, event: str) -> tuple[Any, set[str]]:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=300,
     )
     outcome, modules = json.loads(done.stdout.splitlines()[-1])
     return outcome, set(modules)

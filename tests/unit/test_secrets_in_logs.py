@@ -243,7 +243,8 @@ def test_nor_does_the_sweep(callers: Callers) -> None:
 
 def test_the_gateways_own_log_holds_no_header_no_query_and_no_body() -> None:
     known = {
-        "authorizer.error", "httpMethod", "identity.sourceIp", "integrationErrorMessage", "path", "requestId", "status",
+        "authorizer.error", "error.message", "httpMethod", "identity.sourceIp", "integrationErrorMessage", "path",
+        "requestId", "status",
     }  # fmt: skip
     [stage] = Deployment().of_type("AWS::ApiGatewayV2::Stage").values()
     logged = re.findall(r"\$([A-Za-z.]+)", stage["AccessLogSettings"]["Format"])

@@ -1,10 +1,14 @@
 """The template as a whole: it parses, expands, and says in words what everything is for."""
 
+import json
 import re
 from typing import Any
 
+import botocore.session
 import pytest
 
+import template_reader
+from template_reader import Template
 from tests.template_reader import REGION, Deployment, expanded, template
 
 KEY = f"arn:aws:kms:{REGION}:123456789012:key/1"
@@ -40,6 +44,7 @@ def test_every_condition_is_used_and_switches_something() -> None:
     without, with_everything = Deployment(), Deployment(**EVERYTHING)
     for condition in set(expanded()["Conditions"]) - {
         "HasAlarms",
+        "HasConsole",
         "HasAmazonCaBundle",
         "HasGauge",
         "HasEventSource",
@@ -70,6 +75,37 @@ def test_every_log_group_forgets_after_the_days_that_were_asked_for() -> None:
         properties["LoggingConfig"]["LogGroup"] for properties in deployment.of_type("AWS::Lambda::Function").values()
     }
     assert logged_to < set(groups)
+
+
+def test_the_log_of_the_gateway_needs_no_line_of_its_own_in_the_accounts_policy_for_log_delivery() -> None:
+    """That policy is bounded; AWS delivers to this prefix anyway, by its guide to enabling logs from services."""
+    deployment = Deployment()
+    (stage,) = deployment.of_type("AWS::ApiGatewayV2::Stage").values()
+    group = deployment.resources[stage["AccessLogSettings"]["DestinationArn"].partition("log-group:")[2].split(":")[0]]
+    assert group["Properties"]["LogGroupName"] == "/aws/vendedlogs/agent-sessions/sessions"
+
+
+@pytest.mark.parametrize("partition", botocore.session.get_session().get_available_partitions())
+def test_the_dashboard_has_a_name_in_every_region_and_a_link_in_every_partition_whose_console_is_known(
+    partition: str,
+) -> None:
+    outputs = Template(deployment=template_reader.Deployment(partition=partition, region="r-1", stack="s")).outputs
+    host = template()["Mappings"]["Partitions"].get(partition, {}).get("Console")
+    link = host and f"https://r-1.{host}/cloudwatch/home?region=r-1#dashboards/dashboard/Dashboard"
+    assert outputs.get("DashboardUrl", {}).get("Value") == link
+    assert outputs["DashboardName"]["Value"] == "Dashboard"
+    assert template()["Resources"]["Dashboard"]["Properties"]["DashboardName"] == {
+        "Fn::Sub": "${AWS::StackName}-${AWS::Region}"
+    }
+
+
+def test_outside_of_aws_itself_arns_and_addresses_are_the_partitions_own() -> None:
+    deployment = template_reader.Deployment({"KmsKeyArn": KEY}, partition="aws-eusc", url_suffix="amazonaws.eu")
+    made = json.dumps(Template(deployment=deployment, as_cloudformation=True).resources).replace(KEY, "")
+    assert set(re.findall(r"arn:([\w-]+):", made)) == {"aws-eusc"}
+    addresses = set(re.findall(r'"([\w.-]*\.amazonaws\.[\w.]+)"', made))
+    principals = {f"{service}.amazonaws.com" for service in ("apigateway", "cloudwatch", "events", "lambda", "sns")}
+    assert {each for each in addresses - principals if not each.endswith(".eu-west-1.amazonaws.eu")} == set()
 
 
 def test_production_keeps_its_tables_and_development_leaves_nothing_behind() -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 import pytest
@@ -35,13 +36,26 @@ def another_value(parameter: str) -> str:
     return OTHER_VALUES[parameter]
 
 
-def version(body: dict[str, Any]) -> str:
-    """The logical id of the version that the alias serves."""
-    resources = expand(body)["Resources"]
+RECIPES: Final[list[dict[str, str]]] = [
+    {},
+    *({"GradualRollout": value} for value in template()["Parameters"]["GradualRollout"]["AllowedValues"][1:]),
+    {"ApiSnapStart": "on"},
+    {"ApiProvisionedConcurrency": "5"},
+]
+"""The ways to roll out that docs/operations.md has."""
+
+FIXED: Final = ("FunctionName", "Description", "CodeSha256", "ProvisionedConcurrencyConfig", "RuntimePolicy")
+"""The properties of a version that CloudFormation changes by making another version (tests/e2e/test_lint.py)."""
+
+
+def version(parameters: dict[str, str], body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The version that the alias serves: its logical id, and its fixed properties. Where one differs, it is another."""
+    resources = expand(body, parameters)["Resources"]
     (alias,) = [each["Properties"] for each in resources.values() if each["Type"] == "AWS::Lambda::Alias"]
     logical_id: str = alias["FunctionVersion"]["Fn::GetAtt"][0]
     assert resources[logical_id]["Type"] == "AWS::Lambda::Version"
-    return logical_id
+    properties = Deployment(**parameters)._resolve(resources[logical_id]["Properties"])
+    return logical_id, {name: properties.get(name) for name in FIXED}
 
 
 def description(**parameters: str) -> str:
@@ -50,23 +64,26 @@ def description(**parameters: str) -> str:
     return text
 
 
-@pytest.mark.parametrize(
-    "resource, name, value",
-    [
+@pytest.mark.parametrize("recipe", RECIPES, ids=str)
+def test_whatever_the_rollout_a_changed_layer_code_property_or_parameter_makes_a_new_version(
+    recipe: dict[str, str],
+) -> None:
+    made = [version(recipe, template())]
+    for resource, name, value in (
         ("DomainLayer", "ContentUri", "s3://packaged/another.zip"),
         ("DependenciesLayer", "ContentUri", "s3://packaged/another.zip"),
         (FUNCTION, "CodeUri", "s3://packaged/another.zip"),
         (FUNCTION, "Timeout", 11),
-    ],
-)
-def test_a_changed_layer_code_or_property_makes_a_new_version(resource: str, name: str, value: object) -> None:
-    changed = copy.deepcopy(template())
-    changed["Resources"][resource]["Properties"][name] = value
-    assert version(changed) != version(template())
-
-
-def test_the_same_template_keeps_its_version() -> None:
-    assert version(copy.deepcopy(template())) == version(template())
+    ):
+        changed = copy.deepcopy(template())
+        changed["Resources"][resource]["Properties"][name] = value
+        made.append(version(recipe, changed))
+    made += [
+        version(recipe | {parameter: another_value(parameter)}, template())
+        for parameter in ("LogLevel", "SessionDefaultTimeoutMinutes")
+    ]
+    assert [each for each in made if made.count(each) > 1] == []
+    assert version(recipe, copy.deepcopy(template())) == made[0]
 
 
 @pytest.mark.parametrize("parameter", template()["Parameters"])

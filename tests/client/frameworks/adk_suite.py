@@ -15,7 +15,7 @@ from unittest import mock
 
 import httpx
 import pytest
-from agent_sessions_client import SessionsClient, adk
+from agent_sessions_client import Patience, SessionsClient, adk
 from agent_sessions_client.adk import AgentSessionsService
 from google.adk.agents import LlmAgent
 from google.adk.errors import StaleSessionError
@@ -32,6 +32,7 @@ from google.adk.sessions.sqlite_session_service import SqliteSessionService
 from google.genai import types
 
 URL = os.environ.get("STACK_URL", "")
+PATIENCE = Patience(deadline_seconds=300, attempt_seconds=300)  # the machine may be busy
 
 
 class Scoped:
@@ -50,7 +51,7 @@ class Scoped:
 
 
 def ours(*, scoped: bool = True) -> AgentSessionsService:
-    return AgentSessionsService(SessionsClient(URL), scoped_state=Scoped() if scoped else None)
+    return AgentSessionsService(SessionsClient(URL, patience=PATIENCE), scoped_state=Scoped() if scoped else None)
 
 
 def names_of_nobody() -> dict[str, Any]:
@@ -167,7 +168,7 @@ def test_a_random_life_is_the_same_on_every_service(
 
 def test_behind_a_snapshot_a_reader_of_recent_events_reads_no_older_ones() -> None:
     async def live() -> None:
-        client, names = SessionsClient(URL), names_of_nobody()
+        client, names = SessionsClient(URL, patience=PATIENCE), names_of_nobody()
         service = AgentSessionsService(client)
         session = await service.create_session(session_id="s", state={"first": None}, **names)
         for number in range(adk.SNAPSHOT_EVERY):
@@ -205,7 +206,7 @@ def test_a_snapshot_that_is_refused_or_has_no_room_loses_no_state(
     monkeypatch.setattr(adk, "SNAPSHOT_EVERY", 1)
 
     async def live() -> None:
-        client, names = SessionsClient(URL), names_of_nobody()
+        client, names = SessionsClient(URL, patience=PATIENCE), names_of_nobody()
         service = AgentSessionsService(client)
         state = {"a": None, "large": "x" * (20_000 if meanwhile == "too large" else 1)}
         session = await service.create_session(session_id="s", state=state, **names)
@@ -359,9 +360,9 @@ def test_a_conversation_goes_on_in_another_process() -> None:
 def test_a_session_that_expired_is_not_there_and_its_names_are_free_again() -> None:
     async def live() -> None:
         names = names_of_nobody() | {"session_id": "s"}
-        service = AgentSessionsService(SessionsClient(URL), timeout_minutes=5)
+        service = AgentSessionsService(SessionsClient(URL, patience=PATIENCE), timeout_minutes=5)
         session = await service.create_session(state={"a": 1}, **names)
-        await asyncio.to_thread(httpx.post, f"{URL}/_local/clock", json={"advanceMinutes": 6})
+        await asyncio.to_thread(httpx.post, f"{URL}/_local/clock", json={"advanceMinutes": 6}, timeout=300)
         assert await service.get_session(**names) is None
         with pytest.raises(SessionNotFoundError):
             await service.append_event(session, said("late"))

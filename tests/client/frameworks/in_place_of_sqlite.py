@@ -11,7 +11,7 @@ from typing import Any
 
 import agents
 import agents.memory
-from agent_sessions_client import SessionsClient
+from agent_sessions_client import Patience, SessionsClient
 from agent_sessions_client.openai_agents import AgentSession
 
 
@@ -20,7 +20,9 @@ class InPlaceOfSqlite(AgentSession):
 
     def __init__(self, session_id: str, db_path: str | Path = ":memory:", *_tables: str, **settings: Any) -> None:
         database = uuid.uuid4() if str(db_path) == ":memory:" else db_path
-        super().__init__(f"{database}:{session_id}", SessionsClient(os.environ["STACK_URL"]), **settings)
+        patience = Patience(deadline_seconds=300, attempt_seconds=300)  # the machine may be busy
+        client = SessionsClient(os.environ["STACK_URL"], patience=patience)
+        super().__init__(f"{database}:{session_id}", client, **settings)
         self.session_id = session_id
 
     def close(self) -> None:

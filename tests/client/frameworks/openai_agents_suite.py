@@ -15,17 +15,18 @@ from typing import Any
 
 import httpx
 import pytest
-from agent_sessions_client import SessionsClient, errors
+from agent_sessions_client import Patience, SessionsClient, errors
 from agent_sessions_client.openai_agents import AgentSession
 from agents import Agent, RunConfig, Runner, SQLiteSession
 from agents.memory import Session, SessionSettings
 from agents.testing import ScriptedModel, assistant_message
 
 URL = os.environ.get("STACK_URL", "")
+PATIENCE = Patience(deadline_seconds=300, attempt_seconds=300)  # the machine may be busy
 
 
 def ours(name: str | None = None, **options: Any) -> AgentSession:
-    return AgentSession(name or f"talk {uuid.uuid4()}", SessionsClient(URL), **options)
+    return AgentSession(name or f"talk {uuid.uuid4()}", SessionsClient(URL, patience=PATIENCE), **options)
 
 
 ITEMS: list[Any] = [
@@ -89,7 +90,7 @@ def test_what_is_left_of_an_item_that_was_not_stored_whole_is_passed() -> None:
     async def live() -> None:
         session = ours()
         await session.add_items([ITEMS[0], ITEMS[-1]])
-        client = SessionsClient(URL)
+        client = SessionsClient(URL, patience=PATIENCE)
         own_id = session._own_id
         assert own_id is not None
         pieces = list(client.list_messages(own_id, newest_first=True))
@@ -111,7 +112,7 @@ def test_many_items_and_large_ones_lie_in_a_row_in_their_order() -> None:
         await session.add_items([*items, ITEMS[-1], *items[:30]])
         assert await session.get_items() == [*items, ITEMS[-1], *items[:30]]
         assert session._own_id is not None
-        assert SessionsClient(URL).get_session(session._own_id).renewal_count < 15
+        assert SessionsClient(URL, patience=PATIENCE).get_session(session._own_id).renewal_count < 15
 
     asyncio.run(live())
 
@@ -137,7 +138,7 @@ def test_the_settings_limit_what_is_read() -> None:
 
 
 def advance(minutes: int) -> None:
-    httpx.post(f"{URL}/_local/clock", json={"advanceMinutes": minutes})
+    httpx.post(f"{URL}/_local/clock", json={"advanceMinutes": minutes}, timeout=300)
 
 
 @pytest.mark.parametrize("opened_before", [True, False])

@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
 from tests.benchmarks import cold, elizaos, local_stack, scale, sweep, warm
-from tests.benchmarks.report import markdown, plot, printed, summary, with_summary
+from tests.benchmarks.report import headline, in_short, markdown, plot, printed, with_summary
 from tests.benchmarks.trees import PYTHON, ROOT, lay_out
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ def main() -> int:
                 plot(chart, ROOT / "docs" / "images" / chart.file)
         (ROOT / "docs" / "benchmarks.md").write_text(markdown(sections, failed, facts()), encoding="utf-8")
         readme = ROOT / "README.md"
-        readme.write_text(with_summary(readme.read_text(encoding="utf-8"), summary(sections)), encoding="utf-8")
+        short = in_short(headline(sections))
+        readme.write_text(with_summary(readme.read_text(encoding="utf-8"), short), encoding="utf-8")
     return bool(failed) or not all(ratio.holds for section in sections for ratio in section.ratios)
 
 

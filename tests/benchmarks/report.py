@@ -24,24 +24,61 @@ SHORT: Final = (
 )
 BEGIN: Final = "<!-- written by make bench: begin -->"
 END: Final = "<!-- written by make bench: end -->"
-REQUESTS: Final = ("cold start with a create", "create", "get", "heartbeat", "append")
+COLD: Final = "cold start with a create"
+WARM: Final = ("create", "get", "heartbeat", "append")
+REQUESTS: Final = (COLD, *WARM)
 
 
-def summary(sections: Sequence[Section]) -> str:
-    """Return a table of ours divided by theirs, the strongest peer first: a row for each peer of the headlines."""
+Headline = Mapping[str, Mapping[str, float]]
+"""Ours divided by theirs, by peer and request."""
+
+
+def headline(sections: Sequence[Section]) -> Headline:
+    """Return what the sections put first, the strongest peer first."""
     found: dict[str, dict[str, float]] = {}
     for section in sections:
         for peer, ratios in section.headline.items():
             found.setdefault(peer, {}).update(ratios)
-    peers = sorted(found, key=lambda peer: found[peer].get(REQUESTS[0], 0.0), reverse=True)
-    rows = [(peer, *(f"{found[peer][name]:.2f}" if name in found[peer] else "" for name in REQUESTS)) for peer in peers]
+    return {peer: found[peer] for peer in sorted(found, key=lambda peer: found[peer].get(COLD, 0.0), reverse=True)}
+
+
+def summary(found: Headline) -> str:
+    """Return a table: a row for each peer."""
+    rows = [
+        (peer, *(f"{ratios[name]:.2f}" if name in ratios else "" for name in REQUESTS))
+        for peer, ratios in found.items()
+    ]
     return _table(("agent-sessions divided by", *REQUESTS), rows)
 
 
-def with_summary(page: str, table: str) -> str:
-    """Return a page with this table between its markers."""
+def in_short(found: Headline) -> str:
+    """Return the same as a list: cold, warm, beside each server, and whatever is slower here than there."""
+
+    def of(peer: str) -> str:
+        return ", ".join(f"{name} {found[peer][name]:.2f}" for name in WARM if name in found[peer])
+
+    lean = {peer: ratios for peer, ratios in found.items() if COLD in ratios}
+    cold = [f"{ratios[COLD]:.2f} ({peer})" for peer, ratios in lean.items()]
+    warm = {peer: [ratios[name] for name in WARM if name in ratios] for peer, ratios in lean.items()}
+    spans = [f"{min(ratios):.2f} to {max(ratios):.2f} ({peer})" for peer, ratios in warm.items() if ratios]
+    slower = {
+        peer: [name for name in REQUESTS if ratios.get(name, 0) > 1]
+        for peer, ratios in found.items()
+        if max(ratios.values()) > 1
+    }
+    lines = [
+        f"A {COLD}: {', '.join(cold)}.",
+        f"Warm requests: {', '.join(spans)}.",
+        *(f"Beside {peer}: {of(peer)}." for peer in found if peer not in lean),
+        *(f"**Slower here** than {peer}: {' and '.join(names)}." for peer, names in slower.items()),
+    ]
+    return "".join(f"- {line}\n" for line in lines)
+
+
+def with_summary(page: str, text: str) -> str:
+    """Return a page with this text between its markers."""
     before, _, rest = page.partition(BEGIN)
-    return f"{before}{BEGIN}\n\n{table}\n{END}{rest.partition(END)[2]}"
+    return f"{before}{BEGIN}\n\n{text}\n{END}{rest.partition(END)[2]}"
 
 
 def printed(section: Section) -> str:
@@ -57,7 +94,7 @@ def markdown(sections: Sequence[Section], failed: Sequence[str], facts: Mapping[
         for ratio in section.ratios
     ]
     parts = [INTRO, _table(("run", ""), list(facts.items()))]
-    parts.append(f"## In short\n\n{SHORT}\n\n{with_summary(f'{BEGIN}{END}', summary(sections))}\n")
+    parts.append(f"## In short\n\n{SHORT}\n\n{with_summary(f'{BEGIN}{END}', summary(headline(sections)))}\n")
     parts.append("## What must hold\n\n" + _table(("ratio", "better", "measured", "bound", "aim", "holds"), ratios))
     if failed:
         parts.append(f"Not measured in this run, because the measurement failed: {', '.join(failed)}.\n")

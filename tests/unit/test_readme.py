@@ -5,6 +5,7 @@ from typing import Final
 
 import pytest
 
+from tests.benchmarks.report import REQUESTS, in_short
 from tests.unit.world import ROOT
 from tools.cost import model
 
@@ -13,10 +14,15 @@ BENCHMARKS: Final = (ROOT / "docs" / "benchmarks.md").read_text("utf-8")
 SUMMARY: Final = "<!-- written by make bench: begin -->(.*?)<!-- written by make bench: end -->"
 
 
-def test_the_summary_is_that_of_the_last_run() -> None:
+def test_the_figures_are_those_of_the_last_run_and_what_is_slower_is_named() -> None:
     [in_readme], [on_page] = (re.findall(SUMMARY, text, re.DOTALL) for text in (README, BENCHMARKS))
-    assert in_readme == on_page
-    assert len(re.findall(r"^\| .* \| [\d.]+ \|", in_readme, re.MULTILINE)) >= 3
+    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in on_page.strip().splitlines()[2:]]
+    found = {
+        peer: {name: float(cell) for name, cell in zip(REQUESTS, cells, strict=True) if cell} for peer, *cells in rows
+    }
+    assert len(found) >= 3
+    assert in_readme.strip() == in_short(found).strip()
+    assert ("Slower here" in in_readme) == any(ratio > 1 for ratios in found.values() for ratio in ratios.values())
 
 
 def test_what_the_last_run_measured_holds() -> None:

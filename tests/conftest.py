@@ -90,6 +90,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScope
 
 
 @pytest.fixture(autouse=True, scope="session")
+def _no_options_of_make() -> None:
+    """What `make test` was called with is not for the `make` that a test starts."""
+    for name in ("ARGS", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"):
+        os.environ.pop(name, None)
+
+
+@pytest.fixture(autouse=True, scope="session")
 def _no_aws_account() -> None:
     """Take away the developer's own profile and keys; what stands in for AWS accepts these."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:

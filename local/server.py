@@ -82,9 +82,9 @@ def listen(host: str, port: int) -> socket.socket:
         listener.listen(1024)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            message = f"Port {port} of {host} is taken by another program. Choose another: make run PORT={port + 1}"
+            message = f"Port {port} of {host} is taken by another program. Choose another: PORT={port + 1}"
         elif error.errno == errno.EACCES:
-            message = f"Port {port} of {host} may not be used by this user. Choose one above 1023: make run PORT=3000"
+            message = f"Port {port} of {host} may not be used by this user. Choose one above 1023: PORT=3000"
         else:
             message = f"{host}:{port} cannot be listened on: {error.strerror or error}"
         raise CannotListenError(message) from error

@@ -68,8 +68,10 @@ const play = () => call("POST", "/_local/clock", JSON.stringify({ speed: sentClo
 function startClock() {
   byId("next").addEventListener("click", toNextEvent);
   byId("play").addEventListener("click", play);
+  const header = document.querySelector("header");
+  new ResizeObserver(() => document.documentElement.style.setProperty("--header", `${header.offsetHeight}px`)).observe(header);
   byId("jump").addEventListener("click", () => {
-    byId("jump-to").value = new Date(now()).toISOString().slice(0, 19);
+    byId("jump-to").value = new Date(now() + 60_000).toISOString().slice(0, 19);
     showProblem("jump-to", "");
     byId("jump-dialog").showModal();
   });

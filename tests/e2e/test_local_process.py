@@ -63,7 +63,7 @@ def test_a_taken_port_is_one_clear_sentence(stack: Process) -> None:
     with started({"PORT": str(port)}) as other:
         assert other.wait() == 1
         assert other.text == (
-            f"error: Port {port} of 127.0.0.1 is taken by another program. Choose another: make run PORT={port + 1}\n"
+            f"error: Port {port} of 127.0.0.1 is taken by another program. Choose another: PORT={port + 1}\n"
         )
 
 

@@ -75,6 +75,27 @@ def test_a_visitor_whose_earlier_session_is_gone_is_heard_in_a_new_one(address: 
     playwright.expect(tab.locator("#problem")).to_be_empty()
 
 
+def test_on_a_phone_the_last_word_the_question_and_the_form_stay_in_sight(
+    stack: Serving, address: str, tab: playwright.Page
+) -> None:
+    tab.set_viewport_size({"width": 390, "height": 844})
+    tab.goto(address)
+    tab.fill("#words", "first")
+    tab.press("#words", "Enter")
+    playwright.expect(tab.locator("#log li")).to_have_count(2)
+    [session] = stack.send("GET", BASE).json["sessions"]
+    messages = f"{BASE}/{session['sessionId']}/messages"
+    for number in range(20):
+        stack.send("POST", messages, {"content": f"word {number}", "role": "agent"})
+    playwright.expect(tab.locator("#log li").last).to_be_in_viewport()
+    playwright.expect(tab.locator("#log li").last).to_have_text("word 19")
+    playwright.expect(tab.locator("#words")).to_be_in_viewport(ratio=1)
+    stack.send("POST", "/_local/clock", {"advanceMinutes": 11})
+    playwright.expect(tab.locator("#still")).to_be_in_viewport(ratio=1)
+    playwright.expect(tab.locator("#log li").last).to_be_in_viewport(ratio=0.9)
+    playwright.expect(tab.locator("#words")).to_be_in_viewport(ratio=1)
+
+
 def test_a_visitor_talks_returns_stays_and_leaves(stack: Serving, address: str, tab: playwright.Page) -> None:
     problems: list[str] = []
     tab.on("pageerror", lambda error: problems.append(str(error)))

@@ -25,7 +25,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 ROUTE: Final = "/_local/keys"
 TABLE_OUTPUT: Final = "ApiKeysTableName"
 """The output of the template that names the table."""
-_TIMEOUT_SECONDS: Final = 10
+_TIMEOUT_SECONDS: Final = 300
 
 
 class CommandFailedError(Exception):

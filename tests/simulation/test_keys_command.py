@@ -82,10 +82,7 @@ class Target:
 
 
 @pytest.fixture(params=["stack", "local"])
-def target(
-    request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Target]:
-    monkeypatch.setattr(command, "_TIMEOUT_SECONDS", 300)
+def target(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> Iterator[Target]:
     if request.param == "local":
         stack = LocalStack()
         thread = threading.Thread(target=stack.server.serve_forever, kwargs={"poll_interval": 0.01})

@@ -183,7 +183,7 @@ STARTS: Final = {
 
 
 def read(file: Path) -> str:
-    """A test's text, with that of the modules of tests that it takes more from than a fixture for others."""
+    """A file of tests, with the other files of tests, and the cloud's, that it imports from."""
     text = file.read_text("utf-8")
     imported = re.findall(r"^from (tests\.[\w.]*(?:test_\w+|cloud)) import", text, re.MULTILINE)
     return "\n".join(
